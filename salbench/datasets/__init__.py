@@ -1,0 +1,66 @@
+"""Data sets by name: `load("osie_test")`, `load("folder:/my/images")`.
+
+To add a data set, write one file beside this one with a function `load(split, root)` that returns a
+`Dataset`, and add one row per split to `DATASETS`. Listing, errors and tables follow from the row.
+"""
+
+import difflib
+import importlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from salbench.datasets._common import Dataset, DatasetProblem, fingerprint
+
+__all__ = ["DATASETS", "Dataset", "DatasetProblem", "Row", "data_root", "load"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One name on the command line: which file loads it, which split, and what it is in one line."""
+
+    module: str
+    split: str
+    summary: str
+    train: str | None = None  # the split that methods may be fitted on when this one is scored
+
+
+DATASETS = {
+    "popout": Row("popout", "all", "embedded: procedural displays with SIMULATED gaze; needs no download"),
+    "salicon_train": Row("salicon", "train", "SALICON 2017, 10 000 images, mouse-tracked fixations"),
+    "salicon_val": Row("salicon", "val", "SALICON 2017, 5 000 images, mouse-tracked fixations", "salicon_train"),
+    "salicon_test": Row("salicon", "test", "SALICON 2017, 5 000 images, no public fixations: `submit` only"),
+    "osie": Row("osie", "all", "OSIE, 700 photographs, 15 observers"),
+    "osie_train": Row("osie", "train", "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}"),
+    "osie_test": Row("osie", "test", "OSIE, the 200 photographs whose number n has n % 7 in {0, 1}", "osie_train"),
+    "nus_scene": Row("nus_scene", "all", "NUS scenes, 500 photographs of many sizes, 12 observers"),
+    "folder": Row("folder", "all", "your own images and fixations: folder:DIR"),
+}
+
+
+def data_root(root=None):
+    """The folder that holds one folder per data set: `root`, else $SALBENCH_DATA, else the user cache folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(root or os.environ.get("SALBENCH_DATA") or cache / "salbench" / "data").expanduser()
+
+
+def load(name, root=None):
+    """Open a data set by its name on the command line, such as "osie_test" or "folder:DIR".
+
+    Images are decoded when they are used; fixations are read now and checked against the published counts.
+
+    Raises:
+        DatasetProblem: an unknown name, or files that are missing, unreadable or not the published ones; the
+            message says what was expected where, how to get it, and which set needs no download.
+    """
+    name, _, argument = name.partition(":")
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise DatasetProblem(f"no data set is named {name!r}: {hint}known are {', '.join(DATASETS)}")
+    row = DATASETS[name]
+    if argument and name != "folder":
+        raise DatasetProblem(f"{name} takes no argument, got {argument!r}; use --data-root for its place on disk")
+    module = importlib.import_module(f"salbench.datasets.{row.module}")
+    place = Path(argument).expanduser() if argument else data_root(root)
+    return replace(module.load(row.split, place), train=row.train)

@@ -1,0 +1,108 @@
+"""Map maths: resize, blur, density from fixations, reading a map as a density, 8-bit quantisation."""
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from salbench.checks import check_map, check_points
+
+TRUNCATE = 4.0  # Gaussian kernels end at this many standard deviations, as in scipy.ndimage
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def resize(array, shape, interpolation="bilinear"):
+    """Resize a map to `shape` (height, width), antialiased when shrinking (Pillow, in float32).
+
+    The result stays within the range of the input: bicubic overshoot is clipped. A map that already has
+    the shape is returned as it is.
+    """
+    array = check_map(array, "map")
+    if array.shape == tuple(shape):
+        return array
+    filter_ = _FILTERS[interpolation]
+    image = Image.fromarray(np.ascontiguousarray(array, dtype=np.float32))  # mode F
+    resized = np.asarray(image.resize((shape[1], shape[0]), filter_))
+    return np.clip(resized, array.min(), array.max())
+
+
+def blur(array, sigma):
+    """Gaussian blur with reflecting borders, which keeps the sum (scipy.ndimage.gaussian_filter)."""
+    return gaussian_filter(array, sigma, mode="reflect", truncate=TRUNCATE)
+
+
+def density_from_fixations(fixations, shape, sigma):
+    """Sum of truncated Gaussians around fixations: what `blur` makes of their count map, much faster.
+
+    The kernel is separable, so the sum is a product of three small matrices: row kernels x counts on the
+    distinct fixated rows and columns x column kernels. The cost grows with min(N, height) * height * width,
+    not with height * width * sigma. Equal to scipy.ndimage.gaussian_filter of the counts (kernel cut at
+    4 sigma, weights summing to one, reflecting borders) up to rounding.
+
+    Args:
+        fixations: (N, 2) array of (x, y) in pixels from 0; the pixel of a fixation is its floor.
+        shape: (height, width).
+        sigma: standard deviation in pixels, > 0.
+
+    Returns:
+        float64 (height, width) whose sum is N.
+
+    Raises:
+        ValueError: a fixation off the image, or sigma <= 0.
+    """
+    if not sigma > 0:
+        raise ValueError(f"sigma: expected a positive number of pixels, got {sigma}")
+    pixels = check_points(fixations, shape).astype(np.int64)
+    if not len(pixels):
+        return np.zeros(shape)
+    columns, column_of = np.unique(pixels[:, 0], return_inverse=True)
+    rows, row_of = np.unique(pixels[:, 1], return_inverse=True)
+    counts = np.zeros((len(rows), len(columns)))
+    np.add.at(counts, (row_of, column_of), 1)
+    return _folded_kernels(rows, shape[0], sigma).T @ (counts @ _folded_kernels(columns, shape[1], sigma))
+
+
+def _folded_kernels(centers, length, sigma):
+    """(len(centers), length) Gaussians around pixel `centers`, folded back at the borders of [0, length)."""
+    radius = int(TRUNCATE * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights /= weights.sum()
+    position = np.mod(centers[:, None] + offsets, 2 * length)  # reflection repeats 0..n-1, n-1..0
+    position = np.minimum(position, 2 * length - 1 - position)
+    flat = position + length * np.arange(len(centers))[:, None]
+    size = len(centers) * length
+    return np.bincount(flat.ravel(), np.tile(weights, len(centers)), size).reshape(len(centers), length)
+
+
+def to_density(array, output="map"):
+    """Read a method's output as a density: non-negative float64, summing to one.
+
+    Args:
+        array: (height, width) map.
+        output: "map" or "density" (negative values are shifted to zero; all zeros become the uniform
+            density) or "log_density" (natural logarithm, any additive constant).
+
+    Raises:
+        ValueError: NaN, infinity (minus infinity is allowed in a log density), or an unknown output kind.
+    """
+    if output == "log_density":
+        array = np.asarray(array, dtype=np.float64)
+        with np.errstate(under="ignore"):
+            array = np.exp(array - array.max()) if array.ndim == 2 and array.size else array
+    elif output not in ("map", "density"):
+        raise ValueError(f"output: expected 'map', 'density' or 'log_density', got {output!r}")
+    array = check_map(array).astype(np.float64)
+    array -= min(array.min(), 0.0)
+    total = array.sum()
+    return array / total if total > 0 else np.full(array.shape, 1 / array.size)
+
+
+def quantise(array):
+    """8-bit grey values as the LSUN 2017 server received them: shifted to >= 0, / max, * 255, truncated.
+
+    Returns uint8 (height, width); a map of zeros stays zero.
+    """
+    array = check_map(array).astype(np.float64)
+    array -= min(array.min(), 0.0)
+    high = array.max()
+    return (array / high * 255.0 if high > 0 else array).astype(np.uint8)

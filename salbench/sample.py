@@ -1,0 +1,63 @@
+"""One stimulus with its ground truth.
+
+The coordinate convention of the whole project: fixations are float x, y in pixels counted from 0; pixel i
+covers [i, i + 1), so 0 <= x < width and 0 <= y < height, and the pixel of a fixation is its floor. Sizes and
+shapes are (height, width). Loaders convert once; nothing else shifts a coordinate.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from salbench.checks import check_points
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A stimulus, and what is known of where people looked at it.
+
+    Attributes:
+        id: unique in its data set; the stem of the image file where there is one.
+        size: (height, width) of the image in pixels.
+        read_image: returns the image, uint8 (height, width, 3) RGB; called on every use, so that a split of
+            any length fits in memory.
+        fixations: float (N, 2) array of x, y, or None where the ground truth is not public (a test split).
+        observers: int (N,) array, who made each fixation, or None where that is unknown.
+        read_density: returns the ground-truth density that the data set distributes, float (height, width),
+            >= 0; None where it distributes none and the density is made from the fixations.
+        sigma: standard deviation in pixels of the Gaussian that turns fixations into a density.
+        caption: one sentence about the image, or None.
+        boxes: float (K, 4) array of x, y, width, height of annotated objects, or None.
+
+    Raises:
+        ValueError: fixations off the image or NaN, or observers of another length.
+    """
+
+    id: str
+    size: tuple[int, int]
+    read_image: Callable[[], np.ndarray]
+    fixations: np.ndarray | None = None
+    observers: np.ndarray | None = None
+    read_density: Callable[[], np.ndarray] | None = None
+    sigma: float | None = None
+    caption: str | None = None
+    boxes: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.fixations is not None:
+            object.__setattr__(self, "fixations", check_points(self.fixations, self.size, f"{self.id}: fixations"))
+        if self.observers is not None and (self.fixations is None or len(self.observers) != len(self.fixations)):
+            raise ValueError(f"{self.id}: expected one observer per fixation, got {len(self.observers)}")
+
+    @property
+    def image(self):
+        """The stimulus, uint8 (height, width, 3) RGB, decoded anew on every access."""
+        image = self.read_image()
+        if image.shape != (*self.size, 3) or image.dtype != np.uint8:
+            raise ValueError(f"{self.id}: expected a uint8 {(*self.size, 3)} image, got {image.dtype} {image.shape}")
+        return image
+
+    def blind(self):
+        """The sample as a method may see it: id, image, size and caption; no ground truth of any kind."""
+        return replace(self, fixations=None, observers=None, read_density=None, sigma=None, boxes=None)
