@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from salbench.datasets._common import Dataset, DatasetProblem, fingerprint
+from salbench.datasets._common import Dataset, DatasetProblem
 
 __all__ = ["DATASETS", "Dataset", "DatasetProblem", "Row", "data_root", "load"]
 

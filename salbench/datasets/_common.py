@@ -1,7 +1,8 @@
-"""What every loader shares: the `Dataset` it returns, its fingerprint, and the error it raises."""
+"""What every loader shares: the `Dataset` it returns and the error it raises."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -56,15 +57,15 @@ class Dataset:
     def has_fixations(self):
         return all(s.fixations is not None for s in self.samples)
 
+    @cached_property
+    def fingerprint(self):
+        """16 hex digits that change with the ids, sizes, fixations, observers or sigmas of the data set.
 
-def fingerprint(dataset):
-    """16 hex digits that change with the ids, sizes, fixations, observers or sigmas of a data set.
-
-    Pixel data is left out on purpose: reading every image of a large split to start a run would cost minutes.
-    """
-    parts = []
-    for s in dataset.samples:
-        parts += [s.id, repr(s.size), repr(s.sigma)]
-        for array in (s.fixations, s.observers):
-            parts.append(b"" if array is None else np.ascontiguousarray(array, dtype="<f8").tobytes())
-    return hash_bytes(*parts)
+        Pixel data is left out on purpose: reading every image of a large split to start a run costs minutes.
+        """
+        parts = []
+        for s in self.samples:
+            parts += [s.id, repr(s.size), repr(s.sigma)]
+            for array in (s.fixations, s.observers):
+                parts.append(b"" if array is None else np.ascontiguousarray(array, dtype="<f8").tobytes())
+        return hash_bytes(*parts)
