@@ -31,17 +31,15 @@ def check_same_shape(array, shape, name):
 
 
 def check_density(array, shape, name="density"):
-    """Return `array` as a finite, non-negative map of the given shape with a positive sum.
+    """Return `array` as a finite, non-negative map of the given shape (all zeros means: no ground truth).
 
     Raises:
-        ValueError: wrong shape, NaN, negative values, or nothing but zeros.
+        ValueError: wrong shape, NaN or negative values.
     """
     array = check_map(array, name)
     check_same_shape(array, shape, name)
     if array.min() < 0:
         raise ValueError(f"{name}: expected values >= 0, got a minimum of {array.min():.6g}")
-    if array.max() == 0:
-        raise ValueError(f"{name}: expected at least one positive value, got a map of zeros (no fixations?)")
     return array
 
 

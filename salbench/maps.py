@@ -74,25 +74,28 @@ def _folded_kernels(centers, length, sigma):
     return np.bincount(flat.ravel(), np.tile(weights, len(centers)), size).reshape(len(centers), length)
 
 
-def to_density(array, output="map"):
-    """Read a method's output as a density: non-negative float64, summing to one.
+def minmax(array):
+    """(array - min) / (max - min) as float64; a constant map becomes zeros."""
+    array = check_map(array).astype(np.float64)
+    low, high = array.min(), array.max()
+    return (array - low) / (high - low) if high > low else np.zeros(array.shape)
+
+
+def to_density(array, *, floor=None):
+    """Read a map as a density: float64, non-negative, summing to one.
 
     Args:
-        array: (height, width) map.
-        output: "map" or "density" (negative values are shifted to zero; all zeros become the uniform
-            density) or "log_density" (natural logarithm, any additive constant).
+        array: (height, width) map, finite.
+        floor: "min" subtracts the minimum first, as the MIT code's min-max does (dividing by the range
+            cancels in the sum); None subtracts a negative minimum only.
 
-    Raises:
-        ValueError: NaN, infinity (minus infinity is allowed in a log density), or an unknown output kind.
+    Returns:
+        (height, width) float64; the uniform density where nothing is left to divide by (a constant map
+        with floor="min", a map of zeros without).
     """
-    if output == "log_density":
-        array = np.asarray(array, dtype=np.float64)
-        with np.errstate(under="ignore"):
-            array = np.exp(array - array.max()) if array.ndim == 2 and array.size else array
-    elif output not in ("map", "density"):
-        raise ValueError(f"output: expected 'map', 'density' or 'log_density', got {output!r}")
     array = check_map(array).astype(np.float64)
-    array -= min(array.min(), 0.0)
+    low = array.min()
+    array -= low if floor == "min" else min(low, 0.0)
     total = array.sum()
     return array / total if total > 0 else np.full(array.shape, 1 / array.size)
 
