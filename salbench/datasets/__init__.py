@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from salbench.datasets._common import Dataset, DatasetProblem
+from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, user_cache
 
 __all__ = ["DATASETS", "Dataset", "DatasetProblem", "Row", "data_root", "load"]
 
@@ -40,8 +40,7 @@ DATASETS = {
 
 def data_root(root=None):
     """The folder that holds one folder per data set: `root`, else $SALBENCH_DATA, else the user cache folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(root or os.environ.get("SALBENCH_DATA") or cache / "salbench" / "data").expanduser()
+    return Path(root or os.environ.get("SALBENCH_DATA") or user_cache() / "data").expanduser()
 
 
 def load(name, root=None):
@@ -59,6 +58,8 @@ def load(name, root=None):
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise DatasetProblem(f"no data set is named {name!r}: {hint}known are {', '.join(DATASETS)}")
     row = DATASETS[name]
+    if name == "folder" and not argument:
+        raise DatasetProblem(f"folder: expected folder:DIR with the place of your images. {NO_DOWNLOAD}")
     if argument and name != "folder":
         raise DatasetProblem(f"{name} takes no argument, got {argument!r}; use --data-root for its place on disk")
     module = importlib.import_module(f"salbench.datasets.{row.module}")

@@ -1,15 +1,19 @@
-"""What every loader shares: the `Dataset` it returns and the error it raises."""
+"""What every loader shares: the `Dataset` it returns, the error it raises, and the checks of files on disk."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from salbench.files import hash_bytes
+from salbench.checks import check_density
+from salbench.files import hash_bytes, read_map
 from salbench.sample import Sample
 
 NO_DOWNLOAD = "The embedded set needs no download: --dataset popout"
+SIGMA_SHARE = 0.03  # of the longer side: OSIE's authors blur 800 pixels by 24, SALICON's 640 by 19
 
 
 class DatasetProblem(ValueError):
@@ -69,3 +73,75 @@ class Dataset:
             for array in (s.fixations, s.observers):
                 parts.append(b"" if array is None else np.ascontiguousarray(array, dtype="<f8").tobytes())
         return hash_bytes(*parts)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the published files of one split hold, to tell them from a half-unpacked copy or another release.
+
+    Attributes:
+        images: number of images.
+        fixations: number of fixations, or None where they are not public.
+        mean: (x, y) mean of the fixations, to four decimals, in the coordinates that the loader says.
+    """
+
+    images: int
+    fixations: int | None = None
+    mean: tuple[float, float] | None = None
+
+
+def user_cache():
+    """The folder for what can be made again: $XDG_CACHE_HOME/salbench, else ~/.cache/salbench."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "salbench"
+
+
+def default_sigma(size):
+    """Standard deviation in pixels of the density's Gaussian where the authors of a data set gave none."""
+    return SIGMA_SHARE * max(size)
+
+
+def require_files(folder, names, how):
+    """Raise `DatasetProblem` unless `folder` holds a file of every name; `how` says how to get them."""
+    present = set(os.listdir(folder)) if folder.is_dir() else set()
+    missing = [name for name in names if name not in present]
+    if missing:
+        state = f"{len(missing)} of them are missing, such as {', '.join(missing[:3])}" if present else "found none"
+        raise DatasetProblem(f"{folder}: expected {len(names)} files, {state}. {how} {NO_DOWNLOAD}")
+
+
+def check_published(source, fixations, expected, cause):
+    """Raise `DatasetProblem` unless `fixations` (N, 2) have the published number and mean."""
+    mean = fixations.mean(0, dtype=np.float64) if len(fixations) else np.full(2, np.nan)
+    if len(fixations) == expected.fixations and np.abs(mean - expected.mean).max() <= 1e-4:
+        return
+    raise DatasetProblem(
+        f"{source}: expected the published {expected.fixations} fixations with mean x {expected.mean[0]:.4f} and "
+        f"y {expected.mean[1]:.4f}, got {len(fixations)} with {mean[0]:.4f} and {mean[1]:.4f}. {cause} {NO_DOWNLOAD}"
+    )
+
+
+def check_inside(fixations, size, source, hint, lines=None):
+    """Raise `DatasetProblem` unless all `fixations` (N, 2) of x, y from 0 lie on an image of `size`.
+
+    Args:
+        source: the file, and the image where a file holds many; the message starts with it.
+        hint: what to do about it; the message ends with it.
+        lines: (N,) line of each fixation in the file, where it has lines.
+    """
+    height, width = size
+    outside = np.flatnonzero(~((fixations >= 0) & (fixations < (width, height))).all(1))  # NaN is outside
+    if len(outside):
+        first = outside[0]
+        place = f"number {first + 1}" if lines is None else f"line {lines[first]}"
+        raise DatasetProblem(
+            f"{source}: {len(outside)} of {len(fixations)} fixations are off the image of {width} x {height} pixels; "
+            f"the first, {place}, is at x={fixations[first, 0]:g}, y={fixations[first, 1]:g}, counted from 0. {hint}"
+        )
+
+
+def read_density(path, size):
+    """Read a distributed density map as it is. Raises `ValueError` unless it has `size` and is a density."""
+    density = read_map(path)
+    if density.shape != size:
+        raise DatasetProblem(f"{path}: expected the (height, width) of its image, {size}, got {density.shape}")
+    return check_density(density, size, str(path))

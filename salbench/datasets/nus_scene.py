@@ -1,0 +1,97 @@
+"""NUS scenes: 500 outdoor photographs of the SUN2012 data base, of many sizes, 12 observers, an eye tracker.
+
+Layout below the data root, as the authors' repository has it::
+
+    Scene/data/stimuli/001.jpg ... 500.jpg
+    Scene/data/tidy/fixations.mat       fixations: 500 x 12 cell (image, observer) of K x 4 arrays with
+                                        columns y, x, latency s, duration s
+    Scene/data/tidy/imgInfo.mat         imgInfo.size: 500 x 2, height and width
+
+Positions count from 0 and are fractions of pixels, so nothing is shifted. The numbers show it: on the 256 x 256
+images every x and y is a whole multiple of 0.1 pixel of a screen 1080 high (256 / 10 800) to within rounding,
+with no 1 or 0.5 added; x comes as close to 0 as to the width (0.07 pixel); and y comes down to 0.62, x to
+0.07, where counting from 1 would leave the image. All 43 894 fixations are on their image.
+
+The paper says 15 observers, the file holds 12; 52 of its cells are empty. The authors gave no blur in pixels, so
+that sigma is 3 % of the longer side: what 24 pixels are on OSIE's 800 and 19 pixels on SALICON's 640.
+
+Paper: Liang, Jiang, Liang, Zhao: Saliency prediction with scene structural guidance, IEEE SMC 2017.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from salbench.datasets._common import (
+    Dataset,
+    DatasetProblem,
+    Published,
+    check_inside,
+    check_published,
+    default_sigma,
+    require_files,
+)
+from salbench.datasets._mat import read_mat, structure
+from salbench.files import read_image
+from salbench.sample import Sample
+
+EXPECTED = Published(images=500, fixations=43_894, mean=(273.4820, 230.0826))
+OBSERVERS = 12
+HOW = (
+    "NUS scenes: clone the authors' repository Yanakz/Scene from GitHub (the project page is "
+    "www-users.cs.umn.edu/~qzhao/scene.html) as a folder Scene in the data root (--data-root or $SALBENCH_DATA), "
+    "or unpack it again if it is there."
+)
+
+
+def load(split, root):
+    """Open the NUS scenes; there is one split, "all".
+
+    Raises:
+        DatasetProblem: files that are missing, unreadable, or not the published ones.
+    """
+    data = root / "Scene" / "data"
+    stems = [f"{i + 1:03d}" for i in range(EXPECTED.images)]
+    require_files(data / "stimuli", [f"{stem}.jpg" for stem in stems], HOW)
+    require_files(data / "tidy", ["fixations.mat", "imgInfo.mat"], HOW)
+    sizes = _read_sizes(data / "tidy" / "imgInfo.mat")
+    gaze = _read_fixations(data / "tidy" / "fixations.mat", sizes)
+    return Dataset(
+        name="nus_scene",
+        samples=[
+            Sample(
+                stem, size, partial(read_image, data / "stimuli" / f"{stem}.jpg"), *points, sigma=default_sigma(size)
+            )
+            for stem, size, points in zip(stems, sizes, gaze, strict=True)
+        ],
+        gaze="eye tracker, 12 observers, free viewing",
+        licence="MIT",
+        citation="Liang et al., Saliency prediction with scene structural guidance, IEEE SMC 2017",
+    )
+
+
+def _read_sizes(path):
+    """(height, width) of every image."""
+    expected = (EXPECTED.images, 2)
+    with structure(path, f"imgInfo.size, an array of shape {expected}"):
+        sizes = read_mat(path, ["imgInfo"])["imgInfo"]["size"].item()
+        if sizes.shape != expected:
+            raise DatasetProblem(f"{path}: expected imgInfo.size of shape {expected}, got {sizes.shape}. {HOW}")
+        return [(int(height), int(width)) for height, width in sizes]
+
+
+def _read_fixations(path, sizes):
+    """[(fixations, observers)] per image, checked against the published numbers."""
+    cells = read_mat(path, ["fixations"])["fixations"]
+    expected = (EXPECTED.images, OBSERVERS)
+    if cells.shape != expected:
+        raise DatasetProblem(f"{path}: expected fixations, a cell of shape {expected}, got {cells.shape}. {HOW}")
+    gaze = []
+    with structure(path, "cells of K x 4 numbers"):
+        for i, (row, size) in enumerate(zip(cells, sizes, strict=True)):
+            counts = [len(cell) for cell in row]
+            points = np.concatenate([cell.reshape(-1, 4)[:, [1, 0]] for cell in row])
+            check_inside(points, size, f"{path}, image {i + 1:03d}", HOW)
+            gaze.append((points, np.repeat(np.arange(OBSERVERS), counts)))
+    check_published(path, np.concatenate([points for points, _ in gaze]), EXPECTED, f"Not the published file. {HOW}")
+    return gaze

@@ -1,0 +1,225 @@
+"""Protocols: named, versioned bundles of every choice between a prediction and its score.
+
+A protocol says how a map gets to the stimulus size, whether it is quantised, which fixations count, what
+the negatives of sAUC and the baseline of IG are, which options the metrics get, and how images are
+averaged. Results carry its name and version. A variant is `dataclasses.replace(PROTOCOLS["mit"], ...)`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from salbench.checks import check_map, fixated_pixels
+from salbench.maps import density_from_fixations, quantise, resize
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prediction made ready for the metrics.
+
+    Attributes:
+        point_map: float (H, W) at stimulus size, scored against fixations.
+        density_map: the map scored against the density; the same array unless the protocol has a `density_size`.
+        resized: whether the method's map had another size than the stimulus.
+        zero_share: share of pixels of `point_map` that are exactly zero, which is what makes KL explode.
+    """
+
+    point_map: np.ndarray
+    density_map: np.ndarray
+    resized: bool
+    zero_share: float
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The ground truth of one image as the metrics take it.
+
+    Attributes:
+        pixels: (index, count) of fixated pixels, as `checks.fixated_pixels` gives them.
+        density: float (H, W), or of the protocol's `density_size`; all zeros where there is none.
+        negatives: int32 (H, W), fixations of all other images of the split on this image's grid.
+        baseline: float64 (H, W), density of the same.
+    """
+
+    pixels: tuple[np.ndarray, np.ndarray]
+    density: np.ndarray
+    negatives: np.ndarray
+    baseline: np.ndarray
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Every choice between a prediction and its score.
+
+    Attributes:
+        name, version, summary: identity; a change of any choice is a new version.
+        interpolation: "bilinear" or "bicubic", for maps that are not of stimulus size.
+        quantised: score the 8-bit map that a challenge server would receive, not the float map.
+        binary: a pixel fixated twice on an image counts once (the MIT code); else every fixation counts.
+        options: keyword arguments of the metrics, by metric name.
+        density_size: (height, width) at which prediction and density are compared; None: stimulus size.
+        density_blur: (sigma, radius) in pixels of a Gaussian applied to the prediction at `density_size`.
+        ig_of_maps: whether IG is computed for methods that declare no density; if not, it is NaN for them.
+        averaging: "image" (every image weighs the same) or "fixation" (every fixation does).
+    """
+
+    name: str
+    version: int
+    summary: str
+    interpolation: str
+    quantised: bool = False
+    binary: bool = True
+    options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    density_size: tuple[int, int] | None = None
+    density_blur: tuple[float, int] | None = None
+    ig_of_maps: bool = True
+    averaging: str = "image"
+
+    def prepare(self, prediction, output, size):
+        """Bring a method's output to the maps that the metrics take.
+
+        Args:
+            prediction: float (h, w) of any size.
+            output: "map", "density" or "log_density" (natural logarithm, any additive constant).
+            size: (height, width) of the stimulus.
+
+        Raises:
+            ValueError: not 2-D, NaN or infinity (minus infinity is allowed in a log density).
+        """
+        given = _exponentiate(prediction) if output == "log_density" else check_map(prediction)
+        point_map = resize(given, size, self.interpolation)
+        if self.quantised:
+            point_map = quantise(point_map).astype(np.float32)
+        density_map = point_map
+        if self.density_size is not None:
+            density_map = resize(given, self.density_size, self.interpolation)
+        if self.density_blur is not None:
+            sigma, radius = self.density_blur
+            density_map = gaussian_filter(density_map, sigma, mode="mirror", radius=radius)
+        zero_share = 1 - np.count_nonzero(point_map) / point_map.size
+        return Prepared(point_map, density_map, given.shape != tuple(size), zero_share)
+
+    def counted(self, sample):
+        """The fixations of a sample that count, (N, 2): all, or with `binary` one per fixated pixel."""
+        if not self.binary:
+            return sample.fixations
+        index, _ = fixated_pixels(sample.fixations, sample.size)
+        return np.stack([index % sample.size[1], index // sample.size[1]], axis=1).astype(np.float64)
+
+    def pixels(self, sample):
+        """(index, count) of the pixels fixated on a sample, as `checks.fixated_pixels` gives them."""
+        return fixated_pixels(self.counted(sample), sample.size)
+
+    def truth(self, sample, others):
+        """The ground truth of a sample, with negatives and baseline from all `others` but the sample itself.
+
+        Args:
+            sample: with fixations, one of those that `others` was made of.
+            others: `Others` of the split under this protocol.
+
+        Raises:
+            ValueError: the distributed density has another size than the image, or is negative.
+        """
+        points = self.counted(sample)
+        pixels = fixated_pixels(points, sample.size)
+        own = density_from_fixations(points, sample.size, sample.sigma)
+        negatives = others.counts(sample.size).copy()
+        negatives.ravel()[pixels[0]] -= pixels[1].astype(np.int32)
+        # A difference of two rounded sums: what should be zero may come out as -1e-17.
+        baseline = np.maximum(others.density(sample.size, sample.sigma) - own, 0.0)
+        density = own if sample.read_density is None else _distributed_density(sample)
+        if self.density_size is not None:
+            density = resize(density, self.density_size, self.interpolation)
+        return Truth(pixels, density, negatives, baseline)
+
+
+class Others:
+    """All fixations of a split, laid over an image of any size: the negatives of sAUC, the baseline of IG.
+
+    Subtracting an image's own fixations leaves those of all other images, so the cost per image does not
+    grow with their number. Fixations of images of another size are rescaled to this one, as pysaliency does.
+    The maps of the last few sizes are kept; on a split of one size they are made once.
+    """
+
+    def __init__(self, samples, protocol):
+        parts = [(protocol.counted(s), s.size) for s in samples]
+        self._points = np.concatenate([points for points, _ in parts])
+        self._sizes = np.concatenate([np.tile(np.array([size]), (len(points), 1)) for points, size in parts])
+        self.counts = lru_cache(maxsize=2)(self._counts)
+        self.density = lru_cache(maxsize=2)(self._density)
+
+    def _rescaled(self, size):
+        height, width = size
+        scale = np.array([width, height]) / self._sizes[:, ::-1]
+        # x < W' makes x * W / W' < W but for rounding
+        return np.minimum(self._points * scale, np.nextafter([width, height], 0))
+
+    def _counts(self, size):
+        """int32 (height, width): fixations of the whole split per pixel."""
+        columns, rows = self._rescaled(size).astype(np.int64).T
+        return np.bincount(rows * size[1] + columns, minlength=size[0] * size[1]).astype(np.int32).reshape(size)
+
+    def _density(self, size, sigma):
+        """float64 (height, width): the same as a density, whose sum is the number of fixations."""
+        return density_from_fixations(self._rescaled(size), size, sigma)
+
+
+def _exponentiate(log_density):
+    array = np.asarray(log_density, dtype=np.float64)
+    if array.ndim != 2 or array.size == 0 or np.isnan(array).any() or not np.isfinite(array.max()):
+        if array.ndim == 2 and array.size and np.isneginf(array.max()):
+            raise ValueError("prediction: expected a log density with at least one finite value, got only -inf")
+        check_map(np.where(np.isneginf(array), 0.0, array), "prediction (log density)")
+    with np.errstate(under="ignore"):
+        return np.exp(array - array.max())
+
+
+def _distributed_density(sample):
+    density = sample.read_density()
+    if density.shape != tuple(sample.size):
+        raise ValueError(f"{sample.id}: expected a ground-truth map of {sample.size}, got {density.shape}")
+    return density
+
+
+PROTOCOLS = {
+    p.name: p
+    for p in (
+        Protocol(
+            "tuebingen",
+            1,
+            "pysaliency's choices: float maps, every fixation counts, exact AUCs, IG for densities only",
+            interpolation="bilinear",
+            binary=False,
+            options={"kl": {"eps": 2.2204e-16}, "sim": {"floor": None}, "ig": {"floor": None}},
+            ig_of_maps=False,
+        ),
+        Protocol(
+            "mit",
+            1,
+            "the MIT300-era MATLAB code: float maps, binary fixation maps, n - 1 in NSS, min-max in SIM and IG",
+            interpolation="bicubic",
+            options={"nss": {"ddof": 1}, "sauc": {"step": 0.1}},
+        ),
+        Protocol(
+            "lsun17",
+            1,
+            "the SALICON challenge of LSUN 2017: the MIT metrics on maps quantised to 8 bit",
+            interpolation="bicubic",
+            quantised=True,
+            options={"nss": {"ddof": 1}, "sauc": {"step": 0.1}},
+        ),
+        Protocol(
+            "augsal",
+            1,
+            "the paper's validation code: CC, KL, SIM at 256 x 256 after a small blur, the rest at stimulus size",
+            interpolation="bilinear",
+            options={"nss": {"ddof": 1}, "sauc": {"step": 0.1}},
+            density_size=(256, 256),
+            density_blur=(2.0, 5),
+        ),
+    )
+}
+DEFAULT_PROTOCOL = "tuebingen"

@@ -1,0 +1,183 @@
+"""The contract of a method, and finding methods by name.
+
+A method is one file (or folder) in `methods/`; the file's stem is its name. The file holds one class:
+
+    from salbench.registry import SaliencyMethod, register
+
+    @register
+    class MyMethod(SaliencyMethod):
+        \"\"\"One line that `list methods` prints.\"\"\"
+        def predict(self, sample):
+            return sample.image.mean(2)
+
+Nothing is imported to list the names; a file is imported when its method is asked for.
+"""
+
+import difflib
+import importlib.util
+import sys
+from pathlib import Path
+
+from salbench.files import hash_bytes
+
+_METHODS = {}  # module name -> registered class
+_FOLDERS = [Path(__file__).resolve().parent.parent / "methods"]  # beside the package in the repository
+
+
+class MethodProblem(ValueError):
+    """A method that cannot be found or loaded; the message names it and what to do."""
+
+
+class MethodUnavailable(Exception):
+    """A method that cannot run here or on this data set: what is missing, and how to get it."""
+
+
+class SaliencyMethod:
+    """Base class of all methods. Subclasses set the attributes they need and write `predict`.
+
+    Attributes:
+        output: what `predict` returns: "map" (any scale), "density" (any scale, >= 0) or "log_density".
+        paper: citation, or "" for a method of no paper.
+        sees_fixations: only for ceilings: the method gets samples with their ground truth through
+            `predict_held_out` instead of `predict`, and is printed apart, never ranked.
+        fits_at_run: `fit` takes seconds, so every run calls it: on the training split where the data set has
+            one, else on the scored split itself. `predict` must then leave out what `fit` saw of the same id.
+        name: the file's stem, set by `register`.
+        variant: tells apart two runs of one method (two folders of maps, two checkpoints); "" for the plain one.
+    """
+
+    output = "map"
+    paper = ""
+    sees_fixations = False
+    fits_at_run = False
+    name = ""
+    variant = ""
+
+    @property
+    def label(self):
+        """How results and tables name this method: name, or name+variant."""
+        return f"{self.name}+{self.variant}" if self.variant else self.name
+
+    def weights_hash(self):
+        """16 hex digits of everything from disk that the predictions depend on (weights, maps), or None."""
+        return None
+
+    def fit(self, samples, *, augment=None, seed=0):
+        """Learn from samples with their ground truth. Optional."""
+        raise NotImplementedError(f"{self.name} has nothing to fit")
+
+    def predict(self, sample):
+        """Where people will look.
+
+        Args:
+            sample: a blind `Sample`: id, image (uint8 RGB), size and caption.
+
+        Returns:
+            float (h, w) of any size, finite, of the declared `output` kind; larger is more salient. The
+            protocol resizes it to the stimulus.
+
+        Raises:
+            MethodUnavailable: something that every prediction needs is missing; the whole method is skipped.
+        """
+        raise NotImplementedError
+
+    def predict_held_out(self, sample):
+        """For `sees_fixations`: yield (prediction, mask), mask marking the fixations it may be scored on."""
+        raise NotImplementedError
+
+
+def register(cls):
+    """Class decorator: make the class the method of its file."""
+    if not issubclass(cls, SaliencyMethod):
+        raise MethodProblem(f"{cls.__name__}: expected a subclass of SaliencyMethod")
+    if cls.__module__ in _METHODS and _METHODS[cls.__module__].__qualname__ != cls.__qualname__:
+        raise MethodProblem(f"{cls.__module__}: expected one registered method per file, got a second, {cls.__name__}")
+    cls.name = cls.__module__.rpartition(".")[2]
+    _METHODS[cls.__module__] = cls
+    return cls
+
+
+def add_folder(folder):
+    """Look for methods in `folder` too.
+
+    Raises:
+        MethodProblem: no such folder, or it holds a method whose name is taken.
+    """
+    folder = Path(folder).resolve()
+    if not folder.is_dir():
+        raise MethodProblem(f"{folder}: expected a folder of method files")
+    if folder in _FOLDERS:
+        return
+    taken = {name: path for name, path in _files().items() if name in _stems(folder)}
+    if taken:
+        name, path = next(iter(taken.items()))
+        raise MethodProblem(f"{folder}: the name {name!r} is taken by {path}; rename your file")
+    _FOLDERS.append(folder)
+
+
+def available():
+    """Names of all methods, sorted, without importing any."""
+    return sorted(_files())
+
+
+def get(name):
+    """The class of a method.
+
+    Raises:
+        MethodProblem: unknown name (with a suggestion), or a file that fails to import or registers nothing.
+    """
+    files = _files()
+    if name not in files:
+        near = difflib.get_close_matches(name, files, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise MethodProblem(f"no method is named {name!r}: {hint}known are {', '.join(sorted(files))}")
+    path = files[name]
+    module = f"_salbench_methods_{hash_bytes(str(path))}.{name}"
+    if module not in _METHODS:
+        _import(module, path)
+    if module not in _METHODS:
+        raise MethodProblem(f"{path}: expected one class with @register, found none")
+    return _METHODS[module]
+
+
+def create(spec):
+    """Make a method from what is typed on the command line: "uniform", or with an argument "from_folder:DIR".
+
+    Raises:
+        MethodProblem: see `get`; or an argument for a method that takes none.
+        MethodUnavailable: the method says what it lacks.
+    """
+    name, colon, argument = spec.partition(":")
+    cls = get(name)
+    if colon and cls.__init__ is object.__init__:
+        raise MethodProblem(f"{name} takes no argument, got {argument!r}")
+    return cls(argument) if colon else cls()
+
+
+def code_hash(name):
+    """16 hex digits of the source of a method: its file, or all Python files of its folder."""
+    path = _files()[name]
+    sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    return hash_bytes(*(part for source in sources for part in (source.name, source.read_bytes())))
+
+
+def _stems(folder):
+    """Name -> file of the methods in one folder; names with a leading underscore are not methods."""
+    files = {p.stem: p for p in folder.glob("*.py")} | {p.parent.name: p for p in folder.glob("*/__init__.py")}
+    return {name: path for name, path in files.items() if not name.startswith("_")}
+
+
+def _files():
+    return {name: path for folder in _FOLDERS if folder.is_dir() for name, path in _stems(folder).items()}
+
+
+def _import(name, path):
+    search = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise MethodProblem(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error

@@ -1,0 +1,112 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from salbench.datasets import DATASETS, Dataset, DatasetProblem, data_root, load
+from salbench.sample import Sample
+
+
+def sample(id="a", **changes):
+    given = {
+        "size": (4, 6),
+        "read_image": lambda: np.zeros((4, 6, 3), np.uint8),
+        "fixations": np.array([[1.0, 2.0], [5.5, 3.5]]),
+        "observers": np.array([0, 1]),
+        "sigma": 2.0,
+    }
+    return Sample(id, **(given | changes))
+
+
+def dataset(*samples):
+    return Dataset("tiny", samples, gaze="simulated", licence="none", citation="none")
+
+
+class TestLoad:
+    @pytest.mark.parametrize(("name", "near"), [("osie_tset", "osie_test"), ("salicon", "salicon_val|salicon_t")])
+    def test_near_name(self, name, near):
+        with pytest.raises(DatasetProblem, match=f"no data set is named '{name}': did you mean '({near})"):
+            load(name)
+
+    @pytest.mark.parametrize("name", ["", "xyzzy", "OSIE"])
+    def test_unknown_name_lists_all(self, name):
+        with pytest.raises(DatasetProblem, match=r"known are popout, .*osie_test, .*folder"):
+            load(name)
+
+    def test_argument_where_none_is_taken(self):
+        with pytest.raises(DatasetProblem, match="osie takes no argument, got '/data'; use --data-root"):
+            load("osie:/data")
+
+    @pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("popout", "folder")])
+    def test_missing_files_name_the_place_and_the_set_that_needs_none(self, name, tmp_path):
+        with pytest.raises(DatasetProblem, match="--dataset popout") as problem:
+            load(name, tmp_path)
+        assert str(tmp_path) in str(problem.value)
+        assert "--data-root or $SALBENCH_DATA" in str(problem.value)
+
+    def test_every_training_split_is_a_name(self):
+        assert {row.train for row in DATASETS.values()} - {None} <= set(DATASETS)
+
+    def test_problem_is_a_value_error(self):
+        assert issubclass(DatasetProblem, ValueError)
+
+
+class TestDataRoot:
+    def test_argument_first(self, monkeypatch):
+        monkeypatch.setenv("SALBENCH_DATA", "/environment")
+        assert data_root("/given") == Path("/given")
+
+    def test_environment_next(self, monkeypatch):
+        monkeypatch.setenv("SALBENCH_DATA", "~/environment")
+        assert data_root() == Path.home() / "environment"
+
+    def test_user_cache_last(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("SALBENCH_DATA", "")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert data_root() == tmp_path / "salbench" / "data"
+        monkeypatch.setenv("XDG_CACHE_HOME", "")
+        assert data_root() == Path.home() / ".cache" / "salbench" / "data"
+
+
+class TestDataset:
+    def test_no_samples(self):
+        with pytest.raises(DatasetProblem, match="tiny: expected at least one image, found none"):
+            dataset()
+
+    def test_same_id_twice(self):
+        with pytest.raises(DatasetProblem, match="tiny: expected unique ids, got 2 twice, such as 'a'"):
+            dataset(*(sample(id) for id in "abaabc"))
+
+    def test_first_has_its_own_name(self):
+        whole = dataset(*(sample(id) for id in "abc"))
+        part = whole.first(2)
+        assert part.name == "tiny_first2"
+        assert [s.id for s in part.samples] == ["a", "b"]
+        assert part.fingerprint != whole.fingerprint
+        assert whole.first(3) is whole
+        assert whole.first(9) is whole
+
+    def test_has_fixations(self):
+        assert dataset(sample(), sample("b", fixations=np.empty((0, 2)), observers=None)).has_fixations
+        assert not dataset(sample(), sample("b", fixations=None, observers=None)).has_fixations
+
+    def test_fingerprint_is_the_same_for_the_same_content(self):
+        assert dataset(sample()).fingerprint == dataset(sample()).fingerprint
+        assert dataset(sample(), sample("b")).fingerprint != dataset(sample("b"), sample()).fingerprint
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"id": "b"},
+            {"size": (5, 6)},
+            {"sigma": 2.1},
+            {"fixations": np.array([[1.0, 2.0], [5.5, 3.4]])},
+            {"fixations": np.array([[5.5, 3.5], [1.0, 2.0]])},
+            {"fixations": None, "observers": None},
+            {"observers": np.array([0, 2])},
+            {"observers": None},
+        ],
+    )
+    def test_fingerprint_changes_with_the_content(self, changes):
+        assert dataset(replace(sample(), **changes)).fingerprint != dataset(sample()).fingerprint
