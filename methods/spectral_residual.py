@@ -22,7 +22,7 @@ class SpectralResidual(SaliencyMethod):
         """Equations 9 to 13 of the paper on the grey image, 64 pixels on its long side."""
         scale = LONG_SIDE / max(sample.size)
         shape = tuple(max(MEAN_SIZE, round(side * scale)) for side in sample.size)
-        spectrum = np.fft.fft2(resize(sample.image.mean(2, dtype=np.float32), shape))
+        spectrum = np.fft.fft2(resize(sample.image @ np.full(3, 1 / 3, np.float32), shape))
         log_amplitude = np.log(np.abs(spectrum) + 1e-9)
         residual = log_amplitude - uniform_filter(log_amplitude, MEAN_SIZE, mode="wrap")
         salient = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2

@@ -5,6 +5,7 @@ are enough, because decoding, NumPy, torch and the metric kernels all release th
 appended to a journal, so that a run that is killed loses the images in flight and nothing else.
 """
 
+import errno
 import logging
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from salbench import __version__, registry, results
@@ -25,6 +27,7 @@ from salbench.registry import MethodUnavailable
 from salbench.stats import bootstrap_means
 
 log = logging.getLogger(__name__)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Evaluation:
             self._score_all(method, journal)
             result, rows = self._summarise(method, key, journal.entries, time.perf_counter() - start)
             results.write(result, rows, self.out)
-            complete = True
+            complete = not result.n_failed  # else the next run tries the failed images again, and only those
         finally:
             journal.close(remove=complete)
         return result
@@ -154,7 +157,8 @@ class Evaluation:
         )
         pool = ThreadPoolExecutor(self.workers)
         try:
-            with bar:
+            # Every worker is busy with an image of its own; BLAS threads on top would only wait for each other.
+            with bar, threadpool_limits(1, user_api="blas"):
                 for entry in _stream(pool, lambda sample: self._entry(method, sample), todo, 2 * self.workers):
                     journal.add(entry)
                     bar.update()
@@ -168,8 +172,8 @@ class Evaluation:
         except (MethodUnavailable, MemoryError):
             raise
         except Exception as error:
-            if getattr(error, "errno", None) is not None and not isinstance(error, FileNotFoundError):
-                raise  # the disk's trouble, not the image's: stop, so that the run can go on later
+            if isinstance(error, OSError) and error.errno in _DISK_FULL:
+                raise  # not this image's fault: stop, so that the run can go on later
             log.debug("%s", sample.id, exc_info=True)
             return {"id": sample.id, "error": f"{type(error).__name__}: {error}"}
 

@@ -132,7 +132,8 @@ def read_all(out, dataset):
 class Journal:
     """The finished images of a run that is not finished: a line of JSON each, appended and flushed at once.
 
-    Opening it reads what an earlier, killed run of the same key has left. A line cut off in the middle is dropped.
+    Opening it reads what an earlier, killed or failed run of the same key has left; failed images (entries with
+    an "error") are not taken over, so that they are tried again. A line cut off in the middle is dropped.
 
     Raises:
         ResultProblem: the file belongs to a run with other settings, and `overwrite` is false.
@@ -151,7 +152,8 @@ class Journal:
                     f"{path}: left by an unfinished run with other settings{what}. "
                     "Choose another --out, or --overwrite to give that run up"
                 )
-            self.entries = {entry["id"]: entry for entry in map(json.loads, lines[1:])}
+            entries = {entry["id"]: entry for entry in map(json.loads, lines[1:])}
+            self.entries = {id: entry for id, entry in entries.items() if "error" not in entry}
         size = sum(len(line) + 1 for line in lines)
         self._file = open(path, "r+b" if lines else "wb")  # noqa: SIM115 - closed by close()
         self._file.truncate(size)

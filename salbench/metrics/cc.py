@@ -27,5 +27,6 @@ def cc(prediction, density):
     if prediction.min() == prediction.max() or density.min() == density.max():
         return 0.0
     prediction -= prediction.min()  # keeps the digits of a map that varies little around a large value
+    density -= density.min()
     a, b = prediction - prediction.mean(), density - density.mean()
     return float(np.vdot(a, b) / np.sqrt(np.vdot(a, a) * np.vdot(b, b)))

@@ -1,0 +1,100 @@
+"""The metrics against the MATLAB code of the MIT Saliency Benchmark, as run in GNU Octave (see goldens/README.md)."""
+
+import csv
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from slow import SLOW
+
+from salbench.metrics import auc_borji, auc_judd, cc, ig, kl, nss, sauc, sim
+
+HERE = Path(__file__).parent
+SHARED = HERE.parents[1] / ".." / "shared"
+
+MIT = {
+    "auc_judd": lambda S, F, D, O, B: auc_judd(S, F),
+    "auc_borji": lambda S, F, D, O, B: auc_borji(S, F),
+    "sauc": lambda S, F, D, O, B: sauc(S, F, negatives=O, step=0.1),
+    "nss": lambda S, F, D, O, B: nss(S, F, ddof=1),
+    "cc": lambda S, F, D, O, B: cc(S, D),
+    "kl": lambda S, F, D, O, B: kl(S, D),
+    "sim": lambda S, F, D, O, B: sim(S, D),
+    "ig": lambda S, F, D, O, B: ig(S, F, baseline=B),
+}
+# What the MIT code cannot answer; salbench answers by its definition (test_where_the_mit_code_has_no_answer).
+DECIDED_OTHERWISE = {("negative", "kl"), ("single_fixation", "auc_borji")}
+# Means over random draws of negatives scatter around our expectation.
+SCATTER = {"auc_borji_mc4000": 1.3e-3, "sauc_mc4000": 5e-3, "auc_borji_mc500": 2e-3, "sauc_mc500": 4e-3}
+
+
+def _table(path):
+    with open(path, newline="") as file:
+        return {row.pop("case"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)}
+
+
+SMALL = _table(HERE / "goldens" / "metrics_small.csv")
+
+
+@pytest.fixture(scope="module")
+def small():
+    with np.load(HERE / "goldens" / "metrics_small.npz") as arrays:
+        return {case: _binary({k: arrays[f"{case}/{k}"] for k in "SFDOB"}) for case in SMALL}
+
+
+def _binary(case):
+    return case | {k: (case[k] > 0).astype(int) for k in "FO"}
+
+
+def _tolerance(case, column, value):
+    if column in SCATTER:
+        return SCATTER[column]
+    if (case, column) == ("tiny_range", "nss"):
+        # The map varies by 1e-6 around 0.5, and the MATLAB code subtracts the mean at once, which leaves it ten
+        # digits: -0.01175470036. In exact rational arithmetic the value is -0.0117547005575, as ours.
+        return 1e-9
+    return max(1e-9 * abs(value), 1e-12)
+
+
+def _check(case, golden, arrays):
+    for column, value in golden.items():
+        metric = column.split("_mc")[0]
+        if (case, metric) not in DECIDED_OTHERWISE:
+            assert MIT[metric](**arrays) == pytest.approx(value, abs=_tolerance(case, column, value), rel=0), column
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_small_cases(small, case):
+    assert {column.split("_mc")[0] for column in SMALL[case]} == set(MIT)
+    _check(case, SMALL[case], small[case])
+
+
+def test_nss_of_a_tiny_range_is_the_exact_value(small):
+    assert MIT["nss"](**small["tiny_range"]) == pytest.approx(-0.0117547005575, rel=1e-11)
+
+
+def test_where_the_mit_code_has_no_answer(small):
+    assert SMALL["negative"]["kl"] < 0  # no divergence is
+    arrays = small["negative"]
+    value = kl(arrays["S"], arrays["D"])
+    assert value == pytest.approx(SLOW["kl"](arrays["S"], arrays["D"]), rel=1e-12)
+    assert value == kl(arrays["S"].astype(float) - float(arrays["S"].min()), arrays["D"])
+
+    assert np.isnan(SMALL["single_fixation"]["auc_borji_mc4000"])
+    arrays = small["single_fixation"]
+    value = auc_borji(arrays["S"], arrays["F"])
+    assert value == pytest.approx(SLOW["auc_borji"](arrays["S"], arrays["F"]), rel=1e-12)
+    assert 0 < value < 1
+
+
+@pytest.mark.skipif(not (SHARED / "goldens").is_dir(), reason=f"needs the OSIE goldens in {SHARED / 'goldens'}")
+@pytest.mark.skipif(not (SHARED / "data" / "OSIE").is_dir(), reason=f"needs OSIE in {SHARED / 'data'}")
+def test_osie_cases():
+    spec = importlib.util.spec_from_file_location("osie_inputs", SHARED / "goldens" / "osie_inputs.py")
+    inputs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(inputs)
+    goldens = _table(SHARED / "goldens" / "metrics_osie.csv")
+    for case, arrays in inputs.cases(SHARED / "data" / "OSIE"):
+        _check(case, goldens.pop(case), _binary(arrays))
+    assert not goldens
