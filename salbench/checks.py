@@ -91,9 +91,10 @@ def fixated_pixels(fixations, shape, name="fixations"):
 def _pixels_of_counts(counts, name):
     index = np.flatnonzero(counts)
     values = counts.ravel()[index]
-    if (values < 0).any() or (values != np.floor(values)).any():
+    bad = (values < 0) | (values != np.floor(values))
+    if bad.any():
         raise ValueError(
-            f"{name}: expected points or a map of whole counts, got values such as {values[0]:.6g}; "
+            f"{name}: expected points or a map of whole counts, got values such as {values[bad][0]:.6g}; "
             "is this a blurred fixation map? Pass the fixation points themselves"
         )
     return index, values.astype(np.int64)

@@ -11,6 +11,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,9 @@ class Evaluation:
         dataset: with fixations.
         protocol: a `Protocol`.
         out: folder of the results.
-        train: the data set's training split, or a function that opens it, or None.
+        train: returns the data set's training split or None; called if a method is fitted at run.
         workers: number of threads.
+        device: where networks run, as torch names it.
         seed: of the bootstrap and of any fitting.
         save_maps: folder for the scored maps as 8-bit PNG, or None.
         overwrite: replace results made under other settings instead of refusing.
@@ -59,7 +61,18 @@ class Evaluation:
     """
 
     def __init__(
-        self, dataset, protocol, out, *, train=None, workers=1, seed=0, save_maps=None, overwrite=False, progress=True
+        self,
+        dataset,
+        protocol,
+        out,
+        *,
+        train=lambda: None,
+        workers=1,
+        device="cpu",
+        seed=0,
+        save_maps=None,
+        overwrite=False,
+        progress=True,
     ):
         if not dataset.has_fixations:
             raise ValueError(
@@ -67,9 +80,9 @@ class Evaluation:
                 "write its maps with `submit`, or score another split"
             )
         self.dataset, self.protocol, self.out, self.seed = dataset, protocol, out, seed
-        self.workers, self.overwrite, self.progress = workers, overwrite, progress
+        self.workers, self.device, self.overwrite, self.progress = workers, device, overwrite, progress
         self.save_maps = None if save_maps is None else Path(save_maps)
-        self._train = train
+        self._train = cache(train)
         self._others = Others(dataset.samples, protocol)
 
     def run(self, spec):
@@ -86,19 +99,12 @@ class Evaluation:
         """
         try:
             method = registry.create(spec)
-            fitted_on = self._fit(method)
+            method.device = self.device
+            fitted_on = registry.fit_at_run(method, self.dataset, self._train, seed=self.seed)
             key = self._key(method, fitted_on)
             return self._finished(key) or self._run(method, key)
         except MethodUnavailable as reason:
             return Skipped(spec, str(reason))
-
-    def _fit(self, method):
-        if not method.fits_at_run:
-            return None
-        train = self.dataset if self._train is None else self._train
-        method.fit(train.samples, seed=self.seed)
-        left_out = " (leave one image out)" if train is self.dataset else ""
-        return f"{train.name} {train.fingerprint}{left_out}"
 
     def _key(self, method, fitted_on):
         return results.Key(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 MAP_SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -32,8 +32,8 @@ def _opened(source, name):
                 yield image
     except FileNotFoundError as error:
         raise FileProblem(f"{name}: no such file") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        if getattr(error, "errno", None) is not None:
+    except Exception as error:  # a corrupt header leads Pillow into ValueError, TypeError, SyntaxError, ...
+        if isinstance(error, FileProblem) or getattr(error, "errno", None) is not None:
             raise  # the disk's trouble, not the picture's
         raise FileProblem(f"{name}: not a readable picture (empty, truncated or corrupt): {error}") from error
 
@@ -88,7 +88,9 @@ def _read_npy(source, name):
         array = np.load(io.BytesIO(source) if isinstance(source, bytes) else source, allow_pickle=False)
     except FileNotFoundError as error:
         raise FileProblem(f"{name}: no such file") from error
-    except (ValueError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a corrupt header leads NumPy into ValueError, EOFError, TokenError, BadZipFile, ...
         raise FileProblem(f"{name}: not a readable NPY array: {error}") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fiub":
         raise FileProblem(f"{name}: expected one 2-D numeric array, got {getattr(array, 'shape', type(array))}")

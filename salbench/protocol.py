@@ -222,4 +222,14 @@ PROTOCOLS = {
         ),
     )
 }
-DEFAULT_PROTOCOL = "tuebingen"
+
+
+def named(name):
+    """A protocol by name.
+
+    Raises:
+        ValueError: no such protocol; says which there are.
+    """
+    if name not in PROTOCOLS:
+        raise ValueError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {name!r}")
+    return PROTOCOLS[name]

@@ -42,6 +42,7 @@ class SaliencyMethod:
             `predict_held_out` instead of `predict`, and is printed apart, never ranked.
         fits_at_run: `fit` takes seconds, so every run calls it: on the training split where the data set has
             one, else on the scored split itself. `predict` must then leave out what `fit` saw of the same id.
+        device: where to run a network, as torch names it; set by the caller before `fit` and `predict`.
         name: the file's stem, set by `register`.
         variant: tells apart two runs of one method (two folders of maps, two checkpoints); "" for the plain one.
     """
@@ -50,6 +51,7 @@ class SaliencyMethod:
     paper = ""
     sees_fixations = False
     fits_at_run = False
+    device = "cpu"
     name = ""
     variant = ""
 
@@ -152,6 +154,32 @@ def create(spec):
     if colon and cls.__init__ is object.__init__:
         raise MethodProblem(f"{name} takes no argument, got {argument!r}")
     return cls(argument) if colon else cls()
+
+
+def fit_at_run(method, dataset, train, *, seed):
+    """Fit a method that every run fits, and say on what.
+
+    Args:
+        method: any; one without `fits_at_run` is left alone.
+        dataset: the split to be predicted.
+        train: returns its training split, or None where there is none; called only if needed.
+        seed: for `fit`.
+
+    Returns:
+        Name and fingerprint of the split that was used, or None.
+
+    Raises:
+        MethodUnavailable: there is nothing with fixations to fit on.
+    """
+    if not method.fits_at_run:
+        return None
+    split = train()
+    left_out = "" if split else " (leave one image out)"
+    split = split or dataset
+    if not split.has_fixations:
+        raise MethodUnavailable(f"needs fixations to fit on: {dataset.train or 'a training split'} is not on disk")
+    method.fit(split.samples, seed=seed)
+    return f"{split.name} {split.fingerprint}{left_out}"
 
 
 def code_hash(name):

@@ -6,13 +6,15 @@ To add a data set, write one file beside this one with a function `load(split, r
 
 import difflib
 import importlib
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, user_cache
 
-__all__ = ["DATASETS", "Dataset", "DatasetProblem", "Row", "data_root", "load"]
+log = logging.getLogger(__name__)
+__all__ = ["DATASETS", "Dataset", "DatasetProblem", "Row", "data_root", "load", "training_split"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ DATASETS = {
     "popout": Row("popout", "all", "embedded: procedural displays with SIMULATED gaze; needs no download"),
     "salicon_train": Row("salicon", "train", "SALICON 2017, 10 000 images, mouse-tracked fixations"),
     "salicon_val": Row("salicon", "val", "SALICON 2017, 5 000 images, mouse-tracked fixations", "salicon_train"),
-    "salicon_test": Row("salicon", "test", "SALICON 2017, 5 000 images, no public fixations: `submit` only"),
+    "salicon_test": Row(
+        "salicon", "test", "SALICON 2017, 5 000 images, no public fixations: `submit` only", "salicon_train"
+    ),
     "osie": Row("osie", "all", "OSIE, 700 photographs, 15 observers"),
     "osie_train": Row("osie", "train", "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}"),
     "osie_test": Row("osie", "test", "OSIE, the 200 photographs whose number n has n % 7 in {0, 1}", "osie_train"),
@@ -65,3 +69,14 @@ def load(name, root=None):
     module = importlib.import_module(f"salbench.datasets.{row.module}")
     place = Path(argument).expanduser() if argument else data_root(root)
     return replace(module.load(row.split, place), train=row.train)
+
+
+def training_split(dataset, root=None):
+    """The split that methods may be fitted on when `dataset` is scored; None where there is none on disk."""
+    if dataset.train is None:
+        return None
+    try:
+        return load(dataset.train, root)
+    except DatasetProblem as problem:
+        log.info("fitting on %s itself, leaving one image out, because %s", dataset.name, problem)
+        return None

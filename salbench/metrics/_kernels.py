@@ -154,7 +154,7 @@ def rank(values, weights, thresholds, low, high):
 def unscale(levels, low, span):
     """For each level in [0, 1] the smallest float64 v with (v - low) / span >= level, by bisection."""
     out = np.empty(levels.size)
-    slack = 2e-15 * (abs(low) + span)
+    slack = 2e-15 * (abs(low) + span) + 5e-324  # the smallest denormal, for maps of nothing else
     for i in range(levels.size):
         below = max(low + levels[i] * span - slack, low)
         value = min(low + levels[i] * span + slack, low + span)

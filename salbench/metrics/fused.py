@@ -91,7 +91,7 @@ def score(prediction, *, pixels, negatives, baseline, density, density_predictio
 
 def _as_map(array):
     array = np.asarray(array)
-    if array.ndim != 2 or array.dtype not in (np.float32, np.float64):
+    if array.ndim != 2 or not array.size or array.dtype not in (np.float32, np.float64):
         array = check_map(array)
     return np.ascontiguousarray(array)
 

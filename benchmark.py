@@ -1,0 +1,224 @@
+"""The command line of salbench: parse, call one function, print."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+EXAMPLES = """\
+examples:
+  python benchmark.py                                                        every method on the embedded set
+  python benchmark.py --methods all --dataset osie_test --data-root DIR
+  python benchmark.py --methods all --dataset salicon_val --protocol lsun17
+  python benchmark.py --methods center_bias,from_folder:MAPS --dataset folder:IMAGES
+  python benchmark.py list methods
+  python benchmark.py table --dataset osie_test --format latex
+  python benchmark.py table --paper table2
+  python benchmark.py submit --methods spectral_residual --dataset salicon_test --out submissions
+  python benchmark.py speed
+
+`run` is the default verb; python benchmark.py VERB --help tells the options of each.
+"""
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit status: 0, 1 if images failed or nothing ran, 2 for an error."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or (arguments[0] not in VERBS and arguments[0] not in ("-h", "--help", "--version")):
+        arguments.insert(0, "run")
+    options = _parser().parse_args(arguments)
+    from salbench.registry import MethodUnavailable
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return VERBS[options.verb](options) or 0
+    except KeyboardInterrupt:
+        print("\nstopped; finished images are kept, the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        print(f"error: {error}; what was finished is kept, the same command goes on from here", file=sys.stderr)
+        return 2
+    except (ValueError, MethodUnavailable) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser():
+    from salbench import __version__
+
+    parser = argparse.ArgumentParser(
+        description="Score models that predict where people look.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"salbench {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    run = _verb(verbs, "run", "score methods on a data set and print the table (the default verb)")
+    _add_inputs(run, methods="all")
+    run.add_argument("--protocol", default="tuebingen", help="default: tuebingen; see list protocols")
+    run.add_argument("--out", default="results", metavar="DIR", help="folder of the results (default: results)")
+    run.add_argument("--save-maps", metavar="DIR", help="also write the scored maps as 8-bit PNG")
+    run.add_argument("--overwrite", action="store_true", help="replace results made under other settings")
+
+    lists = _verb(verbs, "list", "print what there is")
+    lists.add_argument("what", choices=("methods", "datasets", "metrics", "protocols"))
+    lists.add_argument("--json", action="store_true", help="as JSON")
+    _add_methods_dir(lists)
+
+    table = _verb(verbs, "table", "print results, or the paper's tables, from files")
+    source = table.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dataset", help="results of this data set")
+    source.add_argument("--paper", metavar="TABLE", help="table1 or table2 of the paper, measured rows beside it")
+    table.add_argument("--format", choices=("md", "latex", "csv"), default="md")
+    table.add_argument("--out", default="results", metavar="DIR", help="folder of the results (default: results)")
+
+    submit = _verb(verbs, "submit", "write and validate a challenge file")
+    _add_inputs(submit, methods=None)
+    submit.add_argument("--format", choices=("lsun17",), default="lsun17")
+    submit.add_argument("--out", default="submissions", metavar="DIR", help="folder of the files")
+    submit.add_argument("--allow-partial", action="store_true", help="write what there is when images fail")
+
+    _verb(verbs, "speed", "how fast the metric core is on this machine, beside pysaliency")
+    return parser
+
+
+def _verb(verbs, name, text):
+    return verbs.add_parser(
+        name, help=text, description=text, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _add_inputs(parser, methods):
+    parser.add_argument(
+        "--methods", default=methods, required=methods is None, help="names with commas between, or all; see list"
+    )
+    parser.add_argument("--dataset", default="popout", help="data set (default: popout, embedded); see list datasets")
+    parser.add_argument(
+        "--data-root", metavar="DIR", help="holds one folder per data set (default: $SALBENCH_DATA, then the cache)"
+    )
+    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N images")
+    parser.add_argument("--workers", type=_positive, default=os.cpu_count(), metavar="N", help="threads (default: all)")
+    parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:1 (default: cpu)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of fitting (default: 0)")
+    _add_methods_dir(parser)
+
+
+def _add_methods_dir(parser):
+    parser.add_argument("--methods-dir", metavar="DIR", help="a folder of method files of your own")
+
+
+def _positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
+    return value
+
+
+def _run(options):
+    from salbench import tables
+    from salbench.datasets import training_split
+    from salbench.evaluate import Evaluation, Skipped
+    from salbench.protocol import named
+
+    specs = _methods(options)
+    dataset = _dataset(options)
+    evaluation = Evaluation(
+        dataset,
+        named(options.protocol),
+        options.out,
+        train=lambda: training_split(dataset, options.data_root),
+        workers=options.workers,
+        device=options.device,
+        seed=options.seed,
+        save_maps=options.save_maps,
+        overwrite=options.overwrite,
+    )
+    finished = [evaluation.run(spec) for spec in specs]
+    skipped = [f for f in finished if isinstance(f, Skipped)]
+    results = [f for f in finished if not isinstance(f, Skipped)]
+    if results:
+        print("\n" + tables.dataset_table(options.out, dataset.name))
+    for skip in skipped:
+        print(f"skipped {skip.method}: {skip.reason}")
+    for result in results:
+        for id, message in list(result.failures.items())[:3]:
+            print(f"failed {result.key.method}, {id}: {message}", file=sys.stderr)
+    print(f"results: {Path(options.out) / dataset.name}")
+    return int(not results or any(r.n_failed for r in results))
+
+
+def _list(options):
+    from salbench import listing
+
+    _use_methods_dir(options)
+    rows = listing.ROWS[options.what]()
+    print(json.dumps(rows, indent=2) if options.json else listing.text(rows))
+
+
+def _table(options):
+    from salbench import tables
+
+    if options.paper:
+        print(tables.paper_table(options.paper, options.out, options.format), end="")
+    else:
+        print(tables.dataset_table(options.out, options.dataset, options.format), end="")
+
+
+def _submit(options):
+    from salbench import registry, submission
+    from salbench.datasets import training_split
+
+    specs = _methods(options)
+    dataset = _dataset(options)
+    for spec in specs:
+        method = registry.create(spec)
+        method.device = options.device
+        registry.fit_at_run(method, dataset, lambda: training_split(dataset, options.data_root), seed=options.seed)
+        path = Path(options.out) / f"{dataset.name}_{method.label}.zip"
+        write = submission.FORMATS[options.format]
+        print(write(method, dataset.samples, path, workers=options.workers, allow_partial=options.allow_partial))
+
+
+def _speed(options):
+    from salbench import speed
+
+    print(speed.report())
+
+
+VERBS = {"run": _run, "list": _list, "table": _table, "submit": _submit, "speed": _speed}
+
+
+def _use_methods_dir(options):
+    from salbench import registry
+
+    if options.methods_dir:
+        registry.add_folder(options.methods_dir)
+
+
+def _methods(options):
+    from salbench import registry
+
+    _use_methods_dir(options)
+    if options.methods == "all":
+        return registry.available()
+    specs = [spec.strip() for spec in options.methods.split(",") if spec.strip()]
+    for spec in specs:
+        registry.get(spec.partition(":")[0])  # a wrong name is told before anything runs
+    return specs
+
+
+def _dataset(options):
+    from salbench.datasets import load
+
+    dataset = load(options.dataset, options.data_root)
+    return dataset if options.limit is None else dataset.first(options.limit)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""What there is, by name: methods, data sets, metrics and protocols, as rows for people or for programs."""
+
+import inspect
+
+from tabulate import tabulate
+
+from salbench import registry
+from salbench.datasets import DATASETS
+from salbench.metrics import METRICS
+from salbench.protocol import PROTOCOLS
+
+
+def methods():
+    """One row per method; a file that cannot be imported is listed with its error instead of hiding the rest."""
+    return [_method(name) for name in registry.available()]
+
+
+def _method(name):
+    try:
+        cls = registry.get(name)
+    except registry.MethodProblem as error:
+        return {"name": name, "summary": f"BROKEN: {error}", "output": None, "kind": None, "paper": None}
+    kind = "ceiling" if cls.sees_fixations else "fitted at run" if cls.fits_at_run else "fixed"
+    summary = (inspect.getdoc(cls) or "").partition("\n")[0]
+    return {"name": name, "summary": summary, "output": cls.output, "kind": kind, "paper": cls.paper}
+
+
+def datasets():
+    """One row per data set."""
+    return [{"name": name, "summary": row.summary, "train": row.train} for name, row in DATASETS.items()]
+
+
+def metrics():
+    """One row per metric."""
+    return [
+        {
+            "name": name,
+            "better": "higher" if metric.higher_is_better else "lower",
+            "bounds": [bound if abs(bound) < float("inf") else None for bound in metric.bounds],
+            "unit": metric.unit,
+            "needs": list(metric.needs),
+            "checked against": metric.reference,
+        }
+        for name, metric in METRICS.items()
+    ]
+
+
+def protocols():
+    """One row per protocol."""
+    return [
+        {
+            "name": p.name,
+            "version": p.version,
+            "summary": p.summary,
+            "options": {metric: dict(options) for metric, options in p.options.items()},
+        }
+        for p in PROTOCOLS.values()
+    ]
+
+
+ROWS = {"methods": methods, "datasets": datasets, "metrics": metrics, "protocols": protocols}
+
+
+def text(rows):
+    """Rows as a table for the terminal."""
+    return tabulate([{k: _plain(v) for k, v in row.items()} for row in rows], headers="keys", maxcolwidths=60)
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return "; ".join(f"{k}: {_plain(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join("-" if v is None else str(v) for v in value)
+    return {None: "", True: "yes", False: ""}.get(value, value) if isinstance(value, bool | None) else value

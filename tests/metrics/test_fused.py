@@ -1,0 +1,433 @@
+"""The fused pass gives what the plain functions give, on ordinary maps and on maps made to break it."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numba import njit
+
+from salbench.checks import fixated_pixels
+from salbench.metrics import METRICS
+from salbench.metrics._kernels import _log, rank, unscale
+from salbench.metrics.fused import score
+
+OPTIONS = {
+    "defaults": {},
+    "mit": {"nss": {"ddof": 1}, "sauc": {"step": 0.1}},
+    "tuebingen": {"sim": {"floor": None}, "ig": {"floor": None}, "kl": {"eps": 2.2204e-16}},
+    "fine": {"auc_borji": {"step": 0.01}, "sauc": {"step": 0.01}, "kl": {"eps": 1e-7}},
+    "coarse": {"auc_borji": {"step": 0.5}, "sauc": {"step": 0.03}},
+}
+every_options = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+
+
+def fused(prediction, truth, options=None, density_prediction=None):
+    return score(
+        prediction,
+        pixels=fixated_pixels(truth["fixations"], np.shape(prediction)),
+        negatives=truth["negatives"].astype(np.int32),
+        baseline=truth["baseline"],
+        density=truth["density"],
+        density_prediction=density_prediction,
+        options=options,
+    )
+
+
+def plain(prediction, truth, options=None, density_prediction=None):
+    density_prediction = prediction if density_prediction is None else density_prediction
+    values = {}
+    for name, metric in METRICS.items():
+        first, *rest = metric.needs
+        map_ = density_prediction if first == "density" else prediction
+        further = {need: truth[need] for need in rest}
+        values[name] = metric.fn(map_, truth[first], **further, **(options or {}).get(name, {}))
+    return values
+
+
+def assert_same(prediction, truth, options=None, density_prediction=None, tolerance=1e-12):
+    got = fused(prediction, truth, options, density_prediction)
+    expected = plain(prediction, truth, options, density_prediction)
+    assert list(got) == list(METRICS)
+    for name, value in expected.items():
+        assert type(got[name]) is float, name
+        assert got[name] == pytest.approx(value, rel=tolerance, abs=tolerance, nan_ok=True), name
+    return got
+
+
+def truth_of(rng, shape):
+    return {
+        "fixations": rng.poisson(0.05, shape),
+        "negatives": rng.poisson(0.3, shape),
+        "density": rng.random(shape) ** 6,
+        "baseline": rng.random(shape) ** 2,
+    }
+
+
+def _quantised(rng, shape):
+    return np.floor(rng.random(shape) * 256)
+
+
+MAPS = {
+    "random": lambda rng, shape: rng.random(shape),
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "quantised": _quantised,
+    "four levels": lambda rng, shape: np.floor(rng.random(shape) * 4),
+    "binary": lambda rng, shape: (rng.random(shape) < 0.1).astype(float),
+    "peaked": lambda rng, shape: rng.random(shape) ** 80,
+    "mostly zero": lambda rng, shape: np.maximum(rng.random(shape) - 0.9, 0),
+    "one pixel": lambda rng, shape: np.eye(*shape) * (np.arange(shape[1]) == 3),
+    "negative": lambda rng, shape: rng.random(shape) - 0.7,
+    "all negative": lambda rng, shape: -1 - rng.random(shape),
+    "log density": lambda rng, shape: np.log(rng.random(shape)) * 10,
+    "large": lambda rng, shape: rng.random(shape) * 1e30,
+    "small": lambda rng, shape: rng.random(shape) * 1e-30,
+    "tiny range": lambda rng, shape: 0.5 + _quantised(rng, shape) * 2.0**-23,
+    "far from zero": lambda rng, shape: 2.0**20 + _quantised(rng, shape),
+    "many octaves": lambda rng, shape: 2.0 ** rng.integers(-120, 120, shape),
+    "constant": lambda rng, shape: np.full(shape, 0.1),
+    "zeros": lambda rng, shape: np.zeros(shape),
+    "constant negative": lambda rng, shape: np.full(shape, -2.0),
+}
+
+
+@every_options
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", MAPS)
+def test_equals_the_plain_functions(kind, dtype, options):
+    rng = np.random.default_rng(5)
+    for shape in ((37, 53), (1, 200), (40, 41)):
+        truth = truth_of(rng, shape)
+        prediction = MAPS[kind](rng, shape).astype(dtype)
+        got = assert_same(prediction, truth, options)
+        assert np.isfinite(list(got.values())).all()
+        assert_same(prediction, {k: v.astype(np.float32) for k, v in truth.items()}, options)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int64, np.float16])
+def test_takes_other_number_types(dtype):
+    rng = np.random.default_rng(6)
+    assert_same((rng.random((20, 30)) * 9).astype(dtype), truth_of(rng, (20, 30)))
+
+
+@every_options
+def test_takes_arrays_that_are_not_contiguous(options):
+    rng = np.random.default_rng(7)
+    big = rng.random((60, 90))
+    truth = {k: np.asfortranarray(v) for k, v in truth_of(rng, (30, 30)).items()}
+    for prediction in (big[::2, ::3], big[30:, 10:40], big[:30, :30].T, big[29::-1, 59:29:-1]):
+        assert prediction.shape == (30, 30)
+        assert_same(prediction, truth, options)
+    assert_same(big[::2, ::3], truth, options, density_prediction=big[30:, :30].T)
+
+
+def test_leaves_its_inputs_as_they_are():
+    rng = np.random.default_rng(8)
+    truth, prediction = truth_of(rng, (20, 30)), rng.random((20, 30))
+    for array in (prediction, *truth.values()):
+        array.flags.writeable = False
+    assert_same(prediction, truth)
+
+
+@every_options
+@pytest.mark.parametrize("shape", [(16, 24), (64, 33), (32, 48)])
+def test_a_separate_map_for_the_density(shape, options):
+    rng = np.random.default_rng(9)
+    prediction, other = rng.normal(size=(32, 48)), rng.normal(size=shape) ** 2
+    truth = truth_of(rng, (32, 48)) | {"density": rng.random(shape)}
+    got = assert_same(prediction, truth, options, density_prediction=other)
+    assert got["cc"] != assert_same(prediction, truth, options, density_prediction=other**3)["cc"]
+
+
+def test_the_same_map_given_twice_changes_nothing():
+    rng = np.random.default_rng(10)
+    truth, prediction = truth_of(rng, (20, 30)), rng.random((20, 30))
+    assert fused(prediction, truth) == fused(prediction, truth, density_prediction=prediction)
+    assert_same(prediction.T, {k: v.T for k, v in truth.items()}, density_prediction=prediction.T)
+
+
+@every_options
+@pytest.mark.parametrize("kind", ["random", "constant"])
+@pytest.mark.parametrize("part", ["fixations", "negatives", "density", "baseline"])
+def test_a_part_of_the_truth_that_is_all_zero(part, kind, options):
+    rng = np.random.default_rng(11)
+    truth = truth_of(rng, (20, 30))
+    truth[part] = np.zeros_like(truth[part])
+    got = assert_same(MAPS[kind](rng, (20, 30)), truth, options)
+    assert {name for name in METRICS if np.isnan(got[name])} == {n for n in METRICS if part in METRICS[n].needs}
+    other = rng.random((5, 6))
+    if part != "density":
+        assert_same(MAPS[kind](rng, (20, 30)), truth | {"density": other}, options, density_prediction=other**2)
+    else:
+        zeros = truth | {"density": np.zeros((5, 6))}
+        assert_same(MAPS[kind](rng, (20, 30)), zeros, options, density_prediction=other**2)
+
+
+@every_options
+@pytest.mark.parametrize("kind", ["random", "quantised", "constant"])
+def test_every_pixel_fixated(kind, options):
+    rng = np.random.default_rng(12)
+    truth = truth_of(rng, (9, 8)) | {"fixations": rng.integers(1, 4, (9, 8))}
+    assert np.isnan(assert_same(MAPS[kind](rng, (9, 8)), truth, options)["auc_judd"])
+
+
+@pytest.mark.parametrize("fixated", [[[0, 0]], [[29, 19]], [[0, 0], [29, 19], [0, 0]]])
+def test_fixations_on_the_minimum_and_the_maximum(fixated):
+    rng = np.random.default_rng(13)
+    ramp = np.arange(600.0).reshape(20, 30) ** 2
+    truth = truth_of(rng, (20, 30)) | {"fixations": np.array(fixated)}
+    for options in OPTIONS.values():
+        assert_same(ramp, truth, options)
+        assert_same(-ramp, truth, options)
+
+
+@pytest.mark.parametrize("constant", ["density", "baseline"])
+def test_a_constant_density_or_baseline(constant):
+    rng = np.random.default_rng(14)
+    truth = truth_of(rng, (20, 30))
+    truth[constant] = np.full((20, 30), 0.1)
+    for options in OPTIONS.values():
+        assert_same(rng.random((20, 30)), truth, options)
+
+
+# --- maps made to break it ------------------------------------------------------------------------------------------
+
+
+@st.composite
+def one_ulp_apart(draw, dtype):
+    """A few neighbouring floats around an anchor of any size, and perhaps some values far away."""
+    anchors = [0.0, 1.0, -1.0, 0.1, 1 / 3, 255.0, 2.0**-30, -(2.0**20), 1e30, 1e-30, -1e-10]
+    value = dtype(draw(st.sampled_from(anchors)))
+    values = [value]
+    for _ in range(draw(st.integers(1, 5))):
+        values.append(np.nextafter(values[-1], dtype(np.inf)))
+    return values + draw(st.lists(st.sampled_from([value * 2, value / 2, dtype(0), -value]), max_size=3))
+
+
+@st.composite
+def on_the_steps(draw, dtype):
+    """Values at, and one ulp beside, the multiples of 0.1 and 0.01 of a range with an awkward start and span."""
+    low = draw(st.sampled_from([0.0, 0.1, -0.3, 1e6, -7e-5]))
+    span = draw(st.sampled_from([1.0, 0.7, 3.0, 1e-3, 1e5, 255.0]))
+    level = st.integers(0, 100).map(lambda k: dtype(low + span * k / 100))
+    values = draw(st.lists(level, min_size=1, max_size=8))
+    beside = [np.nextafter(v, dtype(draw(st.sampled_from([-1e9, 1e9])))) for v in values]
+    return [dtype(low), dtype(low + span), *values, *beside]
+
+
+def any_floats(dtype):
+    # Their squares, sums and quotients stay within float64; denormals have tests of their own.
+    width = 8 * np.dtype(dtype).itemsize
+    limit = float(dtype(1e37))
+    magnitude = st.floats(0.0, limit, width=width, allow_subnormal=False).map(dtype)
+    return st.lists(st.one_of(magnitude, magnitude.map(lambda v: -v)), min_size=1, max_size=9)
+
+
+@st.composite
+def adversarial(draw):
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    values = draw(st.one_of(one_ulp_apart(dtype), on_the_steps(dtype), any_floats(dtype)))
+    shape = draw(st.tuples(st.integers(1, 5), st.integers(1, 7)))
+    prediction = draw(arrays(dtype, shape, elements=st.sampled_from(values)))
+    few = st.sampled_from([0, 0, 1, 2])
+    shares = st.sampled_from([0.0, 1e-20, 0.1, 0.5, 1.0, 7.0])
+    return prediction, {
+        "fixations": draw(arrays(np.int64, shape, elements=few)),
+        "negatives": draw(arrays(np.int64, shape, elements=few)),
+        "density": draw(arrays(np.float64, shape, elements=shares)),
+        "baseline": draw(arrays(np.float64, shape, elements=shares)),
+    }
+
+
+AREAS = [name for name in METRICS if "auc" in name]
+
+
+@settings(max_examples=600, deadline=None)
+@given(case=adversarial(), options=st.sampled_from(list(OPTIONS.values())))
+def test_areas_are_exact_whatever_the_map(case, options):
+    prediction, truth = case
+    got, expected = fused(prediction, truth, options), plain(prediction, truth, options)
+    for name in AREAS:
+        assert got[name] == pytest.approx(expected[name], rel=1e-14, nan_ok=True), name
+
+
+@settings(max_examples=600, deadline=None)
+@given(case=adversarial(), options=st.sampled_from(list(OPTIONS.values())))
+def test_all_nine_agree_whatever_the_map(case, options):
+    prediction, truth = case
+    assume(prediction.size > 1)  # of a single pixel there is no deviation with ddof = 1
+    assert_same(prediction, truth, options, tolerance=1e-11)
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [(np.float64, 5e-324), (np.float32, 1.401298464324817e-45)])
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), options=st.sampled_from(list(OPTIONS.values())))
+def test_areas_of_denormal_maps_are_exact(dtype, unit, data, options):
+    shape = (4, 6)
+    few = st.sampled_from([0, 0, 1, 2])
+    prediction = data.draw(arrays(np.int64, shape, elements=st.integers(-20, 20))).astype(dtype) * dtype(unit)
+    truth = truth_of(np.random.default_rng(0), shape) | {
+        "fixations": data.draw(arrays(np.int64, shape, elements=few)),
+        "negatives": data.draw(arrays(np.int64, shape, elements=few)),
+    }
+    with np.errstate(all="ignore"):  # NSS and the density metrics run out of digits here
+        got, expected = fused(prediction, truth, options), plain(prediction, truth, options)
+    for name in AREAS:
+        assert got[name] == pytest.approx(expected[name], rel=1e-14, nan_ok=True), name
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def case():
+    rng = np.random.default_rng(15)
+    return rng.random((12, 15)), truth_of(rng, (12, 15))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_and_infinity_are_refused_wherever_they_are(case, bad, dtype):
+    prediction, truth = case
+    spoilt = prediction.astype(dtype)
+    spoilt[3, 7] = bad
+    with pytest.raises(ValueError, match="prediction: expected finite values, got NaN or infinity in 1 of 180 pixels"):
+        fused(spoilt, truth)
+    with pytest.raises(ValueError, match="prediction: expected finite values"):
+        fused(prediction, truth, density_prediction=spoilt)
+    for part in ("density", "baseline"):
+        with pytest.raises(ValueError, match=f"{part}: expected finite values"):
+            fused(prediction, truth | {part: spoilt})
+
+
+@pytest.mark.parametrize("part", ["density", "baseline"])
+def test_negative_densities_are_refused(case, part):
+    prediction, truth = case
+    with pytest.raises(ValueError, match=f"{part}: expected values >= 0, got a minimum of -"):
+        fused(prediction, truth | {part: truth[part] - 0.5})
+
+
+@pytest.mark.parametrize("part", ["density", "baseline", "negatives"])
+def test_wrong_shapes_are_refused(case, part):
+    prediction, truth = case
+    with pytest.raises(ValueError, match=rf"{part}: expected shape \(12, 15\) as the prediction, got \(15, 12\)"):
+        fused(prediction, truth | {part: truth[part].T})
+
+
+def test_the_density_has_the_shape_of_its_own_prediction(case):
+    prediction, truth = case
+    with pytest.raises(ValueError, match=r"density: expected shape \(6, 5\) as the prediction, got \(12, 15\)"):
+        fused(prediction, truth, density_prediction=prediction[:6, :5])
+
+
+@pytest.mark.parametrize("shape", [(180,), (12, 15, 1), (0, 5)])
+def test_a_prediction_that_is_no_map_is_refused(case, shape):
+    _, truth = case
+    with pytest.raises(ValueError, match="prediction: expected a non-empty 2-D map"):
+        score(
+            np.zeros(shape),
+            pixels=(np.array([0]), np.array([1])),
+            negatives=truth["negatives"].astype(np.int32),
+            baseline=truth["baseline"],
+            density=truth["density"],
+        )
+
+
+def test_an_unknown_option_is_refused(case):
+    with pytest.raises(TypeError, match="dof"):
+        fused(*case, options={"nss": {"dof": 1}})
+
+
+# --- the kernels ----------------------------------------------------------------------------------------------------
+
+
+@njit
+def _logs(values):
+    out = np.empty(values.size)
+    for i in range(values.size):
+        out[i] = _log(values[i])
+    return out
+
+
+def _log_samples():
+    rng = np.random.default_rng(16)
+    powers = 2.0 ** np.arange(-996.0, 997)
+    near_one = 1 + np.concatenate([np.arange(-500, 500) * 2.0**-52, rng.uniform(-0.3, 0.3, 10000)])
+    cuts = np.sqrt(0.5) * powers[:, None] * (1 + np.arange(-4, 5) * 2.0**-52)  # where the exponent is split off
+    wide = 10 ** rng.uniform(-300, 300, 200_000)
+    return np.concatenate([powers, near_one, cuts.ravel(), wide, [1e-300, 1e300, 2.0**-52, 1.0]])
+
+
+def test_log_is_within_two_ulp():
+    x = _log_samples()
+    expected = np.log(x)
+    assert np.all(np.abs(_logs(x) - expected) <= 2 * np.spacing(np.abs(expected)))
+    assert _logs(np.array([1.0]))[0] == 0
+
+
+def _rank_by_sorting(values, weights, thresholds):
+    order = np.argsort(values, kind="stable")
+    values, weight = values[order].astype(np.float64), np.concatenate([[0], np.cumsum(weights[order], dtype=np.int64)])
+    below, to = np.searchsorted(values, thresholds, "left"), np.searchsorted(values, thresholds, "right")
+    return below, to - below, weight[below], weight[to] - weight[below], weight[-1]
+
+
+def assert_ranks(values, weights, thresholds):
+    got = rank(values, weights, thresholds, float(values.min()), float(values.max()))
+    for ours, expected in zip(got, _rank_by_sorting(values, weights, thresholds), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", [kind for kind in MAPS if "constant" not in kind and kind != "zeros"])
+@pytest.mark.parametrize("size", [2, 1023, 1024, 1025, 5000])
+def test_rank_equals_sorting(kind, dtype, size):
+    rng = np.random.default_rng(17)
+    values = MAPS[kind](rng, (2, (size + 1) // 2)).astype(dtype).ravel()[:size]
+    values[-1] = values[0] + dtype(1) if values.min() == values.max() else values[-1]
+    weights = rng.integers(0, 5, size).astype(np.int32)
+    low, high = float(values.min()), float(values.max())
+    held = rng.choice(values, 60).astype(np.float64)
+    between = np.clip(low + (high - low) * rng.random(60) ** rng.choice([1, 30], 60), low, high)
+    for thresholds in (held, between, np.array([low]), np.array([high]), np.concatenate([held, between, [low, high]])):
+        assert_ranks(values, weights, np.unique(thresholds))
+
+
+@settings(max_examples=400, deadline=None)
+@given(case=adversarial(), data=st.data())
+def test_rank_equals_sorting_whatever_the_map(case, data):
+    prediction, truth = case
+    values = prediction.ravel()
+    assume(values.min() < values.max())
+    levels = data.draw(st.lists(st.sampled_from(sorted(set(values.tolist()))), min_size=1))
+    beside = [np.nextafter(level, data.draw(st.sampled_from([-np.inf, np.inf]))) for level in levels]
+    thresholds = np.clip(np.unique(levels + beside), values.min(), values.max())
+    assert_ranks(values, truth["negatives"].ravel().astype(np.int32), np.unique(thresholds))
+
+
+def test_rank_with_more_thresholds_than_buckets():
+    rng = np.random.default_rng(18)
+    values = rng.random(100_000)
+    assert_ranks(values, np.ones(values.size, np.int32), np.unique(values[:60_000]))
+
+
+@settings(max_examples=500)
+@given(
+    low=st.floats(-1e30, 1e30) | st.floats(-1.0, 1.0),
+    span=st.floats(5e-324, 1e30) | st.integers(1, 50).map(lambda k: k * 5e-324),
+    levels=st.lists(st.floats(0, 1) | st.integers(0, 100).map(lambda k: k * 0.01), min_size=1, max_size=6),
+)
+@example(low=0.0, span=1.5e-323, levels=[0.1, 0.5, 1.0])
+@example(low=1e16, span=2.0, levels=[0.1, 0.5, 0.9, 1.0])
+@example(low=-1.0, span=1.0 + 2.0**-52, levels=[1.0])
+def test_unscale_finds_the_smallest_value_at_or_above_a_level(low, span, levels):
+    high = low + span
+    assume(high > low)
+    span = high - low  # as the map's own extremes give it
+    levels = np.unique(np.minimum(levels, 1.0))
+    for level, value in zip(levels, unscale(levels, low, span), strict=True):
+        assert low <= value <= high
+        assert (value - low) / span >= level
+        assert value == low or (math.nextafter(value, -math.inf) - low) / span < level
