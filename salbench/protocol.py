@@ -5,6 +5,7 @@ the negatives of sAUC and the baseline of IG are, which options the metrics get,
 averaged. Results carry its name and version. A variant is `dataclasses.replace(PROTOCOLS["mit"], ...)`.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,7 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from salbench.checks import check_map, fixated_pixels
-from salbench.maps import density_from_fixations, quantise, resize
+from salbench.maps import blur, density_from_fixations, quantise, resize
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,10 @@ class Protocol:
         points = self.counted(sample)
         pixels = fixated_pixels(points, sample.size)
         own = density_from_fixations(points, sample.size, sample.sigma)
-        negatives = others.counts(sample.size).copy()
+        counts, pooled = others.maps(sample.size, sample.sigma)
+        negatives = counts.copy()
         negatives.ravel()[pixels[0]] -= pixels[1].astype(np.int32)
-        # A difference of two rounded sums: what should be zero may come out as -1e-17.
-        baseline = np.maximum(others.density(sample.size, sample.sigma) - own, 0.0)
+        baseline = np.maximum(pooled - own, 0.0)  # rounding may leave -1e-17 where nobody looked
         density = own if sample.read_density is None else _distributed_density(sample)
         if self.density_size is not None:
             density = resize(density, self.density_size, self.interpolation)
@@ -140,31 +141,33 @@ class Others:
     """All fixations of a split, laid over an image of any size: the negatives of sAUC, the baseline of IG.
 
     Subtracting an image's own fixations leaves those of all other images, so the cost per image does not
-    grow with their number. Fixations of images of another size are rescaled to this one, as pysaliency does.
-    The maps of the last few sizes are kept; on a split of one size they are made once.
+    grow with their number. Fixations on images of another size are rescaled to this one, as pysaliency does.
+    The maps of the most frequent size are kept: on a split of one size they are made once.
     """
 
     def __init__(self, samples, protocol):
         parts = [(protocol.counted(s), s.size) for s in samples]
         self._points = np.concatenate([points for points, _ in parts])
-        self._sizes = np.concatenate([np.tile(np.array([size]), (len(points), 1)) for points, size in parts])
-        self.counts = lru_cache(maxsize=2)(self._counts)
-        self.density = lru_cache(maxsize=2)(self._density)
+        self._sizes = np.concatenate([np.tile(size, (len(points), 1)) for points, size in parts])
+        self._usual_size = Counter(size for _, size in parts).most_common(1)[0][0]
+        self._kept = lru_cache(maxsize=1)(self._made)
 
-    def _rescaled(self, size):
+    def maps(self, size, sigma):
+        """Counts and density of the whole split's fixations on an image of `size` (height, width).
+
+        Returns:
+            (counts, density): int32 map of fixations per pixel; float64, the same blurred with `sigma` pixels.
+            Both are shared: do not write to them.
+        """
+        return (self._kept if size == self._usual_size else self._made)(size, sigma)
+
+    def _made(self, size, sigma):
         height, width = size
-        scale = np.array([width, height]) / self._sizes[:, ::-1]
+        scaled = self._points * ([width, height] / self._sizes[:, ::-1])
         # x < W' makes x * W / W' < W but for rounding
-        return np.minimum(self._points * scale, np.nextafter([width, height], 0))
-
-    def _counts(self, size):
-        """int32 (height, width): fixations of the whole split per pixel."""
-        columns, rows = self._rescaled(size).astype(np.int64).T
-        return np.bincount(rows * size[1] + columns, minlength=size[0] * size[1]).astype(np.int32).reshape(size)
-
-    def _density(self, size, sigma):
-        """float64 (height, width): the same as a density, whose sum is the number of fixations."""
-        return density_from_fixations(self._rescaled(size), size, sigma)
+        columns, rows = np.minimum(scaled.astype(np.int64), [width - 1, height - 1]).T
+        counts = np.bincount(rows * width + columns, minlength=height * width).astype(np.int32).reshape(size)
+        return counts, blur(counts, sigma)
 
 
 def _exponentiate(log_density):

@@ -115,7 +115,7 @@ def rank(values, weights, thresholds, low, high):
     holds one takes two comparisons, and only a bucket with several is searched.
     """
     n = thresholds.size
-    base = (_bits32(np.float32(high - low)) >> _SHIFT) - _BUCKETS + 1
+    base = max((_bits32(np.float32(high - low)) >> _SHIFT) - _BUCKETS + 1, 0)  # not below the bucket of zeros
     first = np.zeros(_BUCKETS + 1, np.int32)  # of each bucket: how many thresholds lie in lower buckets
     for k in range(n):
         first[_bucket(thresholds[k], low, base) + 1] += 1

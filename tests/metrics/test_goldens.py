@@ -25,8 +25,10 @@ MIT = {
 }
 # What the MIT code cannot answer; salbench answers by its definition (test_where_the_mit_code_has_no_answer).
 DECIDED_OTHERWISE = {("negative", "kl"), ("single_fixation", "auc_borji")}
-# Means over random draws of negatives scatter around our expectation.
-SCATTER = {"auc_borji_mc4000": 1.3e-3, "sauc_mc4000": 5e-3, "auc_borji_mc500": 2e-3, "sauc_mc500": 4e-3}
+# Means over random draws of negatives scatter around our expectation: by 2.4e-3 at most over 500 draws, by 1.3e-3
+# over 4000, except for one or two fixations, because a draw has as many negatives as there are fixations.
+SCATTER = {"auc_borji_mc4000": 1.3e-3, "sauc_mc4000": 1.3e-3, "auc_borji_mc500": 2.5e-3, "sauc_mc500": 2.5e-3}
+FEW_NEGATIVES = {("single_fixation", "sauc_mc4000"): 6e-3, ("two_fixations", "sauc_mc4000"): 2e-3}
 
 
 def _table(path):
@@ -49,7 +51,7 @@ def _binary(case):
 
 def _tolerance(case, column, value):
     if column in SCATTER:
-        return SCATTER[column]
+        return FEW_NEGATIVES.get((case, column), SCATTER[column])
     if (case, column) == ("tiny_range", "nss"):
         # The map varies by 1e-6 around 0.5, and the MATLAB code subtracts the mean at once, which leaves it ten
         # digits: -0.01175470036. In exact rational arithmetic the value is -0.0117547005575, as ours.
