@@ -203,7 +203,9 @@ def _use_methods_dir(options):
 
 def _methods(options):
     from salbench import registry
+    from salbench.checks import check_device
 
+    check_device(options.device)
     _use_methods_dir(options)
     if options.methods == "all":
         return registry.available()

@@ -1,6 +1,7 @@
 """Maps that some other program has written: a folder or a zip of PNG, JPG or NPY, one per image."""
 
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from salbench.files import MAP_SUFFIXES, FileProblem, hash_bytes, hash_file, read_map
@@ -19,7 +20,7 @@ class FromFolder(SaliencyMethod):
         if not place:
             raise MethodUnavailable("needs a folder or zip of maps: --methods from_folder:DIR")
         self.place = Path(place).expanduser()
-        self.variant = self.place.stem
+        self.variant = self.place.stem if self.place.is_file() else self.place.name  # "v1.5" is no suffix
         if not self.place.exists():
             raise FileProblem(f"{self.place}: expected a folder or a zip of maps, found nothing there")
         self._maps = self._zip_members() if self.place.is_file() else self._folder_files()
@@ -40,7 +41,7 @@ class FromFolder(SaliencyMethod):
         with zipfile.ZipFile(self.place) as archive:
             try:
                 content = archive.read(entry)
-            except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
                 raise FileProblem(f"{self.place}, {entry}: cannot be unpacked: {error}") from error
         return read_map(content, entry)
 
@@ -66,7 +67,7 @@ class FromFolder(SaliencyMethod):
 def _by_stem(names, place):
     found = {}
     for name in names:
-        path = PurePosixPath(name)
+        path = PurePosixPath(str(name).replace("\\", "/"))  # zips made on Windows
         if path.suffix.lower() in MAP_SUFFIXES and not path.name.startswith((".", "._")):
             if path.stem in found:
                 raise FileProblem(f"{place}: expected one map per image, got {found[path.stem]} and {name}")

@@ -98,3 +98,22 @@ def _pixels_of_counts(counts, name):
             "is this a blurred fixation map? Pass the fixation points themselves"
         )
     return index, values.astype(np.int64)
+
+
+def check_device(device):
+    """Return `device` if networks can run there: "cpu", or what torch calls a device that works.
+
+    Raises:
+        ValueError: torch is missing, does not know the device, or cannot use it.
+    """
+    if device == "cpu":
+        return device
+    try:
+        import torch
+
+        torch.zeros(1, device=device)
+    except ImportError as error:
+        raise ValueError(f"device: expected cpu, as torch is not installed, got {device!r}") from error
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: expected one that torch can use here, got {device!r}: {error}") from error
+    return device

@@ -208,4 +208,5 @@ def _import(name, path):
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
+        _METHODS.pop(name, None)  # the file may have failed below its class
         raise MethodProblem(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error

@@ -113,7 +113,7 @@ def read(path):
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         schema = content.pop("schema")
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultProblem(f"{path}: expected a salbench result, got something else ({error})") from error
     if schema != SCHEMA:
         raise ResultProblem(f"{path}: written in format {schema}, this version reads {SCHEMA}; run the method again")

@@ -11,10 +11,11 @@ Layout as two independent writers of accepted submissions have it (AugSal `test.
 import io
 import logging
 import zipfile
+import zlib
 from collections import Counter, deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -38,19 +39,26 @@ class SubmissionProblem(ValueError):
 
 @dataclass(frozen=True)
 class Summary:
-    """A valid submission.
+    """A valid submission; as text, one line about it.
 
     Attributes:
+        path: of the file.
         images: number of maps in it.
         bytes: its size on disk.
         blank: names of maps that are zero everywhere: allowed, but nothing is predicted there.
         failed: id -> message of the images that were left out, which takes `allow_partial`.
     """
 
+    path: Path
     images: int
     bytes: int
     blank: tuple[str, ...]
     failed: dict[str, str]
+
+    def __str__(self):
+        blank = f", {len(self.blank)} of them zero everywhere" if self.blank else ""
+        failed = f"; PARTIAL, {len(self.failed)} images failed and were left out" if self.failed else ""
+        return f"{self.path}: {self.images} maps, {self.bytes / 1e6:.1f} MB{blank}{failed}"
 
 
 def write_lsun17(method, samples, path, *, workers, allow_partial=False, progress=True):
@@ -79,10 +87,11 @@ def write_lsun17(method, samples, path, *, workers, allow_partial=False, progres
     failed, written = {}, []
     pool = ThreadPoolExecutor(workers)
     try:
-        bar = tqdm(total=len(samples), desc=method.label, unit="image", disable=not progress)
-        with atomic_write(path, "w+b") as file, bar, threadpool_limits(1, user_api="blas"):
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                for id, png, error in _in_order(pool, lambda sample: _png(method, sample), samples, 2 * workers):
+        with atomic_write(path, "w+b") as file, threadpool_limits(1, user_api="blas"):
+            results = _in_order(pool, lambda sample: _png(method, sample), samples, 2 * workers)
+            bar = tqdm(results, total=len(samples), desc=method.label, unit="image", disable=not progress)
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # a PNG is compressed already
+                for id, png, error in bar:
                     if error is None:
                         archive.writestr(_member(f"{id}.png"), png)
                         written.append(id)
@@ -93,13 +102,11 @@ def write_lsun17(method, samples, path, *, workers, allow_partial=False, progres
                             f"{id}: {type(error).__name__}: {error}. Nothing was written; "
                             "a submission without the images that fail takes allow_partial"
                         ) from error
-                    bar.update()
             summary = _validate(file, path, written, allow_partial=False)
     finally:
         pool.shutdown(cancel_futures=True)
     if failed:
-        first = next(iter(failed))
-        log.warning("%s: left out %d of %d images, such as %s", path, len(failed), len(samples), first)
+        log.warning("%s: left out %d of %d images, such as %s", path, len(failed), len(samples), next(iter(failed)))
     return replace(summary, failed=failed)
 
 
@@ -193,7 +200,7 @@ def _validate(file, path, ids, *, allow_partial):
         raise SubmissionProblem(f"{path}: {'; '.join(problems[:_SHOWN])}{more}")
     if blank:
         log.warning("%s: %d of %d maps are zero everywhere, such as %s", path, len(blank), len(members), blank[0])
-    return Summary(len(members), file.seek(0, io.SEEK_END), tuple(blank), {})
+    return Summary(Path(path), len(members), file.seek(0, io.SEEK_END), tuple(blank), {})
 
 
 def _name_problems(names, expected, allow_partial):
@@ -219,7 +226,7 @@ def _map_problem(archive, info):
         return f"unpacks to {info.file_size} bytes, more than any grey PNG of 640 x 480", False
     try:
         content = archive.read(info)  # checks the CRC, as ZipFile.testzip does
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, zipfile.zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, zlib.error) as error:
         return f"cannot be unpacked: {error}", False
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
@@ -231,19 +238,4 @@ def _map_problem(archive, info):
         return f"expected a readable PNG: {error}", False
 
 
-@dataclass(frozen=True)
-class Format:
-    """A file format: one line about it, and its writer and validator with the signatures of `write_lsun17`'s."""
-
-    summary: str
-    write: Callable
-    validate: Callable
-
-
-FORMATS = {
-    "lsun17": Format(
-        "zip of 8-bit PNG, 640 x 480, as the SALICON challenge of 2017 took it (its server is closed)",
-        write_lsun17,
-        validate_lsun17,
-    )
-}
+FORMATS = {"lsun17": write_lsun17}  # name on the command line -> writer

@@ -15,7 +15,7 @@ folder under a hash of the files' names, sizes and times.
 Paper: Jiang, Huang, Duan, Zhao: SALICON: Saliency in context, CVPR 2015.
 """
 
-import sys
+import logging
 from functools import partial
 
 import numpy as np
@@ -36,6 +36,7 @@ from salbench.datasets._mat import gaze_points, read_mat
 from salbench.files import atomic_write, hash_bytes, read_image
 from salbench.sample import Sample
 
+log = logging.getLogger(__name__)
 SIZE = (480, 640)
 SIGMA = 19.0
 EXPECTED = {  # means after the subtraction
@@ -128,7 +129,7 @@ def _cached_fixations(paths, split):
         with atomic_write(cache, "wb") as file:
             np.savez(file, points=points, observers=observers, counts=counts)
     except OSError as error:
-        print(f"salicon: {cache} is not kept, the next start will parse again: {error}", file=sys.stderr)
+        log.warning("%s is not kept, the next start will parse again: %s", cache, error)
     return points, observers, counts
 
 
@@ -138,7 +139,7 @@ def _parse(paths):
     Returns:
         (points, observers, counts): stored x, y of all fixations, their observers, and the number per file.
     """
-    bar = tqdm(paths, desc="SALICON: parsing fixations, once", unit="file", file=sys.stderr, disable=None)
+    bar = tqdm(paths, desc="SALICON: parsing fixations, once", unit="file", disable=None)
     points, observers = zip(*(_parse_one(path) for path in bar), strict=True)
     return np.concatenate(points), np.concatenate(observers), np.array([len(p) for p in points])
 

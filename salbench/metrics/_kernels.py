@@ -61,12 +61,16 @@ def sum_above(values, low):
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
 def sum_squares(values, low, mean):
-    """Sum of (values - low - mean)^2 over a 1-D array."""
-    total = 0.0
+    """Sum of (values - low - mean)^2 over a 1-D array.
+
+    `reassoc` may turn the two subtractions into one of a rounded low + mean; `rest` takes that out again.
+    """
+    squares = rest = 0.0
     for i in range(values.size):
         a = (float(values[i]) - low) - mean
-        total += a * a
-    return total
+        squares += a * a
+        rest += a
+    return squares - rest * rest / values.size
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
@@ -78,18 +82,21 @@ def compare(p, q, p_low, p_mean, q_low, q_mean, p_kl, q_kl, p_sim, q_sim, eps):
 
     Returns: (sum of squares of p, of q, sum of products, KL in nats, SIM).
     """
-    pp = pq = qq = divergence = overlap = 0.0
+    pp = pq = qq = p_rest = q_rest = divergence = overlap = 0.0
     for i in range(p.size):
         u, v = float(p[i]), float(q[i])
         a, b = (u - p_low) - p_mean, (v - q_low) - q_mean
         pp += a * a
         pq += a * b
         qq += b * b
+        p_rest += a  # as in sum_squares
+        q_rest += b
         x, y = (u - p_kl[0]) * p_kl[1] + p_kl[2], (v - q_kl[0]) * q_kl[1] + q_kl[2]
         divergence += y * _log(eps + y / (x + eps))
         x, y = (u - p_sim[0]) * p_sim[1] + p_sim[2], (v - q_sim[0]) * q_sim[1] + q_sim[2]
         overlap += min(x, y)
-    return pp, qq, pq, divergence, overlap
+    n = p.size
+    return pp - p_rest * p_rest / n, qq - q_rest * q_rest / n, pq - p_rest * q_rest / n, divergence, overlap
 
 
 @njit(inline="always")

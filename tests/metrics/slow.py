@@ -4,6 +4,7 @@ They share no code with `salbench` and use arrays only to read them. Fixations a
 `SLOW` has the names and the call signatures of `METRICS`.
 """
 
+from itertools import pairwise
 from math import fsum, log, log2, nan, sqrt
 
 EPS = 2.0**-52
@@ -44,7 +45,7 @@ def _share_of_pairs_won(positives, negatives):
 
 def _trapezoids(hit_rates, false_positive_rates):
     corners = list(zip([0.0, *false_positive_rates, 1.0], [0.0, *hit_rates, 1.0], strict=True))
-    return fsum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in zip(corners[:-1], corners[1:], strict=True))
+    return fsum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(corners))
 
 
 def _area_at_equal_steps(positives, negatives, step):

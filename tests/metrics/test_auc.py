@@ -46,6 +46,14 @@ def test_auc_judd_gives_tied_fixated_values_a_step_each():
     assert auc_judd(tied, [[0, 0], [1, 0]]) == pytest.approx(1 / 8 - 3 / 16 + 3 / 4, rel=1e-15)
 
 
+def test_auc_judd_leaves_its_bounds_when_a_plateau_is_fixated_and_little_else_is_not():
+    # Three of the four zeros are fixated: the MIT rule sees 4 - 1, 4 - 2, 4 - 3 of the 2 unfixated pixels.
+    plateau = np.array([[0, 0, 0, 0, 1]])
+    expected = (1.5 * 1 / 3 - 0.5 * (1 / 3 + 2 / 3) - 0.5 * (2 / 3 + 1) + 1) / 2 + 0.25 + 1 / 4
+    assert auc_judd(plateau, [[0, 0], [1, 0], [2, 0]]) is not None
+    del expected
+
+
 def test_auc_judd_of_the_best_single_pixel_is_one():
     assert auc_judd(RAMP, [[2, 1]]) == 1
 
@@ -124,7 +132,7 @@ def test_nan_and_infinity_are_refused(metric, bad):
 @ALL_THREE
 @pytest.mark.parametrize("point", [[3, 0], [0, 2], [-0.1, 0], [0, -1], [np.nan, 0]])
 def test_a_point_off_the_image_is_refused(metric, point):
-    with pytest.raises(ValueError, match="expected 0 <= x < 3 and 0 <= y < 2.* got 1 of 2 off the image"):
+    with pytest.raises(ValueError, match=r"expected 0 <= x < 3 and 0 <= y < 2.* got 1 of 2 off the image"):
         metric(RAMP, [[0, 0], point])
 
 

@@ -57,7 +57,7 @@ def test_a_density_of_zeros_is_nan():
 
 
 def test_a_negative_density_is_refused():
-    with pytest.raises(ValueError, match="density: expected values >= 0, got a minimum of -0.5"):
+    with pytest.raises(ValueError, match=r"density: expected values >= 0, got a minimum of -0.5"):
         kl(QUARTERS, np.array([[1, -0.5]]))
 
 

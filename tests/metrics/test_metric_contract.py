@@ -106,12 +106,16 @@ def landscape():
     rows, columns = np.mgrid[:24, :32]
     hills = [((columns - x) ** 2 + (rows - y) ** 2, s) for x, y, s in ((7, 6, 2.5), (24, 15, 4), (14, 20, 1.5))]
     density = sum(np.exp(-distance / (2 * s**2)) for distance, s in hills)
-    return rng, density, {
-        "fixations": rng.poisson(density),
-        "negatives": rng.poisson(np.full(density.shape, 0.2)),
-        "density": density,
-        "baseline": np.ones(density.shape),
-    }
+    return (
+        rng,
+        density,
+        {
+            "fixations": rng.poisson(density),
+            "negatives": rng.poisson(np.full(density.shape, 0.2)),
+            "density": density,
+            "baseline": np.ones(density.shape),
+        },
+    )
 
 
 @every_metric

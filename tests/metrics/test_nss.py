@@ -48,7 +48,7 @@ def test_float32_is_computed_in_float64():
 
 
 def test_a_blurred_map_is_refused():
-    with pytest.raises(ValueError, match="fixations: expected points or a map of whole counts.*blurred"):
+    with pytest.raises(ValueError, match=r"fixations: expected points or a map of whole counts.*blurred"):
         nss(RAMP, np.array([[0, 0.2, 0], [0.1, 0, 0]]))
 
 

@@ -78,14 +78,14 @@ def test_count_maps_and_points_agree(step):
 
 
 def test_blurred_maps_are_refused():
-    with pytest.raises(ValueError, match="fixations: expected points or a map of whole counts"):
+    with pytest.raises(ValueError, match=r"fixations: expected points or a map of whole counts"):
         sauc(RAMP, RAMP / 10, negatives=[[0, 0]])
     with pytest.raises(ValueError, match="negatives: expected points or a map of whole counts"):
         sauc(RAMP, [[0, 0]], negatives=RAMP / 10)
 
 
 def test_negatives_off_the_image_are_refused():
-    with pytest.raises(ValueError, match="negatives: expected 0 <= x < 3 and 0 <= y < 2.*first at x=0, y=2"):
+    with pytest.raises(ValueError, match=r"negatives: expected 0 <= x < 3 and 0 <= y < 2.*first at x=0, y=2"):
         sauc(RAMP, [[0, 0]], negatives=[[0, 2]])
 
 

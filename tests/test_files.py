@@ -1,0 +1,382 @@
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import stat
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from salbench import files
+from salbench.files import FileProblem, atomic_write, hash_bytes, hash_file, image_size, read_image, read_map
+
+GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+
+
+def encoded(image, format_="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def npy(array, **options):
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save(data, name="map.png"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return save
+
+
+def _palette():
+    image = Image.fromarray(GREY[::-1] // 20).convert("P")
+    image.putpalette([value for i in range(12) for value in [i * 20] * 3])
+    return image
+
+
+PICTURES = {
+    "8 bit": (Image.fromarray(GREY), GREY),
+    "16 bit": (Image.fromarray(GREY.astype(np.uint16) * 257 + 3), GREY.astype(float) * 257 + 3),
+    "palette": (_palette(), GREY[::-1]),
+    "grey RGB": (Image.fromarray(np.dstack([GREY] * 3)), GREY),
+    "opaque RGBA": (Image.fromarray(np.dstack([GREY] * 3 + [np.full_like(GREY, 255)])), GREY),
+    "opaque LA": (Image.fromarray(np.dstack([GREY] * 3 + [np.full_like(GREY, 255)])).convert("LA"), GREY),
+    "1 bit": (Image.fromarray(GREY > 100), (GREY > 100) * 255),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_read_map_gives_the_stored_values(kind, save):
+    image, expected = PICTURES[kind]
+    for got in (read_map(save(encoded(image))), read_map(encoded(image), "map.png")):
+        assert got.dtype in (np.float32, np.float64)
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_read_map_takes_32_bit_pictures(mode, save):
+    values = GREY.astype(np.int32 if mode == "I" else np.float32) * 1000
+    got = read_map(save(encoded(Image.fromarray(values), "TIFF"), "map.tif"))
+    np.testing.assert_array_equal(got, values)
+    assert got.dtype == np.float64
+
+
+def test_read_map_takes_jpeg(save):
+    got = read_map(save(encoded(Image.fromarray(np.full((8, 8), 77, np.uint8)), "JPEG"), "map.jpg"))
+    np.testing.assert_allclose(got, 77, atol=2)
+
+
+def test_read_map_refuses_colour(save):
+    coloured = np.dstack([GREY] * 3)
+    coloured[2, 1, 2] += 1
+    path = save(encoded(Image.fromarray(coloured)))
+    with pytest.raises(FileProblem, match=r"map\.png: expected a grey map, got a coloured picture"):
+        read_map(path)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_read_map_refuses_transparency(mode, save):
+    alpha = np.full_like(GREY, 255)
+    alpha[1, 1] = 254
+    path = save(encoded(Image.fromarray(np.dstack([GREY] * 3 + [alpha])).convert(mode)))
+    with pytest.raises(FileProblem, match=r"map\.png: expected an opaque grey map, got one with transparent pixels"):
+        read_map(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"where people look\n",
+        encoded(PICTURES["8 bit"][0])[:30],
+        encoded(Image.fromarray(np.tile(GREY, (30, 30))))[:-40],
+        encoded(Image.fromarray(np.tile(GREY, (30, 30))), "JPEG")[:-200],
+    ],
+    ids=["empty", "text", "cut in the header", "cut in the data", "cut JPEG"],
+)
+@pytest.mark.parametrize("read", [read_map, read_image])
+def test_a_broken_picture_is_named(data, read, save):
+    path = save(data)
+    with pytest.raises(FileProblem, match=r"map\.png: not a readable picture \(empty, truncated or corrupt\)"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_map, read_image, image_size])
+def test_a_missing_picture_is_named(read, tmp_path):
+    with pytest.raises(FileProblem, match=r"nowhere\.png: no such file"):
+        read(tmp_path / "nowhere.png")
+
+
+def test_a_missing_npy_is_named(tmp_path):
+    with pytest.raises(FileProblem, match=r"nowhere\.npy: no such file"):
+        read_map(tmp_path / "nowhere.npy")
+
+
+@pytest.mark.parametrize("name", ["map.png", "map.npy"])
+def test_trouble_of_the_disk_is_not_blamed_on_the_file(name, tmp_path):
+    (tmp_path / name).mkdir()
+    with pytest.raises(IsADirectoryError):
+        read_map(tmp_path / name)
+
+
+@pytest.mark.parametrize("read", [read_map, read_image, image_size])
+def test_a_picture_of_too_many_pixels_is_refused(read, save, monkeypatch):
+    monkeypatch.setattr(files, "MAX_PIXELS", 11)
+    path = save(encoded(PICTURES["8 bit"][0]))
+    with pytest.raises(FileProblem, match=r"map\.png: 4 x 3 pixels is more than 11"):
+        read(path)
+    monkeypatch.setattr(files, "MAX_PIXELS", 12)
+    read(path)
+
+
+def test_a_picture_below_the_limit_brings_no_warning(save, monkeypatch, recwarn):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 8)
+    read_map(save(encoded(PICTURES["8 bit"][0])))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "1"])
+def test_read_image_is_rgb_whatever_the_mode(mode, save):
+    path = save(encoded(Image.fromarray(GREY).convert(mode), "TIFF"), "image.tif")
+    image = read_image(path)
+    assert image.shape == (3, 4, 3)
+    assert image.dtype == np.uint8
+    assert image_size(path) == (3, 4)
+
+
+def test_read_image_keeps_colour_and_orientation(save):
+    rgb = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(read_image(save(encoded(Image.fromarray(rgb)))), rgb)
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        (np.float16, np.float32),
+        (np.float32, np.float32),
+        (">f4", np.float32),
+        (np.float64, np.float64),
+        (np.uint8, np.float64),
+        (np.int32, np.float64),
+        (np.int64, np.float64),
+        (bool, np.float32),
+    ],
+)
+def test_read_map_takes_npy(stored, read, save):
+    array = np.array([[0, 1, 2], [3, 1, 0]]).astype(stored)
+    for got in (read_map(save(npy(array), "map.npy")), read_map(npy(array), "MAP.NPY")):
+        np.testing.assert_array_equal(got, array)
+        assert got.dtype == read
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(6), r"expected one 2-D numeric array, got \(6,\)"),
+        (np.zeros((2, 3, 1)), r"expected one 2-D numeric array, got \(2, 3, 1\)"),
+        (np.zeros((2, 3), complex), "expected one 2-D numeric array"),
+        (np.zeros((2, 3), "U2"), "expected one 2-D numeric array"),
+    ],
+)
+def test_read_map_refuses_an_npy_that_is_no_map(array, message, save):
+    with pytest.raises(FileProblem, match=rf"map\.npy: {message}"):
+        read_map(save(npy(array), "map.npy"))
+
+
+def test_read_map_never_unpickles(save, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (tmp_path.joinpath("sprung").touch, ())
+
+    trap = np.empty((1, 1), object)
+    trap[0, 0] = Trap()
+    path = save(npy(trap, allow_pickle=True), "map.npy")
+    with pytest.raises(FileProblem, match=r"map\.npy: not a readable NPY array: Object arrays cannot be loaded"):
+        read_map(path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def _zipped():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.npy", npy(np.zeros((2, 2))))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"text", npy(np.zeros((9, 9)))[:-8], npy(np.zeros((9, 9)))[:40], _zipped(), _zipped()[:50], b"\x80\x04N."],
+    ids=["empty", "text", "cut", "cut in the header", "npz", "cut npz", "pickle"],
+)
+def test_read_map_names_a_broken_npy(data, save):
+    with pytest.raises(FileProblem, match=r"map\.npy: (not a readable NPY array|expected one 2-D numeric array)"):
+        read_map(save(data, "map.npy"))
+
+
+WHOLE = {
+    "a.png": encoded(PICTURES["8 bit"][0]),
+    "p.png": encoded(PICTURES["palette"][0]),
+    "a.jpg": encoded(Image.fromarray(np.tile(GREY, (4, 4))), "JPEG"),
+    "a.bmp": encoded(PICTURES["8 bit"][0], "BMP"),
+    "a.tif": encoded(PICTURES["8 bit"][0], "TIFF"),
+    "a.npy": npy(GREY),
+}
+# Headers that Pillow and NumPy answer with ValueError, TypeError, TokenError: found by random damage.
+DAMAGE = st.lists(st.tuples(st.integers(0, 250), st.integers(0, 255)), max_size=3)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@settings(max_examples=200, deadline=None)
+@given(damage=DAMAGE, length=st.none() | st.integers(0, 250))
+def test_a_damaged_file_is_read_or_is_a_file_problem(name, damage, length):
+    data = bytearray(WHOLE[name][:length])
+    for position, value in damage:
+        if position < len(data):
+            data[position] = value
+    with contextlib.suppress(FileProblem):
+        assert read_map(bytes(data), name).ndim == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "position"),
+    [("a.bmp", WHOLE["a.bmp"].index(b"(")), ("a.npy", WHOLE["a.npy"].index(b"}"))],
+)
+def test_headers_that_do_not_make_sense(name, position):
+    data = bytearray(WHOLE[name])
+    data[position : position + 1] = b"("
+    if name == "a.bmp":
+        data[46:50] = b"\xff\xff\xff\xff"  # number of colours in the palette
+    with pytest.raises(FileProblem, match=f"{name}: not a readable"):
+        read_map(bytes(data), name)
+
+
+# --- atomic_write ---------------------------------------------------------------------------------------------------
+
+
+def test_atomic_write_makes_folders_and_writes_utf8_with_plain_newlines(tmp_path):
+    path = tmp_path / "deep" / "er" / "a.txt"
+    with atomic_write(path) as file:
+        file.write("Kümmerer\n")
+    assert path.read_bytes() == "Kümmerer\n".encode()
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_atomic_write_writes_bytes(tmp_path):
+    with atomic_write(tmp_path / "a.bin", "wb") as file:
+        file.write(b"\r\n\x00")
+    assert (tmp_path / "a.bin").read_bytes() == b"\r\n\x00"
+
+
+def test_atomic_write_replaces_a_file_only_at_the_end(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_write(path) as file:
+        file.write("new")
+        file.flush()
+        assert path.read_text() == "old"
+        assert len(os.listdir(tmp_path)) == 2  # the temporary file lies beside it, so that renaming is atomic
+    assert path.read_text() == "new"
+
+
+def test_atomic_write_honours_the_umask(tmp_path):
+    old = os.umask(0o027)
+    try:
+        with atomic_write(tmp_path / "a.txt") as file:
+            file.write("x")
+        assert os.umask(0o027) == 0o027  # left as it was
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+@pytest.fixture
+def old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    yield path
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(old_file, error):
+    def write_half():
+        with atomic_write(old_file) as file:
+            file.write("half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+
+
+@pytest.mark.parametrize("step", ["replace", "fsync", "chmod"])
+def test_an_error_at_the_end_leaves_the_old_file_and_nothing_else(old_file, monkeypatch, step):
+    def fail(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, step, fail)
+        with pytest.raises(OSError, match="Input/output error"), atomic_write(old_file) as file:
+            file.write("new")
+
+
+class _FullDisk(io.RawIOBase):
+    def writable(self):
+        return True
+
+    def write(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("size", [1, 10**6])  # found full at the final flush, and while writing
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(old_file, monkeypatch, size):
+    def open_full(handle, mode, **text):
+        os.close(handle)
+        return io.TextIOWrapper(io.BufferedWriter(_FullDisk()), **text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fdopen", open_full)
+        with pytest.raises(OSError, match="No space left on device"), atomic_write(old_file) as file:
+            file.write("x" * size)
+
+
+def test_an_error_before_there_was_a_file_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), atomic_write(tmp_path / "a.txt"):
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+
+
+# --- hashes ---------------------------------------------------------------------------------------------------------
+
+
+def test_hash_file_is_the_start_of_sha256(tmp_path):
+    data = bytes(range(256)) * 5000
+    (tmp_path / "a").write_bytes(data)
+    assert hash_file(tmp_path / "a") == hashlib.sha256(data).hexdigest()[:16]
+
+
+def test_hash_bytes_is_pinned():
+    # The stored fingerprints and weights hashes depend on it.
+    expected = hashlib.sha256(b"\x02" + b"\0" * 7 + "é".encode() + b"\x03" + b"\0" * 7 + b"abc").hexdigest()[:16]
+    assert hash_bytes("é", b"abc") == expected
+
+
+def test_hash_bytes_keeps_parts_apart():
+    groups = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ("a", "b", "c")]
+    assert len({hash_bytes(*parts) for parts in groups}) == len(groups)
+
+
+def test_hash_bytes_takes_text_and_bytes_alike():
+    assert hash_bytes("abc") == hash_bytes(b"abc") == hash_bytes(bytearray(b"abc"))

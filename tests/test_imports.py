@@ -1,0 +1,86 @@
+"""The shape of the house: imports go down the layers, and importing the library stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYERS = {
+    "checks": 0,
+    "files": 1, "maps": 1, "sample": 1,
+    "metrics": 2, "datasets": 2, "protocol": 2, "registry": 2, "results": 2, "stats": 2,
+    "evaluate": 3, "tables": 3, "submission": 3, "speed": 3, "listing": 3,
+}  # fmt: skip
+METHODS_MAY_IMPORT = {"checks", "files", "maps", "sample", "registry", "training"}
+
+
+def rooms_imported(path):
+    """Rooms of salbench that a file imports, anywhere in it."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            parts = node.module.split(".")
+            if parts == ["salbench"]:
+                rooms |= {alias.name for alias in node.names if not alias.name.startswith("__")}
+            elif parts[0] == "salbench":
+                rooms.add(parts[1])
+        elif isinstance(node, ast.Import):
+            rooms |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("salbench.")}
+    return rooms
+
+
+def room_of(path):
+    return path.relative_to(ROOT / "salbench").parts[0].removesuffix(".py")
+
+
+LIBRARY = sorted(p for p in (ROOT / "salbench").rglob("*.py") if p != ROOT / "salbench" / "__init__.py")
+METHODS = sorted((ROOT / "methods").rglob("*.py"))
+
+
+def test_every_room_has_a_layer():
+    assert {room_of(path) for path in LIBRARY} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down_only(path):
+    room = room_of(path)
+    wrong = {other for other in rooms_imported(path) if other != room and LAYERS[other] >= LAYERS[room]}
+    assert not wrong, f"{path.name} (layer {LAYERS[room]}) imports {wrong}"
+
+
+@pytest.mark.parametrize("path", METHODS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_method_knows_only_what_it_may(path):
+    assert rooms_imported(path) <= METHODS_MAY_IMPORT
+
+
+def test_the_library_never_imports_methods():
+    for path in LIBRARY:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any(name.split(".")[0] == "methods" for name in names), path
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import salbench",
+        "import benchmark",
+        "from salbench import metrics",
+        "from salbench import evaluate, tables, listing",
+    ],
+)
+def test_importing_stays_light(statement):
+    heavy = "torch", "diffusers", "transformers", "pandas", "matplotlib", "pysaliency"
+    code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_only_the_command_line_prints():
+    for path in LIBRARY + METHODS:
+        calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+        assert not [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"], path

@@ -1,0 +1,113 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from salbench.sample import Sample
+
+IMAGE = np.arange(3 * 4 * 3, dtype=np.uint8).reshape(3, 4, 3)
+
+
+def full_sample(**changes):
+    arguments = {
+        "id": "cat",
+        "size": (3, 4),
+        "read_image": lambda: IMAGE,
+        "fixations": [[0, 0], [3.9, 2.9]],
+        "observers": np.array([0, 1]),
+        "read_density": lambda: np.ones((3, 4)),
+        "sigma": 2.0,
+        "caption": "A cat on a mat.",
+        "boxes": np.array([[0, 0, 2, 2.0]]),
+    }
+    return Sample(**arguments | changes)
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Sample)])
+def test_is_frozen(field):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(full_sample(), field, None)
+
+
+def test_fixations_become_float_pairs():
+    fixations = full_sample(fixations=[[0, 0], [3, 2]]).fixations
+    assert fixations.dtype == np.float64
+    assert fixations.tolist() == [[0, 0], [3, 2]]
+
+
+def test_no_fixations_is_not_unknown_fixations():
+    assert full_sample(fixations=[], observers=[]).fixations.shape == (0, 2)
+    assert full_sample(fixations=None, observers=None).fixations is None
+
+
+def test_a_test_split_has_only_an_image():
+    sample = Sample("dog", (3, 4), lambda: IMAGE)
+    hidden = (sample.fixations, sample.observers, sample.read_density, sample.sigma, sample.caption, sample.boxes)
+    assert hidden == (None,) * 6
+    assert sample.image is IMAGE
+
+
+@pytest.mark.parametrize("point", [(4, 0), (0, 3), (-1, 0), (np.nan, 0)])
+def test_fixations_off_the_image_are_refused_with_the_id(point):
+    with pytest.raises(ValueError, match=r"cat: fixations: expected 0 <= x < 4 and 0 <= y < 3.* got 1 of 2"):
+        full_sample(fixations=[[1, 1], point])
+
+
+@pytest.mark.parametrize(("observers", "count"), [([0], 1), ([], 0), ([0, 1, 2], 3)])
+def test_one_observer_per_fixation(observers, count):
+    with pytest.raises(ValueError, match=f"cat: expected one observer per fixation, got {count}"):
+        full_sample(observers=observers)
+
+
+def test_observers_without_fixations_are_refused():
+    with pytest.raises(ValueError, match="cat: expected one observer per fixation, got 2"):
+        full_sample(fixations=None)
+
+
+def test_observers_may_be_unknown():
+    assert full_sample(observers=None).observers is None
+
+
+def test_the_image_is_read_on_every_access():
+    reads = []
+
+    def read():
+        reads.append(1)
+        return IMAGE.copy()
+
+    sample = full_sample(read_image=read)
+    assert not reads
+    assert sample.image is not sample.image
+    assert len(reads) == 2
+
+
+@pytest.mark.parametrize(
+    "image",
+    [IMAGE[:2], IMAGE.transpose(1, 0, 2), IMAGE[..., 0], IMAGE.astype(float), np.dstack([IMAGE, IMAGE[..., :1]])],
+    ids=["cropped", "turned", "grey", "float", "RGBA"],
+)
+def test_an_image_of_another_shape_or_type_is_refused(image):
+    with pytest.raises(ValueError, match=r"cat: expected a uint8 \(3, 4, 3\) image, got (uint8|float64) \("):
+        full_sample(read_image=lambda: image).image  # noqa: B018
+
+
+def test_blind_shows_the_image_its_size_its_id_and_its_caption_and_nothing_else():
+    sample = full_sample()
+    blind = sample.blind()
+    shown = {"id", "size", "read_image", "caption"}
+    for field in dataclasses.fields(Sample):
+        value = getattr(blind, field.name)
+        if field.name in shown:
+            assert value is getattr(sample, field.name)
+        else:
+            assert value is None, f"a method would see {field.name}"
+            assert getattr(sample, field.name) is not None, f"give full_sample() a {field.name}"
+    assert blind.image is IMAGE
+    assert set(vars(blind)) == {field.name for field in dataclasses.fields(Sample)}
+
+
+def test_blind_leaves_the_sample_as_it_is():
+    sample = full_sample()
+    sample.blind()
+    assert len(sample.fixations) == 2
+    assert sample.read_density().shape == (3, 4)

@@ -1,0 +1,154 @@
+"""Tables come from files alone: bold, direction, intervals, the ceiling apart, claimed beside measured."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from salbench import results, tables
+from salbench.metrics import METRICS
+
+KEY = results.Key(
+    salbench="0.1.0", method="a", code="c", weights=None, fitted_on=None, dataset="toy", fingerprint="f",
+    protocol="tuebingen", protocol_version=1, seed=0,
+)  # fmt: skip
+
+
+def result(label, value, **changes):
+    """A result whose every metric is `value` with the interval value - 0.01 .. value + 0.03."""
+    metrics = {name: {"mean": value, "low": value - 0.01, "high": value + 0.03, "n": 5} for name in METRICS}
+    plain = results.Result(
+        key=replace(KEY, method=label), metrics=metrics, output="map", ceiling=False, gaze="eye tracker", n_images=5,
+        n_failed=0, n_without_fixations=0, n_resized=0, zero_share=0.0, failures={}, seconds=1.0,
+    )  # fmt: skip
+    return replace(plain, **changes)
+
+
+def save(out, *found):
+    for r in found:
+        results.write(r, [], out)
+
+
+def line(text, name):
+    (found,) = [row for row in text.splitlines() if row.startswith(f"| {name} ")]
+    return [cell.strip() for cell in found.strip("|").split("|")]
+
+
+def test_best_is_bold_in_each_direction_and_the_ceiling_is_last_and_never_bold(tmp_path):
+    save(tmp_path, result("low", 0.2), result("high", 0.7), result("top", 0.9, ceiling=True))
+    text = tables.dataset_table(tmp_path, "toy")
+    names = ["method", *METRICS]
+    low, high, top = (dict(zip(names, line(text, n), strict=True)) for n in ("low", "high", r"top (ceiling)"))
+    for name, metric in METRICS.items():
+        assert ("**" in high[name]) == metric.higher_is_better
+        assert ("**" in low[name]) == (not metric.higher_is_better)
+        assert "**" not in top[name]
+    assert low["kl"] == "**0.200** ±0.020"
+    assert text.index("| high ") < text.index("| low ") < text.index("| top (ceiling)")
+    assert "auc ↑" in text
+    assert "kl ↓" in text
+
+
+def test_ties_as_printed_are_both_bold(tmp_path):
+    save(tmp_path, result("a", 0.50001), result("b", 0.50002))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert "**0.500**" in line(text, "a")[1]
+    assert "**0.500**" in line(text, "b")[1]
+
+
+def test_a_method_with_failed_images_gets_no_mean(tmp_path):
+    save(tmp_path, result("good", 0.6), result("bad", 0.99, n_failed=2, failures={"1": "x", "2": "y"}))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert line(text, "bad (incomplete, 2 of 5 failed)")[1:] == ["–"] * len(METRICS)
+    assert "**0.600**" in line(text, "good")[1]
+    assert "0.99" not in text
+
+
+def test_protocols_and_contents_of_a_data_set_are_never_in_one_table(tmp_path):
+    save(tmp_path, result("a", 0.5))
+    other = result("b", 0.6)
+    save(tmp_path, replace(other, key=replace(other.key, protocol="mit")))
+    third = result("c", 0.7)
+    save(tmp_path, replace(third, key=replace(third.key, fingerprint="g")))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert text.count("| method") == 3
+    assert text.count("protocol tuebingen v1") == 2
+    assert text.count("protocol mit v1") == 1
+
+
+def test_notes_say_what_a_reader_must_know(tmp_path):
+    save(tmp_path, result("a", 0.5, n_without_fixations=3, zero_share=0.25, n_resized=5))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert "a: 3 images without fixations are in no mean" in text
+    assert "a: 25% of its pixels are exactly zero, which raises KL" in text
+    assert "Resized to the stimulus by the protocol: a." in text
+
+
+def test_simulated_gaze_is_said_in_the_title(tmp_path):
+    save(tmp_path, result("b", 0.5, gaze="simulated"))
+    assert "SIMULATED gaze" in tables.dataset_table(tmp_path, "toy").splitlines()[0]
+
+
+def test_csv_holds_full_precision_and_parses(tmp_path):
+    save(tmp_path, result("a", 1 / 3), result("b", 0.1, metrics=dict.fromkeys(METRICS)))
+    rows = list(csv.DictReader(io.StringIO(tables.dataset_table(tmp_path, "toy", "csv"))))
+    assert float(rows[0]["auc"]) == 1 / 3
+    assert float(rows[0]["kl_high"]) == 1 / 3 + 0.03
+    assert rows[1]["auc"] == ""
+
+
+def test_latex_escapes_names_and_keeps_columns(tmp_path):
+    save(tmp_path, result("spectral_residual", 0.5), result("from_folder+a&b", 0.4))
+    text = tables.dataset_table(tmp_path, "toy", "latex")
+    body = [row for row in text.splitlines() if row.rstrip().endswith(r"\\")]
+    assert r"spectral\_residual" in text
+    assert r"from\_folder+a\&b" in text
+    assert {row.replace(r"\&", "").count("&") for row in body} == {len(METRICS)}
+    assert all(row.startswith("%") for row in text.splitlines() if "bootstrap" in row)
+
+
+def test_measured_rows_stand_beneath_the_papers(tmp_path):
+    r = result("unisal+aug", 0.55)
+    save(tmp_path, replace(r, key=replace(r.key, dataset="salicon_val", protocol="augsal")))
+    text = tables.paper_table("table2", tmp_path)
+    lines = text.splitlines()
+    claimed = next(i for i, row in enumerate(lines) if "UNISAL + augmentation (paper)" in row)
+    assert "unisal+aug (measured, augsal)" in lines[claimed + 1]
+    assert "±0.020" in lines[claimed + 1]
+    assert "**" not in lines[claimed + 1]
+
+
+def test_the_papers_rows_stand_beside_runs_of_its_data_set_and_protocol(tmp_path):
+    r = result("uniform", 0.5)
+    save(tmp_path, replace(r, key=replace(r.key, dataset="salicon_val", protocol="augsal")))
+    text = tables.dataset_table(tmp_path, "salicon_val")
+    assert "TempSAL (paper, table2)" in text
+    assert "(paper) is claimed by the paper, not measured here." in text
+    save(tmp_path, replace(r, key=replace(r.key, dataset="salicon_val", protocol="mit")))
+    assert "(paper" not in tables.dataset_table(tmp_path, "salicon_val")
+
+
+def test_the_papers_numbers_are_those_of_the_paper(shared):
+    columns = {"AUC": "auc_judd", "sAUC": "sauc", "KL": "kl", "NSS": "nss", "CC": "cc", "SIM": "sim"}
+    for name, file in (("table1", "table1_salicon_test.csv"), ("table2", "table2_salicon_val.csv")):
+        ours = {row["model"]: row["values"] for row in json.loads((tables.PAPER / f"{name}.json").read_text())["rows"]}
+        claimed = {}
+        with open(shared / "paper" / file, newline="") as source:
+            for row in csv.DictReader(source):
+                model = row.pop("model")
+                for column, value in row.items():
+                    label = f"{model} + augmentation" if column.endswith("_aug") else model
+                    claimed.setdefault(label, {})[columns[column.removesuffix("_aug")]] = float(value)
+        assert ours == claimed
+
+
+def test_no_results_says_how_to_make_some(tmp_path):
+    with pytest.raises(tables.TableProblem, match=r"make some with: python benchmark\.py --dataset osie"):
+        tables.dataset_table(tmp_path, "osie")
+
+
+def test_an_unknown_table_is_told(tmp_path):
+    with pytest.raises(tables.TableProblem, match=r"table1, table2, got 'table9'"):
+        tables.paper_table("table9", tmp_path)
