@@ -41,7 +41,8 @@ def main(arguments=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        print(f"error: {error}; what was finished is kept, the same command goes on from here", file=sys.stderr)
+        where = "" if error.filename else f" (writing under {options.out})" if "out" in options else ""
+        print(f"error: {error}{where}; what is finished is kept, the same command goes on from here", file=sys.stderr)
         return 2
     except (ValueError, MethodUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -174,15 +175,18 @@ def _submit(options):
     from salbench import registry, submission
     from salbench.datasets import training_split
 
-    specs = _methods(options)
     dataset = _dataset(options)
-    for spec in specs:
+    failed = 0
+    for spec in _methods(options):
         method = registry.create(spec)
         method.device = options.device
         registry.fit_at_run(method, dataset, lambda: training_split(dataset, options.data_root), seed=options.seed)
         path = Path(options.out) / f"{dataset.name}_{method.label}.zip"
         write = submission.FORMATS[options.format]
-        print(write(method, dataset.samples, path, workers=options.workers, allow_partial=options.allow_partial))
+        summary = write(method, dataset.samples, path, workers=options.workers, allow_partial=options.allow_partial)
+        failed += len(summary.failed)
+        print(summary)
+    return int(failed > 0)
 
 
 def _speed(options):

@@ -83,7 +83,12 @@ def fixated_pixels(fixations, shape, name="fixations"):
     array = np.asarray(fixations)
     if array.shape == tuple(shape):
         return _pixels_of_counts(check_map(array, name), name)
-    points = check_points(array, shape, name)
+    return pixels_of_points(array, shape, name)
+
+
+def pixels_of_points(points, shape, name="fixations"):
+    """`fixated_pixels` of an (N, 2) array of points, even where N points look like a map 2 pixels wide."""
+    points = check_points(points, shape, name)
     flat = points[:, 1].astype(np.int64) * shape[1] + points[:, 0].astype(np.int64)
     return np.unique(flat, return_counts=True)
 

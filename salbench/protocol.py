@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from salbench.checks import check_map, fixated_pixels
+from salbench.checks import check_map, pixels_of_points
 from salbench.maps import blur, density_from_fixations, quantise, resize
 
 
@@ -107,12 +107,12 @@ class Protocol:
         """The fixations of a sample that count, (N, 2): all, or with `binary` one per fixated pixel."""
         if not self.binary:
             return sample.fixations
-        index, _ = fixated_pixels(sample.fixations, sample.size)
+        index, _ = pixels_of_points(sample.fixations, sample.size)
         return np.stack([index % sample.size[1], index // sample.size[1]], axis=1).astype(np.float64)
 
     def pixels(self, sample):
         """(index, count) of the pixels fixated on a sample, as `checks.fixated_pixels` gives them."""
-        return fixated_pixels(self.counted(sample), sample.size)
+        return pixels_of_points(self.counted(sample), sample.size)
 
     def truth(self, sample, others):
         """The ground truth of a sample, with negatives and baseline from all `others` but the sample itself.
@@ -125,7 +125,7 @@ class Protocol:
             ValueError: the distributed density has another size than the image, or is negative.
         """
         points = self.counted(sample)
-        pixels = fixated_pixels(points, sample.size)
+        pixels = pixels_of_points(points, sample.size)
         own = density_from_fixations(points, sample.size, sample.sigma)
         counts, pooled = others.maps(sample.size, sample.sigma)
         negatives = counts.copy()

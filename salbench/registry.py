@@ -17,6 +17,7 @@ import difflib
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from salbench.files import hash_bytes
 
@@ -203,6 +204,8 @@ def _import(name, path):
     search = [str(path.parent)] if path.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
     module = importlib.util.module_from_spec(spec)
+    package = name.rpartition(".")[0]
+    sys.modules.setdefault(package, ModuleType(package))  # importing a package inside a method's folder asks for it
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)

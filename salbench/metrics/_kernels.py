@@ -50,27 +50,30 @@ def _log(x):
     return e * 6.93147180369123816490e-01 - ((half - (s * (half + odd + even) + e * 1.90821492927058770002e-10)) - f)
 
 
+@njit(inline="always")
+def _above(value, low):
+    # The maximum changes nothing, but keeps the compiler (`reassoc`) from merging the subtraction with the sums and
+    # means around it, which would lose the digits of a map that varies little around a large value.
+    return max(float(value) - low, 0.0)
+
+
 @njit(nogil=True, cache=True, fastmath=_FAST)
 def sum_above(values, low):
     """Sum of values - low over a 1-D array."""
     total = 0.0
     for i in range(values.size):
-        total += float(values[i]) - low
+        total += _above(values[i], low)
     return total
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
 def sum_squares(values, low, mean):
-    """Sum of (values - low - mean)^2 over a 1-D array.
-
-    `reassoc` may turn the two subtractions into one of a rounded low + mean; `rest` takes that out again.
-    """
-    squares = rest = 0.0
+    """Sum of (values - low - mean)^2 over a 1-D array."""
+    squares = 0.0
     for i in range(values.size):
-        a = (float(values[i]) - low) - mean
+        a = _above(values[i], low) - mean
         squares += a * a
-        rest += a
-    return squares - rest * rest / values.size
+    return squares
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
@@ -82,21 +85,18 @@ def compare(p, q, p_low, p_mean, q_low, q_mean, p_kl, q_kl, p_sim, q_sim, eps):
 
     Returns: (sum of squares of p, of q, sum of products, KL in nats, SIM).
     """
-    pp = pq = qq = p_rest = q_rest = divergence = overlap = 0.0
+    pp = pq = qq = divergence = overlap = 0.0
     for i in range(p.size):
         u, v = float(p[i]), float(q[i])
-        a, b = (u - p_low) - p_mean, (v - q_low) - q_mean
+        a, b = _above(u, p_low) - p_mean, _above(v, q_low) - q_mean
         pp += a * a
         pq += a * b
         qq += b * b
-        p_rest += a  # as in sum_squares
-        q_rest += b
         x, y = (u - p_kl[0]) * p_kl[1] + p_kl[2], (v - q_kl[0]) * q_kl[1] + q_kl[2]
         divergence += y * _log(eps + y / (x + eps))
         x, y = (u - p_sim[0]) * p_sim[1] + p_sim[2], (v - q_sim[0]) * q_sim[1] + q_sim[2]
         overlap += min(x, y)
-    n = p.size
-    return pp - p_rest * p_rest / n, qq - q_rest * q_rest / n, pq - p_rest * q_rest / n, divergence, overlap
+    return pp, qq, pq, divergence, overlap
 
 
 @njit(inline="always")

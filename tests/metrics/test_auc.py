@@ -46,12 +46,10 @@ def test_auc_judd_gives_tied_fixated_values_a_step_each():
     assert auc_judd(tied, [[0, 0], [1, 0]]) == pytest.approx(1 / 8 - 3 / 16 + 3 / 4, rel=1e-15)
 
 
-def test_auc_judd_leaves_its_bounds_when_a_plateau_is_fixated_and_little_else_is_not():
-    # Three of the four zeros are fixated: the MIT rule sees 4 - 1, 4 - 2, 4 - 3 of the 2 unfixated pixels.
+def test_auc_judd_leaves_its_bounds_where_a_plateau_is_fixated_and_few_pixels_are_not():
+    # The MIT rule divides 5 - 1, 5 - 2, 5 - 3 pixels by 2 unfixated ones: (fp, tp) = (2, 1/3), (3/2, 2/3), (1, 1).
     plateau = np.array([[0, 0, 0, 0, 1]])
-    expected = (1.5 * 1 / 3 - 0.5 * (1 / 3 + 2 / 3) - 0.5 * (2 / 3 + 1) + 1) / 2 + 0.25 + 1 / 4
-    assert auc_judd(plateau, [[0, 0], [1, 0], [2, 0]]) is not None
-    del expected
+    assert auc_judd(plateau, [[0, 0], [1, 0], [2, 0]]) == pytest.approx(1 / 3 - 1 / 4 - 5 / 12, rel=1e-15)
 
 
 def test_auc_judd_of_the_best_single_pixel_is_one():

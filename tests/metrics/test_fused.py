@@ -252,11 +252,11 @@ def assert_same_areas(prediction, truth, options):
 
 
 NEGATIVE_ZERO = np.array([[-0.0, 0.0, 1e-40, 3e-40]], np.float32)
-ONE_EACH = {part: np.ones((1, 4), int) for part in ("fixations", "negatives")}
-ONE_EACH |= {part: np.ones((1, 4)) for part in ("density", "baseline")}
+ONE_EACH = {part: np.array([[1, 0, 1, 0]]) for part in ("fixations", "negatives")}
+ONE_EACH |= {part: np.array([[1.0, 0, 0.5, 7]]) for part in ("density", "baseline")}
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(case=adversarial(), options=st.sampled_from(list(OPTIONS.values())))
 @example(case=(NEGATIVE_ZERO, ONE_EACH), options={})
 def test_areas_are_exact_whatever_the_map(case, options):
@@ -264,8 +264,10 @@ def test_areas_are_exact_whatever_the_map(case, options):
     assert_same_areas(prediction, truth, options)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(case=adversarial(), options=st.sampled_from(list(OPTIONS.values())))
+@example(case=(1 + np.array([[0, 1, 0, 0]]) * 2.0**-52, ONE_EACH), options={})
+@example(case=(np.array([[0, 1, 0, 0]]) * 2.0**-53 - 1, ONE_EACH), options={})
 def test_all_nine_agree_whatever_the_map(case, options):
     prediction, truth = case
     assume(prediction.size > 1)  # of a single pixel there is no deviation with ddof = 1
@@ -405,7 +407,7 @@ def test_rank_equals_sorting(kind, dtype, size):
         assert_ranks(values, weights, np.unique(thresholds))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(case=adversarial(), data=st.data())
 def test_rank_equals_sorting_whatever_the_map(case, data):
     prediction, truth = case
@@ -423,7 +425,7 @@ def test_rank_with_more_thresholds_than_buckets():
     assert_ranks(values, np.ones(values.size, np.int32), np.unique(values[:60_000]))
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(
     low=st.floats(-1e30, 1e30) | st.floats(-1.0, 1.0),
     span=st.floats(5e-324, 1e30) | st.integers(1, 50).map(lambda k: k * 5e-324),

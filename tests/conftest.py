@@ -1,0 +1,108 @@
+"""Small seeded data sets, and where the real data lies."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from salbench import registry
+from salbench.datasets import Dataset
+from salbench.sample import Sample
+
+SIGMA = 2.5
+MIXED_SIZES = ((24, 32), (30, 20), (24, 32), (17, 41), (48, 64))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the tests that take a minute each")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes a minute; runs with --slow only")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes a minute; --slow runs it"))
+
+
+def _noise(seed, size):
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def _fixations(rng, size, number):
+    """`number` fixations at fractions of pixels, of which two share a pixel with another."""
+    points = rng.uniform((0, 0), size[::-1], (number - 2, 2))
+    return np.concatenate([points, np.floor(points[:2])])
+
+
+@pytest.fixture(scope="session")
+def make_samples():
+    """A function of image sizes: one seeded sample for each, with 7 to 12 fixations of three observers."""
+
+    def make(sizes, seed=0):
+        rng = np.random.default_rng(seed)
+        numbers = 7 + np.arange(len(sizes)) * 5 % 6
+        return [
+            Sample(
+                id=f"image_{i}",
+                size=size,
+                read_image=partial(_noise, i, size),
+                fixations=_fixations(rng, size, number),
+                observers=np.arange(number) % 3,
+                sigma=SIGMA,
+            )
+            for i, (size, number) in enumerate(zip(sizes, numbers, strict=True))
+        ]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_dataset():
+    """A function of samples: the data set of them."""
+
+    def make(samples, name="tiny"):
+        return Dataset(name, tuple(samples), gaze="simulated", licence="none", citation="none")
+
+    return make
+
+
+@pytest.fixture
+def tiny(make_samples, make_dataset):
+    """Six images of 24 x 32 pixels."""
+    return make_dataset(make_samples([(24, 32)] * 6))
+
+
+@pytest.fixture
+def mixed(make_samples, make_dataset):
+    """Five images of four sizes."""
+    return make_dataset(make_samples(MIXED_SIZES, seed=1), name="mixed")
+
+
+@pytest.fixture
+def add_method(tmp_path, monkeypatch):
+    """A function of a name and the body of a class: a method by this name, forgotten after the test."""
+    folder = tmp_path / "own_methods"
+    folder.mkdir()
+    monkeypatch.setattr(registry, "_FOLDERS", [*registry._FOLDERS, folder])
+
+    def add(name, body):
+        lines = ["import numpy as np", "from salbench.registry import MethodUnavailable, SaliencyMethod, register"]
+        lines += ["@register", "class Own(SaliencyMethod):", *(f"    {line}" for line in body.strip().splitlines())]
+        (folder / f"{name}.py").write_text("\n".join(lines) + "\n")
+        return folder
+
+    return add
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder with real data beside the repository, or skip."""
+    folder = Path(__file__).resolve().parents[1] / ".." / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"needs real data, not found in {folder}")
+    return folder.resolve()
