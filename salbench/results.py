@@ -177,17 +177,16 @@ class Journal:
 
 
 def _whole_lines(path):
-    """The lines of a journal that were written to their end."""
-    if not path.exists():
-        return []
-    *lines, _cut_off = path.read_bytes().split(b"\n")
-    while lines:
-        try:
-            json.loads(lines[-1])
-            return lines
-        except ValueError:
-            lines.pop()
-    return []
+    """The lines of a journal up to the first that was not written to its end."""
+    lines = []
+    if path.exists():
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            try:
+                json.loads(line)
+            except ValueError:
+                break
+            lines.append(line)
+    return lines
 
 
 def _key_of(line):

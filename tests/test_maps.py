@@ -190,6 +190,11 @@ def test_quantise_by_hand():
     assert quantised.tolist() == [[0, 63, 127, 255]]
 
 
+def test_quantise_has_256_equal_steps():
+    levels = np.arange(998)  # of 997, a prime, so that no level but the last falls on a step
+    assert_array_equal(quantise(levels[None].astype(float))[0], levels * 255 // 997)
+
+
 def test_quantise_keeps_a_positive_floor():
     assert quantise(np.array([[2, 4.0]])).tolist() == [[127, 255]]
 

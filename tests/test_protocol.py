@@ -322,6 +322,16 @@ class TestTruth:
         assert not truth.negatives.any()
         assert truth.baseline.max() < 1e-12
 
+    @every_protocol
+    def test_as_many_fixations_as_rows_on_an_image_two_pixels_wide(self, make_samples, protocol):
+        """Points of the shape of the image are points all the same."""
+        sample = replace(
+            make_samples([(4, 2)])[0], fixations=np.array([[0, 3], [1, 3], [1, 0], [0, 1.0]]), observers=None
+        )
+        index, count = protocol.truth(sample, Others([sample], protocol)).pixels
+        assert_array_equal(index, [1, 2, 6, 7])
+        assert_array_equal(count, 1)
+
     def test_no_fixations_at_all(self, tiny):
         blank = replace(tiny.samples[0], fixations=np.empty((0, 2)), observers=None)
         for protocol in PROTOCOLS.values():
