@@ -2,12 +2,14 @@
 
 import numpy as np
 
+LARGEST = 1e100  # of the magnitude of a map's values; 1 / LARGEST the smallest
+
 
 def check_map(array, name="prediction"):
     """Return `array` as a 2-D, non-empty float map (float32 and float64 stay as they are).
 
     Raises:
-        ValueError: not 2-D, empty, not numeric, or holding NaN or infinity.
+        ValueError: not 2-D, empty, not numeric, holding NaN or infinity, or beyond any sensible magnitude.
     """
     array = np.asarray(array)
     if array.ndim != 2 or array.size == 0:
@@ -21,7 +23,18 @@ def check_map(array, name="prediction"):
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int(array.size - np.isfinite(array).sum())
         raise ValueError(f"{name}: expected finite values, got NaN or infinity in {bad} of {array.size} pixels")
+    if not measurable(low, high):
+        raise ValueError(
+            f"{name}: expected a largest magnitude within {1 / LARGEST:g} and {LARGEST:g}, whose squares are still "
+            f"numbers, got values from {low:g} to {high:g}; rescale the map"
+        )
     return array
+
+
+def measurable(low, high):
+    """Whether sums and squares of values from `low` to `high` stay clear of overflow and underflow."""
+    magnitude = max(-low, high)
+    return bool(magnitude == 0 or 1 / LARGEST <= magnitude <= LARGEST)
 
 
 def check_same_shape(array, shape, name):

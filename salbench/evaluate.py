@@ -150,7 +150,7 @@ class Evaluation:
             results.write(result, rows, self.out)
             complete = not result.n_failed  # else the next run tries the failed images again, and only those
         finally:
-            journal.close(remove=complete)
+            journal.close(remove=complete or not journal.entries)
         return result
 
     def _score_all(self, method, journal):

@@ -7,6 +7,7 @@ from scipy.fft import dctn, idctn
 from salbench.checks import check_map, check_points
 
 TRUNCATE = 4.0  # Gaussian kernels end at this many standard deviations, as in scipy.ndimage
+FLOAT32_SAFE = (1e-25, 1e25)  # largest magnitudes that are resized as they are; others are scaled there and back
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -15,14 +16,22 @@ def resize(array, shape, interpolation="bilinear"):
 
     The result stays within the range of the input: bicubic overshoot is clipped. A map that already has
     the shape is returned as it is.
+
+    Raises:
+        ValueError: NaN, or an interpolation other than "bilinear" and "bicubic".
     """
     array = check_map(array, "map")
     if array.shape == tuple(shape):
         return array
-    filter_ = _FILTERS[interpolation]
-    image = Image.fromarray(np.ascontiguousarray(array, dtype=np.float32))  # mode F
-    resized = np.asarray(image.resize((shape[1], shape[0]), filter_))
-    return np.clip(resized, array.min(), array.max())
+    if interpolation not in _FILTERS:
+        raise ValueError(f"interpolation: expected one of {', '.join(_FILTERS)}, got {interpolation!r}")
+    low, high = array.min(), array.max()
+    scale = max(-low, high)
+    if scale == 0 or FLOAT32_SAFE[0] < scale < FLOAT32_SAFE[1]:
+        scale = 1
+    image = Image.fromarray(np.ascontiguousarray(array / scale, dtype=np.float32))  # mode F
+    resized = np.asarray(image.resize((shape[1], shape[0]), _FILTERS[interpolation])) * scale
+    return np.clip(resized, low, high)
 
 
 def blur(array, sigma):

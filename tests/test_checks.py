@@ -54,6 +54,17 @@ def test_check_map_counts_what_is_not_finite(bad, dtype):
         check_map(array)
 
 
+@pytest.mark.parametrize("value", [1e101, -1e101, 1e-101, 5e-324, 1.7e308])
+def test_check_map_refuses_values_whose_squares_are_no_numbers(value):
+    with pytest.raises(ValueError, match=r"largest magnitude within 1e-100 and 1e\+100.*rescale the map"):
+        check_map([[0.0, value]])
+
+
+@pytest.mark.parametrize("value", [1e100, -1e99, 1e-99, 0.0])
+def test_check_map_takes_values_of_sensible_magnitude(value):
+    assert check_map([[0.0, value]])[0, 1] == value
+
+
 def test_check_same_shape():
     check_same_shape(np.zeros((2, 3)), [2, 3], "density")
     with pytest.raises(ValueError, match=r"^density: expected shape \(2, 3\) as the prediction, got \(3, 2\)$"):

@@ -42,7 +42,7 @@ class Metric:
 
 METRICS = {
     "auc": Metric(auc, ("fixations",), True, (0, 1), "", "pysaliency AUC, scikit-learn roc_auc_score"),
-    "auc_judd": Metric(auc_judd, ("fixations",), True, (0, 1), "", "MIT AUC_Judd.m without jitter"),
+    "auc_judd": Metric(auc_judd, ("fixations",), True, (-inf, 1), "", "MIT AUC_Judd.m without jitter"),
     "auc_borji": Metric(auc_borji, ("fixations",), True, (0, 1), "", "MIT AUC_Borji.m, expectation over draws"),
     "sauc": Metric(
         sauc, ("fixations", "negatives"), True, (0, 1), "", "pysaliency AUC shuffled; MIT AUC_shuffled.m with step"

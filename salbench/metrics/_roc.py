@@ -22,7 +22,9 @@ def exact_area(positive, positive_count, negative, negative_count):
 
 
 def steps(step):
-    """Falling thresholds ..., 2 step, step, 0 on a map scaled to [0, 1]."""
+    """Falling thresholds ..., 2 step, step, 0 on a map scaled to [0, 1]. Raises `ValueError` outside 0 < step <= 1."""
+    if not 0 < step <= 1:
+        raise ValueError(f"step: expected a distance of thresholds above 0 and at most 1, got {step}")
     return step * np.arange(int(1 / step + 1e-9), -1, -1)
 
 

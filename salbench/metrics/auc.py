@@ -48,7 +48,8 @@ def auc_judd(prediction, fixations):
         fixations: (N, 2) array of (x, y), or an (H, W) count map.
 
     Returns:
-        In [0, 1]; 0.5 for a constant map; NaN without fixations or with a fixation on every pixel.
+        At most 1, and at least 0 unless many fixations tie on a plateau of the map, where the MIT code's steps
+        run backwards; 0.5 for a constant map; NaN without fixations or with a fixation on every pixel.
 
     Raises:
         ValueError: NaN in the map, fixations off the image, or a blurred map instead of points.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from salbench.checks import check_density, check_map, check_same_shape
+from salbench.checks import check_density, check_map, check_same_shape, measurable
 from salbench.metrics._kernels import compare, rank, sum_above, sum_squares, unscale
 from salbench.metrics._roc import joined_area, judd_area, steps
 from salbench.metrics.kl import EPS
@@ -31,8 +31,8 @@ class _Moments:
         if shape is not None:
             check_same_shape(array, shape, name)
         low, high = float(array.min()), float(array.max())
-        if not (np.isfinite(low) and np.isfinite(high)):
-            check_map(array, name)  # says how many pixels are not finite
+        if not measurable(low, high):  # NaN is not
+            check_map(array, name)  # says what is wrong
         if shape is not None and low < 0:
             check_density(array, shape, name)
         return cls(low, high, sum_above(array.ravel(), low), array.size)
@@ -132,6 +132,8 @@ def _ig(prediction, p, pixels, baseline, *, floor="min"):
 def _area_scores(prediction, moments, pixels, negatives, options):
     index, count = pixels
     check_same_shape(negatives, prediction.shape, "negatives")
+    if negatives.dtype.kind not in "iu":
+        raise ValueError(f"negatives: expected an integer count map, got dtype {negatives.dtype}")
     if not len(index):
         return dict.fromkeys(("auc", "auc_judd", "auc_borji", "sauc"), np.nan)
     everywhere = len(index) == moments.size

@@ -82,7 +82,7 @@ def test_auc_borji_takes_a_single_fixation():
     assert 0 < auc_borji(RAMP, [[0, 1]]) < 1
 
 
-@pytest.mark.parametrize("constant", [0, 1, -3.5, 1e-300, 0.1])
+@pytest.mark.parametrize("constant", [0, 1, -3.5, 1e-90, 0.1])
 @ALL_THREE
 def test_a_constant_map_is_at_chance(metric, constant):
     assert metric(np.full((4, 5), constant), [[1, 2], [3, 3]]) == 0.5

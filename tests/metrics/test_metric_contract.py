@@ -143,9 +143,9 @@ MONOTONE = {
     "exp": np.exp,
     "cube": lambda a: a**3,
     "arctan": np.arctan,
-    "far apart": lambda a: np.sign(a) * 10.0 ** (40 * np.abs(a)),
+    "far apart": lambda a: np.sign(a) * 10.0 ** (20 * np.abs(a)),
     "one ulp apart": lambda a: 1 + np.unique(a, return_inverse=True)[1].reshape(a.shape) * 2.0**-52,
-    "denormal": lambda a: np.unique(a, return_inverse=True)[1].reshape(a.shape) * 5e-324,
+    "tiny": lambda a: np.unique(a, return_inverse=True)[1].reshape(a.shape) * 1e-99,
 }
 
 

@@ -23,7 +23,7 @@ def test_all_pixels_fixated_is_zero():
     assert nss(RAMP, np.ones((2, 3), int)) == pytest.approx(0, abs=1e-15)
 
 
-@pytest.mark.parametrize("constant", [0, 0.1, -7, 1e300])
+@pytest.mark.parametrize("constant", [0, 0.1, -7, 1e90])
 def test_a_constant_map_is_zero(constant):
     assert nss(np.full((3, 7), constant), [[1, 1]]) == 0
 

@@ -1,0 +1,649 @@
+import csv
+import errno
+import gc
+import json
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from salbench import registry, results
+from salbench.datasets import load
+from salbench.evaluate import Evaluation, Skipped
+from salbench.maps import density_from_fixations, resize
+from salbench.metrics import METRICS
+from salbench.protocol import PROTOCOLS
+from salbench.registry import MethodProblem
+from salbench.results import ResultProblem
+
+MIT = PROTOCOLS["mit"]
+PLAIN = "def predict(self, sample):\n    return sample.image.mean(2)"
+
+
+def _evaluation(dataset, out, protocol=MIT, **options):
+    return Evaluation(dataset, protocol, out, progress=False, **options)
+
+
+def _files(out, dataset="tiny"):
+    return sorted(path.name for path in (out / dataset).iterdir())
+
+
+def _csv(out, label, dataset="tiny"):
+    with open(out / dataset / f"{label}.csv", encoding="utf-8", newline="") as file:
+        return [
+            {name: value if name == "id" else float(value or "nan") for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _json(out, label, dataset="tiny"):
+    """The result file without what may differ between two runs that are otherwise the same."""
+    content = json.loads((out / dataset / f"{label}.json").read_text())
+    del content["seconds"], content["provenance"]["date"]
+    return content
+
+
+def _journal(out, label, dataset="tiny"):
+    """The entries in the journal of an unfinished run."""
+    _, *lines = (out / dataset / f"{label}.partial.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+class _ByHand:
+    """What a protocol scores, from the plain metrics and loops over all images; nothing from `protocol.py`."""
+
+    N_MINUS_1_AND_STEPS = (("nss", {"ddof": 1}), ("sauc", {"step": 0.1}))
+    OPTIONS = (
+        ("tuebingen", (("sim", {"floor": None}), ("ig", {"floor": None}))),
+        ("mit", N_MINUS_1_AND_STEPS),
+        ("lsun17", N_MINUS_1_AND_STEPS),
+        ("augsal", N_MINUS_1_AND_STEPS),
+    )
+
+    def __init__(self, dataset, name):
+        self.samples, self.name = dataset.samples, name
+        self.options = dict(dict(self.OPTIONS)[name])
+
+    def points(self, sample):
+        return sample.fixations if self.name == "tuebingen" else np.unique(np.floor(sample.fixations), axis=0)
+
+    def counts(self, points, size):
+        counts = np.zeros(size)
+        for x, y in points:
+            counts[int(y), int(x)] += 1
+        return counts
+
+    def others(self, sample):
+        height, width = sample.size
+        points = [self.points(s) * (width / s.size[1], height / s.size[0]) for s in self.samples if s.id != sample.id]
+        return self.counts(np.concatenate(points), sample.size)
+
+    def scores(self, sample, prediction, points=None, has_density=True):
+        filter_ = "bicubic" if self.name in ("mit", "lsun17") else "bilinear"
+        own = self.points(sample) if points is None else points
+        point_map = resize(prediction, sample.size, filter_)
+        if self.name == "lsun17":
+            point_map = np.floor(point_map / point_map.max() * 255)
+        density_map, density = point_map, gaussian_filter(self.counts(self.points(sample), sample.size), sample.sigma)
+        if self.name == "augsal":
+            small = resize(prediction, (256, 256), filter_)
+            density_map, density = gaussian_filter(small, 2, mode="mirror", radius=5), resize(density, (256, 256))
+        others = self.others(sample)
+        truth = {
+            "fixations": self.counts(own, sample.size),
+            "density": density if has_density else np.zeros_like(density),
+            "negatives": others,
+            "baseline": gaussian_filter(others, sample.sigma),
+        }
+        values = {}
+        for name, metric in METRICS.items():
+            first, *rest = metric.needs
+            further = {need: truth[need] for need in rest} | self.options.get(name, {})
+            values[name] = metric.fn(density_map if first == "density" else point_map, truth[first], **further)
+        return values
+
+
+class TestScores:
+    @pytest.mark.parametrize("fixture", ["tiny", "mixed"])
+    @pytest.mark.parametrize("protocol", PROTOCOLS)
+    @pytest.mark.parametrize("name", ["uniform", "center_bias", "spectral_residual"])
+    def test_equal_the_plain_metrics(self, fixture, protocol, name, request, tmp_path):
+        dataset = request.getfixturevalue(fixture)
+        result = _evaluation(dataset, tmp_path, PROTOCOLS[protocol]).run(name)
+        by_hand = _ByHand(dataset, protocol)
+        method = registry.create(name)
+        if method.fits_at_run:
+            method.fit(dataset.samples)
+        expected = [by_hand.scores(s, method.predict(s.blind())) for s in dataset.samples]
+        if protocol == "tuebingen" and method.output == "map":
+            expected = [scores | {"ig": np.nan} for scores in expected]
+        rows = _csv(tmp_path, name, dataset.name)
+        assert [row.pop("id") for row in rows] == [s.id for s in dataset.samples]
+        for row, scores in zip(rows, expected, strict=True):
+            assert row == pytest.approx(scores, rel=1e-6, abs=1e-7, nan_ok=True)
+        for metric in METRICS:
+            values = [row[metric] for row in rows]
+            if np.isnan(values).all():
+                assert result.metrics[metric] is None
+            else:
+                assert result.metrics[metric]["mean"] == pytest.approx(np.mean(values), rel=1e-12)
+                assert result.metrics[metric]["n"] == len(values)
+        assert result.n_resized == sum(method.predict(s.blind()).shape != s.size for s in dataset.samples)
+
+    @pytest.mark.parametrize("protocol", ["tuebingen", "mit"])
+    def test_of_a_ceiling(self, tiny, tmp_path, protocol):
+        """Each observer's fixations against the map of the others; the parts weigh as their fixations do."""
+        result = _evaluation(tiny, tmp_path, PROTOCOLS[protocol]).run("inter_observer")
+        assert result.ceiling
+        assert all(result.metrics[name] is None for name in ("cc", "kl", "sim"))
+        by_hand = _ByHand(tiny, protocol)
+        for sample, row in zip(tiny.samples, _csv(tmp_path, "inter_observer"), strict=True):
+            parts, weights = [], []
+            for observer in range(3):
+                own = sample.observers == observer
+                points = by_hand.points(replace(sample, fixations=sample.fixations[own], observers=None))
+                prediction = density_from_fixations(sample.fixations[~own], sample.size, sample.sigma)
+                parts.append(by_hand.scores(sample, prediction, points=points, has_density=False))
+                weights.append(len(points))
+            for name in ("auc", "auc_judd", "auc_borji", "sauc", "nss"):
+                expected = np.average([part[name] for part in parts], weights=weights)
+                assert row[name] == pytest.approx(expected, rel=1e-9)
+
+    def test_averaging_over_fixations(self, tiny, tmp_path):
+        by_fixation = replace(PROTOCOLS["tuebingen"], name="own", averaging="fixation")
+        result = _evaluation(tiny, tmp_path, by_fixation).run("spectral_residual")
+        values = [row["nss"] for row in _csv(tmp_path, "spectral_residual")]
+        weights = [len(s.fixations) for s in tiny.samples]
+        assert result.metrics["nss"]["mean"] == pytest.approx(np.average(values, weights=weights), rel=1e-12)
+        assert abs(np.average(values, weights=weights) - np.mean(values)) > 1e-3
+
+    def test_intervals_hold_the_mean_and_depend_on_the_seed(self, tiny, tmp_path):
+        first, second = (_evaluation(tiny, tmp_path / str(s), seed=s).run("spectral_residual").metrics for s in (0, 1))
+        for name in METRICS:
+            assert first[name]["low"] < first[name]["mean"] < first[name]["high"]
+            assert first[name]["mean"] == second[name]["mean"]
+            assert first[name]["low"] != second[name]["low"]
+
+    def test_what_is_said_of_the_run(self, tiny, tmp_path):
+        result = _evaluation(tiny, tmp_path, seed=3).run("uniform")
+        assert result == results.read(tmp_path / "tiny" / "uniform.json")
+        assert result.key.protocol == "mit"
+        assert result.key.dataset == "tiny"
+        assert result.key.fingerprint == tiny.fingerprint
+        assert result.key.code == registry.code_hash("uniform")
+        assert (result.key.seed, result.key.weights, result.key.fitted_on) == (3, None, None)
+        assert (result.n_images, result.n_failed, result.n_without_fixations, result.n_resized) == (6, 0, 0, 0)
+        assert (result.output, result.ceiling, result.gaze, result.failures) == ("density", False, "simulated", {})
+        assert result.zero_share == 0
+        assert _files(tmp_path) == ["uniform.csv", "uniform.json"]
+
+    def test_zero_share_is_the_mean_over_images(self, tiny, tmp_path, add_method):
+        add_method(
+            "half",
+            "def predict(self, sample):\n    return np.eye(24, 32) if sample.id > 'image_2' else np.ones((24, 32))",
+        )
+        assert _evaluation(tiny, tmp_path).run("half").zero_share == pytest.approx((1 - 24 / 768) / 2, rel=1e-12)
+
+    @pytest.mark.parametrize("name", ["center_bias", "spectral_residual", "inter_observer"])
+    def test_four_workers_give_the_same_bytes_as_one(self, mixed, tmp_path, name):
+        dataset = replace(mixed, samples=[replace(s, id=f"{s.id}_{k}") for k in range(6) for s in mixed.samples])
+        for workers in (1, 4):
+            _evaluation(dataset, tmp_path / str(workers), workers=workers).run(name)
+        assert _json(tmp_path / "1", name, "mixed") == _json(tmp_path / "4", name, "mixed")
+        one, four = ((tmp_path / workers / "mixed" / f"{name}.csv").read_bytes() for workers in "14")
+        assert one == four
+        assert [row["id"] for row in _csv(tmp_path / "4", name, "mixed")] == [s.id for s in dataset.samples]
+
+
+class TestTrouble:
+    FAILS = (
+        "def predict(self, sample):\n    if sample.id in ('image_1', 'image_4'):\n        {fault}\n"
+        "    return sample.image.mean(2)"
+    )
+
+    @pytest.mark.parametrize(
+        ("fault", "message"),
+        [
+            ("raise RuntimeError('broken here')", "RuntimeError: broken here"),
+            ("return np.full((24, 32), np.nan)", "ValueError: prediction: expected finite values, got NaN"),
+            ("return np.ones((24, 32, 3))", "ValueError: prediction: expected a non-empty 2-D map"),
+            ("return None", "ValueError: prediction: expected a non-empty 2-D map"),
+            ("return [['a']]", "ValueError: prediction: expected real numbers"),
+            ("open('/no/such/file')", "FileNotFoundError: "),
+        ],
+    )
+    @pytest.mark.parametrize("workers", [1, 3])
+    def test_failed_images_are_recorded_and_the_others_scored(
+        self, tiny, tmp_path, add_method, fault, message, workers
+    ):
+        add_method("shaky", self.FAILS.format(fault=fault))
+        result = _evaluation(tiny, tmp_path, workers=workers).run("shaky")
+        assert list(result.failures) == ["image_1", "image_4"]
+        assert all(said.startswith(message) for said in result.failures.values())
+        assert (result.n_images, result.n_failed) == (6, 2)
+        assert result.metrics == dict.fromkeys(METRICS)  # no mean over what happened to work
+        rows = {row.pop("id"): row for row in _csv(tmp_path, "shaky")}
+        assert list(rows) == [f"image_{i}" for i in range(6)]
+        assert {id for id, row in rows.items() if np.isnan(list(row.values())).all()} == {"image_1", "image_4"}
+        assert np.isfinite([list(row.values()) for id, row in rows.items() if id not in result.failures]).all()
+
+    def test_only_failed_images_are_tried_again(self, tiny, tmp_path, add_method):
+        log = tmp_path / "calls"
+        add_method(
+            "flaky",
+            f"def predict(self, sample):\n    calls = {str(log)!r}\n"
+            "    with open(calls, 'a') as file:\n        file.write(sample.id + ' ')\n"
+            "    if sample.id == 'image_2' and open(calls).read().count('image_2') == 1:\n"
+            "        raise RuntimeError('once')\n    return sample.image.mean(2)",
+        )
+        assert _evaluation(tiny, tmp_path).run("flaky").n_failed == 1
+        log.write_text("image_2 ")
+        result = _evaluation(tiny, tmp_path).run("flaky")
+        assert log.read_text() == "image_2 image_2 "
+        assert (result.n_failed, result.failures) == (0, {})
+        assert result.metrics["nss"]["n"] == 6
+        assert _files(tmp_path) == ["flaky.csv", "flaky.json"]
+
+    def test_every_image_fails(self, tiny, tmp_path, add_method):
+        add_method("never", "def predict(self, sample):\n    raise RuntimeError('no')")
+        result = _evaluation(tiny, tmp_path).run("never")
+        assert (result.n_failed, result.zero_share) == (6, 0)
+        assert result.metrics == dict.fromkeys(METRICS)
+
+    def test_a_picture_that_cannot_be_read(self, tiny, make_dataset, tmp_path):
+        def broken():
+            raise OSError("cannot read")
+
+        samples = [replace(tiny.samples[0], read_image=broken), *tiny.samples[1:]]
+        result = _evaluation(make_dataset(samples), tmp_path).run("spectral_residual")
+        assert result.failures == {"image_0": "OSError: cannot read"}
+
+    def test_a_density_of_another_size(self, tiny, make_dataset, tmp_path):
+        samples = [replace(tiny.samples[0], read_density=lambda: np.ones((3, 3))), *tiny.samples[1:]]
+        result = _evaluation(make_dataset(samples), tmp_path).run("uniform")
+        assert list(result.failures) == ["image_0"]
+        assert "expected a ground-truth map of (24, 32), got (3, 3)" in result.failures["image_0"]
+
+    def test_one_observer_fails_the_image(self, tiny, make_dataset, tmp_path):
+        alone = replace(tiny.samples[0], observers=np.zeros(len(tiny.samples[0].fixations), int))
+        result = _evaluation(make_dataset([alone, *tiny.samples[1:]]), tmp_path).run("inter_observer")
+        assert result.failures == {"image_0": "ValueError: image_0: expected at least two observers, got one"}
+
+    @pytest.mark.parametrize("name", ["uniform", "center_bias", "spectral_residual", "inter_observer"])
+    def test_images_without_fixations_are_counted_apart(self, tiny, make_dataset, tmp_path, name):
+        blank = replace(tiny.samples[3], fixations=np.empty((0, 2)), observers=np.empty(0, int))
+        dataset = make_dataset([*tiny.samples[:3], blank, *tiny.samples[4:]])
+        result = _evaluation(dataset, tmp_path).run(name)
+        assert (result.n_images, result.n_failed, result.n_without_fixations) == (6, 0, 1)
+        rows = _csv(tmp_path, name)
+        blank_row = rows.pop(3)
+        assert blank_row.pop("id") == blank.id
+        assert np.isnan(list(blank_row.values())).all()
+        for metric in ("auc", "nss", "sauc", "ig"):
+            assert result.metrics[metric]["n"] == 5
+            assert result.metrics[metric]["mean"] == pytest.approx(np.mean([row[metric] for row in rows]), rel=1e-12)
+
+    def test_no_fixations_anywhere(self, tiny, make_dataset, tmp_path):
+        samples = [replace(s, fixations=np.empty((0, 2)), observers=None) for s in tiny.samples]
+        result = _evaluation(make_dataset(samples), tmp_path).run("uniform")
+        assert (result.n_failed, result.n_without_fixations) == (0, 6)
+        assert result.metrics == dict.fromkeys(METRICS)
+
+    def test_a_split_without_public_fixations(self, tiny, make_dataset, tmp_path):
+        blind = make_dataset([*tiny.samples[:5], tiny.samples[5].blind()])
+        with pytest.raises(ValueError, match="tiny: has no public fixations, so nothing can be scored on it"):
+            _evaluation(blind, tmp_path)
+
+    def test_unknown_method(self, tiny, tmp_path):
+        with pytest.raises(MethodProblem, match="no method is named 'unifrom': did you mean 'uniform'"):
+            _evaluation(tiny, tmp_path).run("unifrom")
+
+
+class TestSkipped:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "def __init__(self):\n    raise MethodUnavailable('weights.pt: get it from X')",
+            "def predict(self, sample):\n    raise MethodUnavailable('weights.pt: get it from X')",
+            "fits_at_run = True\ndef fit(self, *_, **__):\n    raise MethodUnavailable('weights.pt: get it from X')",
+        ],
+    )
+    @pytest.mark.parametrize("workers", [1, 3])
+    def test_says_what_is_missing(self, tiny, tmp_path, add_method, body, workers):
+        add_method("heavy", body)
+        assert _evaluation(tiny, tmp_path, workers=workers).run("heavy") == Skipped(
+            "heavy", "weights.pt: get it from X"
+        )
+        assert not list(tmp_path.glob("tiny/*"))
+
+    def test_no_observers(self, tiny, make_dataset, tmp_path):
+        dataset = make_dataset([replace(s, observers=None) for s in tiny.samples])
+        skipped = _evaluation(dataset, tmp_path).run("inter_observer")
+        assert skipped.method == "inter_observer"
+        assert "which observer made each fixation" in skipped.reason
+
+    def test_leaves_nothing_that_a_later_run_stumbles_over(self, tiny, tmp_path, make_dataset):
+        dataset = make_dataset([replace(s, observers=None) for s in tiny.samples])
+        for protocol in PROTOCOLS.values():
+            assert isinstance(_evaluation(dataset, tmp_path, protocol).run("inter_observer"), Skipped)
+
+
+class TestOtherSettings:
+    """Results made under other settings are refused, or replaced where that is asked for."""
+
+    @pytest.fixture
+    def finished(self, tiny, tmp_path, add_method):
+        add_method("own", PLAIN)
+        _evaluation(tiny, tmp_path).run("own")
+        return tmp_path
+
+    def _changed(self, what, tiny, make_dataset, out, add_method, **options):
+        if what == "code":
+            add_method("own", PLAIN + " + 1")
+            registry._METHODS.clear()
+        samples = list(tiny.samples)
+        if what == "fingerprint":
+            samples[0] = replace(samples[0], fixations=samples[0].fixations / 2)
+        protocol = PROTOCOLS["lsun17"] if what == "protocol" else replace(MIT, version=2 if what == "version" else 1)
+        return _evaluation(make_dataset(samples), out, protocol, seed=int(what == "seed"), **options)
+
+    CHANGES = pytest.mark.parametrize(
+        ("what", "said"),
+        [
+            ("protocol", "protocol lsun17 instead of mit"),
+            ("version", "protocol_version 2 instead of 1"),
+            ("seed", "seed 1 instead of 0"),
+            ("code", r"code \w{16} instead of \w{16}"),
+            ("fingerprint", r"fingerprint \w{16} instead of \w{16}"),
+        ],
+    )
+
+    @CHANGES
+    def test_refused(self, finished, tiny, make_dataset, add_method, what, said):
+        before = {path: path.read_bytes() for path in (finished / "tiny").iterdir()}
+        with pytest.raises(
+            ResultProblem, match=rf"own\.json: holds a run with other settings \({said}\)\. .*--overwrite"
+        ):
+            self._changed(what, tiny, make_dataset, finished, add_method).run("own")
+        assert {path: path.read_bytes() for path in (finished / "tiny").iterdir()} == before
+
+    @CHANGES
+    def test_replaced(self, finished, tiny, make_dataset, add_method, what, said):
+        self._changed(what, tiny, make_dataset, finished, add_method, overwrite=True).run("own")
+        fresh = self._changed(what, tiny, make_dataset, finished / "fresh", add_method)
+        fresh.run("own")
+        assert _json(finished, "own") == _json(finished / "fresh", "own")
+        assert _csv(finished, "own") == _csv(finished / "fresh", "own")
+
+    @CHANGES
+    def test_an_unfinished_run_is_refused_or_given_up(self, finished, tiny, make_dataset, add_method, what, said):
+        json_path, csv_path, journal = results.paths(finished, "tiny", "own")
+        key = results.read(json_path).key
+        results.Journal(journal, key).close()
+        journal_before = journal.read_bytes()
+        json_path.unlink()
+        csv_path.unlink()
+        with pytest.raises(ResultProblem, match=rf"partial\.jsonl: left by an unfinished run .* \({said}\)"):
+            self._changed(what, tiny, make_dataset, finished, add_method).run("own")
+        assert journal.read_bytes() == journal_before
+        self._changed(what, tiny, make_dataset, finished, add_method, overwrite=True).run("own")
+        assert _files(finished) == ["own.csv", "own.json"]
+
+    def test_another_place_on_disk_of_the_maps_but_the_same_label(self, tiny, tmp_path):
+        for parent, value in (("a", 1), ("b", 2)):
+            (tmp_path / parent / "maps").mkdir(parents=True)
+            for sample in tiny.samples:
+                np.save(tmp_path / parent / "maps" / f"{sample.id}.npy", np.eye(4) * value)
+        _evaluation(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'a' / 'maps'}")
+        with pytest.raises(ResultProblem, match=r"\(weights \w{16} instead of \w{16}\)"):
+            _evaluation(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'b' / 'maps'}")
+
+    def test_a_file_that_is_no_result(self, finished, tiny):
+        path = finished / "tiny" / "own.json"
+        path.write_text("[]")
+        with pytest.raises(ResultProblem, match=r"own\.json: expected a salbench result, got something else"):
+            _evaluation(tiny, finished).run("own")
+        assert _evaluation(tiny, finished, overwrite=True).run("own") == results.read(path)
+
+    def test_a_complete_run_is_not_repeated(self, finished, tiny, monkeypatch):
+        before = {path: path.read_bytes() for path in (finished / "tiny").iterdir()}
+        monkeypatch.setattr(registry.get("own"), "predict", None)  # calling it would fail every image
+        result = _evaluation(tiny, finished).run("own")
+        assert result == results.read(finished / "tiny" / "own.json")
+        assert {path: path.read_bytes() for path in (finished / "tiny").iterdir()} == before
+
+
+class TestSaveMaps:
+    def test_one_grey_picture_for_each_image(self, mixed, tmp_path):
+        _evaluation(mixed, tmp_path, save_maps=tmp_path / "maps").run("spectral_residual")
+        folder = tmp_path / "maps" / "mixed" / "spectral_residual"
+        assert sorted(p.name for p in folder.iterdir()) == sorted(f"{s.id}.png" for s in mixed.samples)
+        method = registry.create("spectral_residual")
+        for sample in mixed.samples:
+            scored = MIT.prepare(method.predict(sample.blind()), "map", sample.size).point_map.astype(np.float64)
+            with Image.open(folder / f"{sample.id}.png") as image:
+                assert image.mode == "L"
+                np.testing.assert_array_equal(np.asarray(image), np.floor(scored / scored.max() * 255))
+
+    def test_saved_maps_score_as_the_quantised_protocol_did(self, tiny, tmp_path):
+        lsun17 = PROTOCOLS["lsun17"]
+        _evaluation(tiny, tmp_path, lsun17, save_maps=tmp_path / "maps").run("spectral_residual")
+        _evaluation(tiny, tmp_path, lsun17).run(f"from_folder:{tmp_path / 'maps' / 'tiny' / 'spectral_residual'}")
+        assert _csv(tmp_path, "spectral_residual") == _csv(tmp_path, "from_folder+spectral_residual")
+
+    def test_after_a_run_without(self, tiny, tmp_path):
+        _evaluation(tiny, tmp_path).run("spectral_residual")
+        before = (tmp_path / "tiny" / "spectral_residual.csv").read_bytes()
+        _evaluation(tiny, tmp_path, save_maps=tmp_path / "maps").run("spectral_residual")
+        assert len(list((tmp_path / "maps").rglob("*.png"))) == 6
+        assert (tmp_path / "tiny" / "spectral_residual.csv").read_bytes() == before
+        assert _files(tmp_path) == ["spectral_residual.csv", "spectral_residual.json"]
+
+    def test_not_for_ceilings(self, tiny, tmp_path):
+        _evaluation(tiny, tmp_path, save_maps=tmp_path / "maps").run("inter_observer")
+        assert not (tmp_path / "maps").exists()
+
+
+# Evaluates popout in a child, again and again, and kills it at random moments; prints how far each child came.
+KILLER = """
+import json, os, random, signal, sys, time
+from pathlib import Path
+
+from salbench import registry
+from salbench.datasets import load
+from salbench.evaluate import Evaluation
+from salbench.protocol import PROTOCOLS
+
+methods, out = sys.argv[1:]
+registry.add_folder(methods)
+journal = Path(out) / "popout" / "slow.partial.jsonl"
+moments, done = random.Random(5), []
+Evaluation(load("popout"), PROTOCOLS["tuebingen"], out + "_warm", progress=False).run("uniform")  # compile
+evaluation = Evaluation(load("popout"), PROTOCOLS["tuebingen"], out, workers=2, progress=False)
+for _ in range(10):
+    child = os.fork()
+    if not child:
+        evaluation.run("slow")
+        os._exit(0)
+    time.sleep(moments.uniform(0.02, 0.12))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    done.append(journal.read_bytes().count(b"\\n") - 1 if journal.exists() else None)
+print(json.dumps(done))
+"""
+SLOW = "def predict(self, sample):\n    import time\n    time.sleep(0.02)\n    return sample.image.mean(2)"
+
+
+class TestInterrupted:
+    def test_killed_ten_times(self, tmp_path, add_method):
+        methods = add_method("slow", SLOW)
+        arguments = [sys.executable, "-c", KILLER, str(methods), str(tmp_path / "killed")]
+        run = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+        assert run.returncode == 0, run.stderr
+        done = json.loads(run.stdout)
+        reached = [n for n in done if n is not None and n > 0]
+        assert len(set(reached)) > 2, f"the kills must come in the middle of the run, not at {done}"
+        for out in ("killed", "whole"):
+            _evaluation(load("popout"), tmp_path / out, PROTOCOLS["tuebingen"], workers=2).run("slow")
+        killed, whole = ((tmp_path / out / "popout" / "slow.csv").read_bytes() for out in ("killed", "whole"))
+        assert killed == whole
+        assert killed.count(b"\n") == 31
+        assert _json(tmp_path / "killed", "slow", "popout") == _json(tmp_path / "whole", "slow", "popout")
+        assert _files(tmp_path / "killed", "popout") == ["slow.csv", "slow.json"]
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_ctrl_c(self, tiny, tmp_path, add_method, monkeypatch, workers):
+        add_method("slow", SLOW)
+        real = results.Journal.add
+
+        def add_then_interrupt(journal, entry):
+            real(journal, entry)
+            if len(journal.entries) == 3:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        monkeypatch.setattr(results.Journal, "add", add_then_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            _evaluation(tiny, tmp_path, workers=workers).run("slow")
+        assert len(_journal(tmp_path, "slow")) == 3
+        assert _files(tmp_path) == ["slow.partial.jsonl"]
+        self._goes_on(tiny, tmp_path, "slow", monkeypatch, left=3)
+
+    def test_interrupted_while_predicting(self, tiny, tmp_path, add_method, monkeypatch):
+        add_method("stops", PLAIN)
+        real = registry.get("stops").predict
+
+        def predict(method, sample):
+            if sample.id == "image_4":
+                raise KeyboardInterrupt
+            return real(method, sample)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(registry.get("stops"), "predict", predict)
+            with pytest.raises(KeyboardInterrupt):
+                _evaluation(tiny, tmp_path).run("stops")
+        assert 3 <= len(_journal(tmp_path, "stops")) <= 5  # those in flight may be lost
+        self._goes_on(tiny, tmp_path, "stops", monkeypatch, left=None)
+
+    def test_disk_full_while_recording(self, tiny, tmp_path, add_method, monkeypatch):
+        add_method("own", PLAIN)
+        real, calls = results.Journal._append, []
+
+        def append(journal, entry):
+            calls.append(entry)
+            if len(calls) == 5:  # the key, three images, and half a line of the fourth
+                journal._file.write(json.dumps(entry).encode()[:20])
+                journal._file.flush()
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(journal, entry)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(results.Journal, "_append", append)
+            with pytest.raises(OSError, match="No space left on device"):
+                _evaluation(tiny, tmp_path).run("own")
+        assert not (tmp_path / "tiny" / "own.json").exists()
+        self._goes_on(tiny, tmp_path, "own", monkeypatch, left=3)
+
+    def test_disk_full_while_writing_the_result(self, tiny, tmp_path, add_method, monkeypatch):
+        add_method("own", PLAIN)
+
+        def write(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(results, "write", write)
+            with pytest.raises(OSError, match="No space left on device"):
+                _evaluation(tiny, tmp_path).run("own")
+        assert len(_journal(tmp_path, "own")) == 6
+        self._goes_on(tiny, tmp_path, "own", monkeypatch, left=6)
+
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+    def test_disk_full_while_saving_maps_is_no_fault_of_the_image(self, tiny, tmp_path, add_method, monkeypatch, code):
+        add_method("own", PLAIN)
+
+        def save(*_):
+            raise OSError(code, "full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Evaluation, "_save", save)
+            with pytest.raises(OSError, match="full"):
+                _evaluation(tiny, tmp_path, save_maps=tmp_path / "maps").run("own")
+        assert _evaluation(tiny, tmp_path, save_maps=tmp_path / "maps").run("own").n_failed == 0
+
+    def test_no_memory_stops_the_run(self, tiny, tmp_path, add_method):
+        add_method("greedy", "def predict(self, sample):\n    raise MemoryError('too much')")
+        with pytest.raises(MemoryError, match="too much"):
+            _evaluation(tiny, tmp_path).run("greedy")
+
+    def _goes_on(self, dataset, out, name, monkeypatch, left):
+        """The next run predicts only what is not `left`, and ends as an uninterrupted one does."""
+        monkeypatch.undo()  # whatever caused the trouble, and the folder of the method
+        monkeypatch.setattr(registry, "_FOLDERS", [*registry._FOLDERS, out / "own_methods"])
+        predicted, real = [], registry.get(name).predict
+
+        def predict(method, sample):
+            predicted.append(sample.id)
+            return real(method, sample)
+
+        monkeypatch.setattr(registry.get(name), "predict", predict)
+        _evaluation(dataset, out).run(name)
+        if left is not None:
+            assert len(predicted) == 6 - left
+        _evaluation(dataset, out / "whole").run(name)
+        assert (out / "tiny" / f"{name}.csv").read_bytes() == (out / "whole" / "tiny" / f"{name}.csv").read_bytes()
+        assert _json(out, name) == _json(out / "whole", name)
+
+
+class TestMemory:
+    @pytest.mark.parametrize("workers", [1, 3])
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_images_are_released(self, make_samples, make_dataset, tmp_path, add_method, workers, fails):
+        add_method("own", PLAIN + (" / len(sample.no_such_thing)" if fails else ""))
+        alive, most, lock = set(), [0], threading.Lock()
+
+        def counted(read_image):
+            def read():
+                image = read_image()
+                with lock:
+                    alive.add(id(image))
+                    most[0] = max(most[0], len(alive))
+                weakref.finalize(image, alive.discard, id(image))
+                return image
+
+            return read
+
+        samples = [replace(s, read_image=counted(s.read_image)) for s in make_samples([(24, 32)] * 60)]
+        result = _evaluation(make_dataset(samples), tmp_path, workers=workers).run("own")
+        gc.collect()
+        assert result.n_failed == (60 if fails else 0)
+        assert 1 <= most[0] <= workers + 1
+        assert not alive
+
+    def test_no_more_images_are_begun_than_can_be_taken(
+        self, make_samples, make_dataset, tmp_path, add_method, monkeypatch
+    ):
+        """Recording is slower than scoring here: the loop waits instead of piling up what is not yet recorded."""
+        add_method("own", PLAIN)
+        begun, recorded, ahead = [], [], []
+        real_predict, real_add = registry.get("own").predict, results.Journal.add
+
+        def predict(method, sample):
+            begun.append(sample.id)
+            return real_predict(method, sample)
+
+        def add(journal, entry):
+            ahead.append(len(begun) - len(recorded))
+            recorded.append(entry["id"])
+            real_add(journal, entry)
+
+        monkeypatch.setattr(registry.get("own"), "predict", predict)
+        monkeypatch.setattr(results.Journal, "add", add)
+        _evaluation(make_dataset(make_samples([(24, 32)] * 40)), tmp_path, workers=2).run("own")
+        assert len(recorded) == 40
+        assert max(ahead) <= 2 * 2
