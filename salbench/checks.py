@@ -33,7 +33,7 @@ def check_map(array, name="prediction"):
 
 def measurable(low, high):
     """Whether sums and squares of values from `low` to `high` stay clear of overflow and underflow."""
-    magnitude = max(-low, high)
+    magnitude = max(-float(low), float(high))  # LARGEST is beyond float32
     return bool(magnitude == 0 or 1 / LARGEST <= magnitude <= LARGEST)
 
 
