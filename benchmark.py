@@ -17,6 +17,7 @@ examples:
   python benchmark.py table --dataset osie_test --format latex
   python benchmark.py table --paper table2
   python benchmark.py submit --methods spectral_residual --dataset salicon_test --out submissions
+  python benchmark.py show --augmentations paper12 --dataset osie --id 1001 --out sheet.png
   python benchmark.py speed
 
 `run` is the default verb; python benchmark.py VERB --help tells the options of each.
@@ -68,9 +69,10 @@ def _parser():
     run.add_argument("--overwrite", action="store_true", help="replace results made under other settings")
 
     lists = _verb(verbs, "list", "print what there is")
-    lists.add_argument("what", choices=("methods", "datasets", "metrics", "protocols"))
+    lists.add_argument("what", choices=("methods", "datasets", "metrics", "protocols", "augmentations"))
     lists.add_argument("--json", action="store_true", help="as JSON")
     _add_methods_dir(lists)
+    _add_augmentations_dir(lists)
 
     table = _verb(verbs, "table", "print results, or the paper's tables, from files")
     source = table.add_mutually_exclusive_group(required=True)
@@ -84,6 +86,19 @@ def _parser():
     submit.add_argument("--format", choices=("lsun17",), default="lsun17")
     submit.add_argument("--out", default="submissions", metavar="DIR", help="folder of the files")
     submit.add_argument("--allow-partial", action="store_true", help="write what there is when images fail")
+
+    show = _verb(verbs, "show", "draw an image and its augmentations, fixations overlaid, on one picture")
+    show.add_argument("--augmentations", default="paper12", help="names or presets with commas between; see list")
+    source = show.add_mutually_exclusive_group()
+    source.add_argument("--image", metavar="FILE", help="a picture of your own")
+    source.add_argument("--dataset", default="popout", help="data set (default: popout, embedded); see list datasets")
+    show.add_argument("--fixations", metavar="FILE", help="of --image: .npy (N x 2), or .csv with columns x and y")
+    show.add_argument("--data-root", metavar="DIR", help="holds one folder per data set")
+    show.add_argument("--id", help="image of --dataset (default: its first)")
+    show.add_argument("--labels", choices=("moved", "as_released"), default="moved", help="default: moved")
+    show.add_argument("--seed", type=int, default=0, help="of crops and noise (default: 0)")
+    show.add_argument("--out", default="sheet.png", metavar="FILE", help="default: sheet.png")
+    _add_augmentations_dir(show)
 
     _verb(verbs, "speed", "how fast the metric core is on this machine, beside pysaliency")
     return parser
@@ -112,6 +127,10 @@ def _add_inputs(parser, methods):
 
 def _add_methods_dir(parser):
     parser.add_argument("--methods-dir", metavar="DIR", help="a folder of method files of your own")
+
+
+def _add_augmentations_dir(parser):
+    parser.add_argument("--augmentations-dir", metavar="DIR", help="a folder of augmentation files of your own")
 
 
 def _positive(text):
@@ -158,6 +177,7 @@ def _list(options):
     from salbench import listing
 
     _use_methods_dir(options)
+    _use_augmentations_dir(options)
     rows = listing.ROWS[options.what]()
     print(json.dumps(rows, indent=2) if options.json else listing.text(rows))
 
@@ -189,13 +209,29 @@ def _submit(options):
     return int(failed > 0)
 
 
+def _show(options):
+    from salbench import augment, sheet
+
+    _use_augmentations_dir(options)
+    names = augment.select(options.augmentations)
+    if options.image:
+        sample = sheet.sample_of_files(options.image, options.fixations)
+    else:
+        sample = sheet.sample_of_dataset(options.dataset, options.id, options.data_root)
+    failed = sheet.augmentation_sheet(sample, names, options.out, seed=options.seed, labels=options.labels)
+    for name, reason in failed.items():
+        print(f"not applied: {name}: {reason}", file=sys.stderr)
+    print(f"sheet: {options.out}")
+    return int(len(failed) == len(names))
+
+
 def _speed(options):
     from salbench import speed
 
     print(speed.report())
 
 
-VERBS = {"run": _run, "list": _list, "table": _table, "submit": _submit, "speed": _speed}
+VERBS = {"run": _run, "list": _list, "table": _table, "submit": _submit, "show": _show, "speed": _speed}
 
 
 def _use_methods_dir(options):
@@ -203,6 +239,13 @@ def _use_methods_dir(options):
 
     if options.methods_dir:
         registry.add_folder(options.methods_dir)
+
+
+def _use_augmentations_dir(options):
+    from salbench import augment
+
+    if options.augmentations_dir:
+        augment.add_folder(options.augmentations_dir)
 
 
 def _methods(options):

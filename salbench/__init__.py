@@ -8,6 +8,7 @@ maps        map maths: resize, blur, density from fixations, quantise
 sample      one stimulus with its ground truth; the coordinate convention
 metrics     the nine metrics as plain functions of arrays, and one fused pass for all of them
 datasets    one loader per data set, opened by name
+augment     classical augmentations that move image, fixations and density together
 protocol    named, versioned bundles of evaluation choices
 registry    the contract of a method, and finding methods by name
 results     one JSON and one CSV per run
@@ -15,6 +16,8 @@ stats       confidence intervals
 evaluate    the loop that scores a method on a data set
 tables      result files beside the paper's numbers
 submission  challenge files, written and then validated
+sheet       contact sheets of augmentations
+listing     what there is, by name
 speed       how fast the core is on this machine, beside pysaliency
 
 Importing `salbench` imports none of these; import the room you need.

@@ -1,10 +1,10 @@
-"""What there is, by name: methods, data sets, metrics and protocols, as rows for people or for programs."""
+"""What there is, by name: methods, data sets, metrics, ..., as rows for people or for programs."""
 
 import inspect
 
 from tabulate import tabulate
 
-from salbench import registry
+from salbench import augment, registry
 from salbench.datasets import DATASETS
 from salbench.metrics import METRICS
 from salbench.protocol import PROTOCOLS
@@ -58,7 +58,29 @@ def protocols():
     ]
 
 
-ROWS = {"methods": methods, "datasets": datasets, "metrics": metrics, "protocols": protocols}
+def augmentations():
+    """One row per augmentation."""
+    return [_augmentation(augment.get(name)) for name in augment.names()]
+
+
+def _augmentation(row):
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "summary": row.summary,
+        "parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in row.parameters.items()},
+        "presets": [preset for preset, names in augment.PRESETS.items() if row.name in names],
+        "source": row.source,
+    }
+
+
+ROWS = {
+    "methods": methods,
+    "datasets": datasets,
+    "metrics": metrics,
+    "protocols": protocols,
+    "augmentations": augmentations,
+}
 
 
 def text(rows):

@@ -110,7 +110,7 @@ def readme_example():
     return text.split("```python\n", 1)[1].split("```", 1)[0]
 
 
-@pytest.mark.parametrize("what", ["methods", "datasets", "metrics", "protocols"])
+@pytest.mark.parametrize("what", ["methods", "datasets", "metrics", "protocols", "augmentations"])
 def test_list(what, capsys):
     assert run("list", what) == 0
     text = capsys.readouterr().out

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from salbench import registry
 from salbench.evaluate import Evaluation
@@ -207,6 +208,15 @@ class TestInterObserver:
 
 
 class TestSpectralResidual:
+    def test_the_equations_of_the_paper(self):
+        image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        spectrum = np.fft.fft2(image.astype(np.float64).mean(2))
+        amplitude = np.log(np.abs(spectrum))
+        shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+        residual = amplitude - np.mean([np.roll(amplitude, shift, (0, 1)) for shift in shifts], axis=0)
+        back = np.abs(np.fft.ifft2(np.exp(residual) * spectrum / np.abs(spectrum))) ** 2
+        assert_allclose(self._predict(image), gaussian_filter(back, 2.5), rtol=1e-4)
+
     @pytest.mark.parametrize("odd", ["brighter", "wider"])
     @pytest.mark.parametrize(("row", "column"), [(0, 7), (1, 1), (2, 5), (4, 3), (6, 6)])
     def test_a_singleton_on_a_regular_texture_wins(self, odd, row, column):

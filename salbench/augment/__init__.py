@@ -1,0 +1,45 @@
+"""Classical augmentations that move image, fixations and density together: `augment(sample, "hflip")`.
+
+An augmentation of your own is one decorated function in a file of a folder that `add_folder` is told of:
+
+    import numpy as np
+    from salbench.augment import photometric
+
+    @photometric
+    def darker(image, rng, *, grey_levels=40):
+        \"\"\"Darker by 40 grey levels.\"\"\"
+        return np.clip(image.astype(int) - grey_levels, 0, 255).astype(np.uint8)
+
+or, where pixels move and labels with them, one that says where each output pixel comes from:
+
+    from salbench.augment import Geometry, geometric
+
+    @geometric
+    def zoom(size, rng, *, factor=2.0):
+        \"\"\"Zoom in on the centre by 2.\"\"\"
+        height, width = size
+        margin = 0.5 - 0.5 / factor
+        return Geometry(size, [[1 / factor, 0, margin * width], [0, 1 / factor, margin * height]])
+"""
+
+from salbench.augment.augmentation import Augmentation, geometric, photometric
+from salbench.augment.catalog import CHE18_FOLDERS, PRESETS, AugmentationProblem, add_folder, get, names, select
+from salbench.augment.geometry import Geometry
+from salbench.augment.joint import LABELS, Augmented, augment
+
+__all__ = [
+    "CHE18_FOLDERS",
+    "LABELS",
+    "PRESETS",
+    "Augmentation",
+    "AugmentationProblem",
+    "Augmented",
+    "Geometry",
+    "add_folder",
+    "augment",
+    "geometric",
+    "get",
+    "names",
+    "photometric",
+    "select",
+]

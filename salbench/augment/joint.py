@@ -1,0 +1,114 @@
+"""Augment a sample: image, fixations, density and boxes together."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from salbench.augment.catalog import get
+from salbench.augment.geometry import Geometry
+from salbench.files import hash_bytes
+from salbench.sample import Sample
+
+LABELS = ("moved", "as_released")
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """An augmented sample.
+
+    Attributes:
+        sample: the new sample; its id is "<id>@<name>".
+        dropped: number of fixations that left the canvas.
+    """
+
+    sample: Sample
+    dropped: int = 0
+
+    @property
+    def empty(self):
+        """True if no fixation is left, so that there is nothing to learn from the image."""
+        return self.sample.fixations is not None and not len(self.sample.fixations)
+
+
+def augment(sample, augmentation, *, seed=0, labels="moved"):
+    """Augment a sample. Nothing is decoded or filtered before the image or density of the result is read.
+
+    A photometric augmentation leaves everything but the image as it is. A geometric one moves fixations (those that
+    leave the canvas are dropped, with their observers), boxes and the distributed density; `sigma`, in pixels, and
+    the caption stay.
+
+    Args:
+        sample: a `Sample`.
+        augmentation: a name (see `names`), or an `Augmentation`.
+        seed: int >= 0. What is random also depends on the id and the name, and on nothing else: it is the same in
+            every process and on every read.
+        labels: "moved"; or "as_released", as the script that Aydemir et al. 2024 released would pair them if it ran
+            to its end: crops move the labels, all other augmentations keep fixations, density and boxes where they
+            were, cut off (and the density padded with zeros) where the canvas has another size. The images are
+            the same either way.
+
+    Returns:
+        An `Augmented`.
+
+    Raises:
+        ValueError: an unknown name or value of `labels`, or an image that the augmentation cannot be applied to.
+    """
+    if labels not in LABELS:
+        raise ValueError(f"labels: expected {' or '.join(LABELS)}, got {labels!r}")
+    augmentation = get(augmentation) if isinstance(augmentation, str) else augmentation
+    renamed = replace(sample, id=f"{sample.id}@{augmentation.name}")
+    if augmentation.kind == "photometric":
+        return Augmented(replace(renamed, read_image=partial(_filtered, sample, augmentation, seed)))
+    geometry = _geometry(sample, augmentation, seed)
+    renamed = replace(
+        renamed,
+        size=geometry.size,
+        read_image=partial(_moved_image, sample, geometry),
+        fixations=None,
+        observers=None,
+    )
+    if labels == "as_released" and not augmentation.crops:
+        geometry = Geometry(geometry.size, np.eye(2, 3))
+    return _with_labels(renamed, sample, geometry)
+
+
+def _rng(sample, augmentation, seed):
+    return np.random.default_rng([seed, *(int(hash_bytes(text), 16) for text in (sample.id, augmentation.name))])
+
+
+def _geometry(sample, augmentation, seed):
+    try:
+        geometry = augmentation.function(sample.size, _rng(sample, augmentation, seed), **augmentation.parameters)
+    except ValueError as error:
+        raise ValueError(f"{sample.id}: {augmentation.name}: {error}") from error
+    if not isinstance(geometry, Geometry):
+        raise ValueError(f"{augmentation.name}: expected its function to return a Geometry, got {type(geometry)}")
+    return geometry
+
+
+def _filtered(sample, augmentation, seed):
+    return augmentation.function(sample.image, _rng(sample, augmentation, seed), **augmentation.parameters)
+
+
+def _moved_image(sample, geometry):
+    return geometry.image(sample.image)
+
+
+def _moved_density(sample, geometry):
+    return geometry.density(sample.read_density())
+
+
+def _with_labels(renamed, sample, geometry):
+    """`renamed` with the labels of `sample`, moved by `geometry`."""
+    changes, dropped = {}, 0
+    if sample.fixations is not None:
+        moved, kept = geometry.points(sample.fixations)
+        dropped = int((~kept).sum())
+        changes["fixations"] = moved[kept]
+        changes["observers"] = None if sample.observers is None else np.asarray(sample.observers)[kept]
+    if sample.read_density is not None:
+        changes["read_density"] = partial(_moved_density, sample, geometry)
+    if sample.boxes is not None:
+        changes["boxes"] = geometry.boxes(np.asarray(sample.boxes, dtype=np.float64))
+    return Augmented(replace(renamed, **changes), dropped)

@@ -1,0 +1,156 @@
+"""A contact sheet: one sample and its augmentations, with the fixations drawn where they are now."""
+
+import csv
+import difflib
+import math
+import textwrap
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from salbench.augment import augment, get
+from salbench.datasets import load
+from salbench.files import FileProblem, atomic_write, image_size, read_image
+from salbench.sample import Sample
+
+TILE = (320, 240)  # width, height in pixels that every thumbnail fits into
+COLUMNS = 4
+_GAP = 12
+_TEXT_HEIGHT = 42  # two lines
+_RADIUS = 2  # pixels, of the circle of a fixation
+_INK, _PAPER, _FRAME, _POINT = (20, 20, 20), (255, 255, 255), (225, 225, 225), (255, 225, 0)
+
+
+def augmentation_sheet(sample, names, path, *, seed=0, labels="moved"):
+    """Draw the sample and each of its augmentations on one PNG, written whole or not at all.
+
+    Every tile has the name, the size in pixels and the number of fixations, dropped ones apart. The tile of an
+    augmentation that cannot be applied to this image says why.
+
+    Args:
+        sample: a `Sample`, with or without fixations.
+        names: of augmentations.
+        path: the file to write.
+        seed, labels: as for `augment`.
+
+    Returns:
+        {name: why it could not be applied}.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    augmentations = [get(name) for name in names]
+    tiles, failed = [_tile(sample, f"original {sample.id}", 0)], {}
+    for augmentation in augmentations:
+        try:
+            new = augment(sample, augmentation, seed=seed, labels=labels)
+            tiles.append(_tile(new.sample, augmentation.name, new.dropped))
+        except ValueError as error:
+            failed[augmentation.name] = str(error)
+            tiles.append(_failed_tile(augmentation.name, str(error)))
+    with atomic_write(path, "wb") as file:
+        _join(tiles).save(file, "PNG")
+    return failed
+
+
+def sample_of_files(image, fixations=None):
+    """A sample of an image file and, where given, a file of its fixations.
+
+    Args:
+        image: path of a picture.
+        fixations: path of an .npy with an (N, 2 or more) array of x, y, or of a .csv whose header has x and y; pixels
+            from 0.
+
+    Raises:
+        FileProblem: a file that is missing or not what its name says.
+        ValueError: fixations off the image.
+    """
+    points = None if fixations is None else _read_points(Path(fixations))
+    return Sample(Path(image).stem, image_size(image), partial(read_image, image), points)
+
+
+def sample_of_dataset(name, id=None, root=None):
+    """A sample of a data set by its id; the first one without.
+
+    Raises:
+        ValueError: unknown name or id, or a data set that is not on disk.
+    """
+    dataset = load(name, root)
+    samples = {sample.id: sample for sample in dataset.samples}
+    id = next(iter(samples)) if id is None else id
+    if id not in samples:
+        near = difflib.get_close_matches(id, samples, 1) or list(samples)[:1]
+        raise ValueError(f"{dataset.name}: no image has the id {id!r}; expected one such as {near[0]!r}")
+    return samples[id]
+
+
+def _read_points(path):
+    try:
+        if path.suffix.lower() == ".npy":
+            return np.load(path, allow_pickle=False)[:, :2]
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return np.array([(float(row["x"]), float(row["y"])) for row in csv.DictReader(file)]).reshape(-1, 2)
+    except FileNotFoundError as error:
+        raise FileProblem(f"{path}: no such file") from error
+    except (ValueError, KeyError, TypeError, IndexError, EOFError, csv.Error) as error:
+        raise FileProblem(f"{path}: expected a .csv with columns x and y or an N x 2 .npy: {error}") from error
+
+
+def _tile(sample, name, dropped):
+    thumbnail, scale = _thumbnail(sample.image)
+    height, width = sample.size
+    text = f"{width} x {height} px"
+    if sample.fixations is not None:
+        _draw_points(thumbnail, sample.fixations * scale)
+        text += f", {len(sample.fixations)} fixations" if len(sample.fixations) else ", no fixation left"
+        text += f", {dropped} dropped" if dropped else ""
+    tile = _empty_tile(name, text)
+    left, top = ((room - used) // 2 for room, used in zip(TILE, thumbnail.size, strict=True))
+    tile.paste(thumbnail, (left, _TEXT_HEIGHT + top))
+    return tile
+
+
+def _thumbnail(image):
+    """The picture fitted into TILE, and its scale in tile pixels per image pixel, (x, y)."""
+    height, width = image.shape[:2]
+    scale = min(TILE[0] / width, TILE[1] / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), np.divide(size, (width, height))
+
+
+def _draw_points(picture, points):
+    draw = ImageDraw.Draw(picture)
+    for x, y in points - 0.5:  # the drawing library counts from the centre of the first pixel
+        draw.ellipse((x - _RADIUS, y - _RADIUS, x + _RADIUS, y + _RADIUS), fill=_POINT, outline=_INK)
+
+
+def _failed_tile(name, reason):
+    tile = _empty_tile(name, "cannot be applied")
+    text = "\n".join(textwrap.wrap(reason, 44))
+    ImageDraw.Draw(tile).multiline_text((_GAP, _TEXT_HEIGHT + _GAP), text, fill=_INK, font=_font(13))
+    return tile
+
+
+def _empty_tile(name, text):
+    tile = Image.new("RGB", (TILE[0], TILE[1] + _TEXT_HEIGHT), _PAPER)
+    draw = ImageDraw.Draw(tile)
+    draw.text((0, 1), name, fill=_INK, font=_font(17))
+    draw.text((0, 23), text, fill=_INK, font=_font(13))
+    draw.rectangle((0, _TEXT_HEIGHT, TILE[0] - 1, TILE[1] + _TEXT_HEIGHT - 1), fill=_FRAME)
+    return tile
+
+
+def _font(size):
+    return ImageFont.load_default(size)
+
+
+def _join(tiles):
+    columns = min(COLUMNS, len(tiles))
+    width, height = tiles[0].width + _GAP, tiles[0].height + _GAP
+    sheet = Image.new("RGB", (columns * width + _GAP, math.ceil(len(tiles) / columns) * height + _GAP), _PAPER)
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        sheet.paste(tile, (_GAP + column * width, _GAP + row * height))
+    return sheet

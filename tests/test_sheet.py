@@ -1,0 +1,165 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import benchmark
+from salbench.augment import PRESETS, catalog
+from salbench.sample import Sample
+from salbench.sheet import _POINT, _TEXT_HEIGHT, TILE, augmentation_sheet, sample_of_dataset, sample_of_files
+
+GAP = 12
+
+
+@pytest.fixture(autouse=True)
+def _own_catalog(monkeypatch):
+    monkeypatch.setattr(catalog, "_CATALOG", dict(catalog._CATALOG))
+
+
+@pytest.fixture
+def sample():
+    return Sample("grey", (480, 640), lambda: np.full((480, 640, 3), 90, np.uint8), [(100.0, 60.0)], [0])
+
+
+def tile(sheet, number):
+    """The picture of one tile of a sheet that is four tiles wide."""
+    row, column = divmod(number, 4)
+    left, top = GAP + column * (TILE[0] + GAP), GAP + row * (TILE[1] + _TEXT_HEIGHT + GAP) + _TEXT_HEIGHT
+    return np.asarray(sheet)[top : top + TILE[1], left : left + TILE[0]]
+
+
+def place_of_mark(picture):
+    """x, y in pixels of the centre of the yellow mark."""
+    rows, columns = np.nonzero((picture == _POINT).all(2))
+    return columns.mean() + 0.5, rows.mean() + 0.5
+
+
+def test_marks_sit_where_the_fixations_are(sample, tmp_path):
+    path = tmp_path / "new" / "sheet.png"
+    names = ["hflip", "vflip", "rot90_180", "shear_x_0.5", "invert"]
+    assert augmentation_sheet(sample, names, path) == {}
+    with Image.open(path) as sheet:
+        assert sheet.size == (4 * (TILE[0] + GAP) + GAP, 2 * (TILE[1] + _TEXT_HEIGHT + GAP) + GAP)
+        places = [place_of_mark(tile(sheet, number)) for number in range(6)]
+    expected = [(50, 30), (270, 30), (50, 210), (270, 210), (65, 30), (50, 30)]
+    np.testing.assert_allclose(places, expected, atol=1)
+
+
+def test_as_released_leaves_the_marks(sample, tmp_path):
+    augmentation_sheet(sample, ["hflip"], tmp_path / "sheet.png", labels="as_released")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        np.testing.assert_allclose(place_of_mark(tile(sheet, 1)), (50, 30), atol=1)
+
+
+def test_what_cannot_be_applied_is_said_and_the_rest_is_drawn(tmp_path):
+    small = Sample("small", (100, 90), lambda: np.zeros((100, 90, 3), np.uint8))
+    failed = augmentation_sheet(small, ["crop_128", "hflip"], tmp_path / "sheet.png")
+    assert list(failed) == ["crop_128"]
+    assert "at least 128 x 128" in failed["crop_128"]
+
+
+def test_a_wrong_name_writes_nothing(sample, tmp_path):
+    with pytest.raises(ValueError, match="did you mean 'hflip'"):
+        augmentation_sheet(sample, ["hflop"], tmp_path / "sheet.png")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def files(tmp_path):
+    Image.fromarray(np.full((60, 80, 3), 50, np.uint8)).save(tmp_path / "cat.png")
+    (tmp_path / "cat.csv").write_text("observer,x,y\n1,10.5,20\n2,79,59.5\n")
+    np.save(tmp_path / "cat.npy", [[10.5, 20, 1], [79, 59.5, 2]])
+    return tmp_path
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npy"])
+def test_a_sample_of_files(files, suffix):
+    sample = sample_of_files(files / "cat.png", files / f"cat.{suffix}")
+    assert (sample.id, sample.size) == ("cat", (60, 80))
+    assert sample.fixations.tolist() == [[10.5, 20], [79, 59.5]]
+    assert sample_of_files(files / "cat.png").fixations is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.csv", None, "no such file"),
+        ("a.csv", b"a,b\n1,2\n", "expected a .csv with columns x and y"),
+        ("a.csv", b"x,y\n1,two\n", "expected a .csv with columns x and y"),
+        ("a.csv", b"x,y\n1\n", "expected a .csv with columns x and y"),
+        ("a.npy", b"", "expected a .csv with columns x and y or an N x 2 .npy"),
+        ("a.csv", b"x,y\n80,2\n", "1 of 1 off the image"),
+    ],
+)
+def test_broken_fixations(files, name, content, message):
+    if content is not None:
+        (files / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        sample_of_files(files / "cat.png", files / name)
+
+
+def test_a_sample_of_a_data_set():
+    assert sample_of_dataset("popout").id == "color_01"
+    assert sample_of_dataset("popout", "scene_02").id == "scene_02"
+    with pytest.raises(ValueError, match="popout: no image has the id 'scene_2'; expected one such as 'scene_02'"):
+        sample_of_dataset("popout", "scene_2")
+
+
+def run(*arguments):
+    return benchmark.main([str(a) for a in arguments])
+
+
+def test_show_from_the_command_line(files, capsys):
+    out = files / "sheet.png"
+    inputs = "--image", files / "cat.png", "--fixations", files / "cat.npy"
+    assert run("show", "--augmentations", "hflip,invert", *inputs, "--out", out) == 0
+    assert f"sheet: {out}" in capsys.readouterr().out
+    with Image.open(out) as sheet:
+        assert sheet.size[0] == 3 * (TILE[0] + GAP) + GAP
+    assert run("show", "--augmentations", "crop_128", "--image", files / "cat.png", "--out", out) == 1
+    assert "not applied: crop_128: cat: crop_128: expected" in capsys.readouterr().err
+    assert run("show", "--augmentations", "paper13", "--out", out) == 2
+    assert "did you mean 'paper12'" in capsys.readouterr().err
+
+
+def test_show_an_image_of_a_data_set_and_an_augmentation_of_ones_own(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "mine.py").write_text(
+        "from salbench.augment import photometric\n@photometric\ndef same(image, rng):\n    return image\n"
+    )
+    out = tmp_path / "sheet.png"
+    assert run("show", "--augmentations", "same", "--augmentations-dir", folder, "--id", "scene_01", "--out", out) == 0
+    with Image.open(out) as sheet:
+        np.testing.assert_array_equal(tile(sheet, 0), np.asarray(sheet)[tile_rows(), tile_columns(1)])
+
+
+def tile_rows():
+    return slice(GAP + _TEXT_HEIGHT, GAP + _TEXT_HEIGHT + TILE[1])
+
+
+def tile_columns(number):
+    left = GAP + number * (TILE[0] + GAP)
+    return slice(left, left + TILE[0])
+
+
+def test_list_augmentations(capsys):
+    assert run("list", "augmentations", "--json") == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(PRESETS["paper12"]) | set(PRESETS["che18"]) <= set(rows)
+    assert rows["hflip"]["presets"] == ["paper12", "che18"]
+    assert rows["crop_128"]["parameters"] == {"side_px": 128}
+    assert run("list", "augmentations") == 0
+    assert "motion_blur_15_0" in capsys.readouterr().out
+
+
+def test_a_real_photograph(shared, tmp_path):
+    root = shared / "data"
+    if not (root / "OSIE").is_dir():
+        pytest.skip(f"needs OSIE, not found in {root}")
+    out = Path(tmp_path / "osie.png")
+    arguments = "--augmentations", "paper12", "--dataset", "osie", "--id", "1001", "--data-root", root, "--out", out
+    assert run("show", *arguments) == 0
+    assert out.stat().st_size > 100_000
