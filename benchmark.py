@@ -258,7 +258,7 @@ def _methods(options):
         return registry.available()
     specs = [spec.strip() for spec in options.methods.split(",") if spec.strip()]
     for spec in specs:
-        registry.get(spec.partition(":")[0])  # a wrong name is told before anything runs
+        registry.find(spec.partition(":")[0])  # a wrong name is told before anything runs
     return specs
 
 

@@ -19,7 +19,7 @@ class FromFolder(SaliencyMethod):
     def __init__(self, place=None):
         if not place:
             raise MethodUnavailable("needs a folder or zip of maps: --methods from_folder:DIR")
-        self.place = Path(place).expanduser()
+        self.place = Path(place).expanduser().resolve()
         self.variant = self.place.stem if self.place.is_file() else self.place.name  # "v1.5" is no suffix
         if not self.place.exists():
             raise FileProblem(f"{self.place}: expected a folder or a zip of maps, found nothing there")

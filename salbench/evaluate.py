@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from salbench import __version__, registry, results
+from salbench.files import hash_bytes
 from salbench.maps import quantise
 from salbench.metrics import METRICS
 from salbench.metrics.fused import score
@@ -117,6 +118,7 @@ class Evaluation:
             fingerprint=self.dataset.fingerprint,
             protocol=self.protocol.name,
             protocol_version=self.protocol.version,
+            choices=hash_bytes(repr(self.protocol)),
             seed=self.seed,
         )
 
@@ -279,8 +281,9 @@ def _stream(pool, work, items, window):
 
 def _mean_over_folds(scores, weights):
     """Scores of the parts of an image, weighted by their fixations; None (JSON has no NaN) where there is none."""
-    if not scores or not sum(weights):
+    if not scores:
         return dict.fromkeys(METRICS)
+    weights = weights if sum(weights) else None
     mean = {name: float(np.average([s[name] for s in scores], weights=weights)) for name in METRICS}
     return {name: value if np.isfinite(value) else None for name, value in mean.items()}
 

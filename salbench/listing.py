@@ -18,8 +18,9 @@ def methods():
 def _method(name):
     try:
         cls = registry.get(name)
-    except registry.MethodProblem as error:
-        return {"name": name, "summary": f"BROKEN: {error}", "output": None, "kind": None, "paper": None}
+    except (registry.MethodProblem, registry.MethodUnavailable) as error:
+        what = "BROKEN" if isinstance(error, registry.MethodProblem) else "not available"
+        return {"name": name, "summary": f"{what}: {error}", "output": None, "kind": None, "paper": None}
     kind = "ceiling" if cls.sees_fixations else "fitted at run" if cls.fits_at_run else "fixed"
     summary = (inspect.getdoc(cls) or "").partition("\n")[0]
     return {"name": name, "summary": summary, "output": cls.output, "kind": kind, "paper": cls.paper}

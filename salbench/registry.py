@@ -22,7 +22,9 @@ from types import ModuleType
 from salbench.files import hash_bytes
 
 _METHODS = {}  # module name -> registered class
-_FOLDERS = [Path(__file__).resolve().parent.parent / "methods"]  # beside the package in the repository
+_REPOSITORY = Path(__file__).resolve().parent.parent
+# Beside the package in the repository; an installed wheel has no methods of its own.
+_FOLDERS = [_REPOSITORY / "methods"] if (_REPOSITORY / "benchmark.py").exists() else []
 
 
 class MethodProblem(ValueError):
@@ -123,18 +125,28 @@ def available():
     return sorted(_files())
 
 
-def get(name):
-    """The class of a method.
+def find(name):
+    """The file of a method, which is not imported.
 
     Raises:
-        MethodProblem: unknown name (with a suggestion), or a file that fails to import or registers nothing.
+        MethodProblem: unknown name, with a suggestion.
     """
     files = _files()
     if name not in files:
         near = difflib.get_close_matches(name, files, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise MethodProblem(f"no method is named {name!r}: {hint}known are {', '.join(sorted(files))}")
-    path = files[name]
+    return files[name]
+
+
+def get(name):
+    """The class of a method.
+
+    Raises:
+        MethodProblem: unknown name (with a suggestion), or a file that fails to import or registers nothing.
+        MethodUnavailable: the file needs a package that is not installed.
+    """
+    path = find(name)
     module = f"_salbench_methods_{hash_bytes(str(path))}.{name}"
     if module not in _METHODS:
         _import(module, path)
@@ -185,9 +197,10 @@ def fit_at_run(method, dataset, train, *, seed):
 
 def code_hash(name):
     """16 hex digits of the source of a method: its file, or all Python files of its folder."""
-    path = _files()[name]
+    path = find(name)
     sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-    return hash_bytes(*(part for source in sources for part in (source.name, source.read_bytes())))
+    names = [source.relative_to(path.parent).as_posix() for source in sources]
+    return hash_bytes(*(part for pair in zip(names, map(Path.read_bytes, sources), strict=True) for part in pair))
 
 
 def _stems(folder):
@@ -212,4 +225,9 @@ def _import(name, path):
     except Exception as error:
         del sys.modules[name]
         _METHODS.pop(name, None)  # the file may have failed below its class
+        if isinstance(error, MethodUnavailable):
+            raise
+        missing = (getattr(error, "name", None) or "").partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and missing != package:
+            raise MethodUnavailable(f"needs the package {missing}: python -m pip install {missing}") from error
         raise MethodProblem(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error

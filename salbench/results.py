@@ -15,6 +15,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 from salbench import __version__
 from salbench.files import atomic_write
 
@@ -34,7 +39,8 @@ class Key:
         method: label; `code` hashes its source, `weights` everything from disk that it depends on.
         fitted_on: name and fingerprint of the split that the method was fitted on in this run, or None.
         dataset, fingerprint: name and content of the scored split.
-        protocol, protocol_version, seed: as named.
+        protocol, protocol_version, seed: as named; `choices` hashes every choice of the protocol, so that a
+            variant of it is told apart.
     """
 
     salbench: str
@@ -46,6 +52,7 @@ class Key:
     fingerprint: str
     protocol: str
     protocol_version: int
+    choices: str
     seed: int
 
     def differences(self, other):
@@ -66,7 +73,7 @@ class Result:
         n_images, n_failed, n_without_fixations, n_resized: counts.
         zero_share: mean share of pixels that are exactly zero in the scored maps.
         failures: id -> message.
-        seconds: wall time spent predicting and scoring.
+        seconds: wall time of the call that finished the run, predicting and scoring.
         provenance: versions, git commit, date.
     """
 
@@ -136,28 +143,35 @@ class Journal:
     an "error") are not taken over, so that they are tried again. A line cut off in the middle is dropped.
 
     Raises:
-        ResultProblem: the file belongs to a run with other settings, and `overwrite` is false.
+        ResultProblem: another process writes to the file; or it belongs to a run with other settings, and `overwrite`
+            is false.
     """
 
     def __init__(self, path, key, *, overwrite=False):
         self.path = path
-        self.entries = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [] if overwrite else _whole_lines(path)
-        if lines:
-            old = _key_of(lines[0])
-            if old != key:
-                what = f" ({key.differences(old)})" if old else ""
-                raise ResultProblem(
-                    f"{path}: left by an unfinished run with other settings{what}. "
-                    "Choose another --out, or --overwrite to give that run up"
-                )
-            entries = {entry["id"]: entry for entry in map(json.loads, lines[1:])}
-            self.entries = {id: entry for id, entry in entries.items() if "error" not in entry}
-        size = sum(len(line) + 1 for line in lines)
-        self._file = open(path, "r+b" if lines else "wb")  # noqa: SIM115 - closed by close()
-        self._file.truncate(size)
-        self._file.seek(size)
+        self._file = open(path, "a+b")  # noqa: SIM115 - closed by close()
+        try:
+            _lock(self._file, path)
+            self._take_over(key, overwrite)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _take_over(self, key, overwrite):
+        self._file.seek(0)
+        lines = _whole_lines(self._file.read())
+        old = _key_of(lines[0]) if lines else key
+        if old != key and not overwrite:
+            what = f" ({key.differences(old)})" if old else ""
+            raise ResultProblem(
+                f"{self.path}: left by an unfinished run with other settings{what}. "
+                "Choose another --out, or --overwrite to give that run up"
+            )
+        lines = lines if old == key else []
+        entries = {entry["id"]: entry for entry in map(json.loads, lines[1:])}
+        self.entries = {id: entry for id, entry in entries.items() if "error" not in entry}
+        self._file.truncate(sum(len(line) + 1 for line in lines))
         if not lines:
             self._append({"key": asdict(key)})
 
@@ -176,16 +190,27 @@ class Journal:
             self.path.unlink()
 
 
-def _whole_lines(path):
+def _lock(file, path):
+    """Keep other processes from writing to the same result, until the file is closed or this process dies."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ResultProblem(
+            f"{path}: another run is writing this result; wait for it, or choose another --out"
+        ) from error
+
+
+def _whole_lines(content):
     """The lines of a journal up to the first that was not written to its end."""
     lines = []
-    if path.exists():
-        for line in path.read_bytes().split(b"\n")[:-1]:
-            try:
-                json.loads(line)
-            except ValueError:
-                break
-            lines.append(line)
+    for line in content.split(b"\n")[:-1]:
+        try:
+            json.loads(line)
+        except ValueError:
+            break
+        lines.append(line)
     return lines
 
 

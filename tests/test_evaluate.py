@@ -390,7 +390,8 @@ class TestOtherSettings:
     def test_refused(self, finished, tiny, make_dataset, add_method, what, said):
         before = {path: path.read_bytes() for path in (finished / "tiny").iterdir()}
         with pytest.raises(
-            ResultProblem, match=rf"own\.json: holds a run with other settings \({said}\)\. .*--overwrite"
+            ResultProblem,
+            match=rf"own\.json: holds a run with other settings \({said}(, choices .*)?\)\. .*--overwrite",
         ):
             self._changed(what, tiny, make_dataset, finished, add_method).run("own")
         assert {path: path.read_bytes() for path in (finished / "tiny").iterdir()} == before
@@ -411,7 +412,9 @@ class TestOtherSettings:
         journal_before = journal.read_bytes()
         json_path.unlink()
         csv_path.unlink()
-        with pytest.raises(ResultProblem, match=rf"partial\.jsonl: left by an unfinished run .* \({said}\)"):
+        with pytest.raises(
+            ResultProblem, match=rf"partial\.jsonl: left by an unfinished run .* \({said}(, choices .*)?\)"
+        ):
             self._changed(what, tiny, make_dataset, finished, add_method).run("own")
         assert journal.read_bytes() == journal_before
         self._changed(what, tiny, make_dataset, finished, add_method, overwrite=True).run("own")

@@ -121,10 +121,15 @@ class TestGet:
         registry.add_folder(folder)
         assert [registry.get(name).VALUE for name in ("one", "two")] == ["one", "two"]
 
+    def test_a_missing_package_is_told_with_its_remedy(self, folder):
+        (folder / "needy.py").write_text("import no_such_module.part")
+        registry.add_folder(folder)
+        with pytest.raises(MethodUnavailable, match="needs the package no_such_module: python -m pip install"):
+            registry.get("needy")
+
     @pytest.mark.parametrize(
         ("source", "message"),
         [
-            ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
             ("def broken(:", "SyntaxError: "),
             ("1 / 0", "ZeroDivisionError: division by zero"),
             (METHOD.format(marker="") + "1 / 0", "ZeroDivisionError: division by zero"),

@@ -8,7 +8,7 @@ import pytest
 from salbench import files, results
 from salbench.results import Journal, Key, Result, ResultProblem
 
-KEY = Key("0.1.0", "mine+v1", "c0de", None, None, "tiny", "f1n9", "mit", 1, 0)
+KEY = Key("0.1.0", "mine+v1", "c0de", None, None, "tiny", "f1n9", "mit", 1, "ch01ce5", 0)
 RESULT = Result(
     key=KEY,
     metrics={"auc": {"mean": 0.75, "low": 0.7, "high": 0.8, "n": 3}, "ig": None},
@@ -233,6 +233,14 @@ class TestJournal:
         again = Journal(journal_path, other)
         again.close()
         assert list(again.entries.values()) == [ENTRIES[3]]
+
+    @pytest.mark.skipif(results.fcntl is None, reason="no file locks on this system")
+    def test_two_runs_never_write_one_journal(self, journal_path):
+        first = Journal(journal_path, KEY)
+        with pytest.raises(ResultProblem, match="another run is writing this result; wait for it"):
+            Journal(journal_path, KEY)
+        first.close()
+        Journal(journal_path, KEY).close()
 
     @pytest.mark.parametrize("first", [b"5", b"[]", b"null", b'{"key": 3}', b'{"key": {}}', b'{"id": "image_0"}'])
     def test_a_file_that_is_no_journal(self, journal_path, first):

@@ -12,7 +12,7 @@ from salbench.metrics import METRICS
 
 KEY = results.Key(
     salbench="0.1.0", method="a", code="c", weights=None, fitted_on=None, dataset="toy", fingerprint="f",
-    protocol="tuebingen", protocol_version=1, seed=0,
+    protocol="tuebingen", protocol_version=1, choices="p", seed=0,
 )  # fmt: skip
 
 

@@ -65,11 +65,12 @@ class Dataset:
     def fingerprint(self):
         """16 hex digits that change with the ids, sizes, fixations, observers or sigmas of the data set.
 
-        Pixel data is left out on purpose: reading every image of a large split to start a run costs minutes.
+        So does whether densities are distributed with it. Pixel data is left out on purpose: reading every image
+        of a large split to start a run costs minutes.
         """
         parts = []
         for s in self.samples:
-            parts += [s.id, repr(s.size), repr(s.sigma)]
+            parts += [s.id, repr(s.size), repr(s.sigma), repr(s.read_density is None)]
             for array in (s.fixations, s.observers):
                 parts.append(b"" if array is None else np.ascontiguousarray(array, dtype="<f8").tobytes())
         return hash_bytes(*parts)
