@@ -14,21 +14,6 @@ SIGMA = 2.5
 MIXED_SIZES = ((24, 32), (30, 20), (24, 32), (17, 41), (48, 64))
 
 
-def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="also run the tests that take a minute each")
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes a minute; runs with --slow only")
-
-
-def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--slow"):
-        for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="takes a minute; --slow runs it"))
-
-
 def _noise(seed, size):
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 

@@ -231,8 +231,8 @@ class TestCache:
             load("salicon_val", salicon_tree)
         assert cache_files(tmp_path) == []
 
-    def test_cache_that_cannot_be_written_is_told_on_stderr(self, salicon_tree, tmp_path, monkeypatch, capsys):
+    def test_cache_that_cannot_be_written_is_told(self, salicon_tree, tmp_path, monkeypatch, caplog):
         (tmp_path / "file").write_text("")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
         assert len(load("salicon_val", salicon_tree).samples) == 2
-        assert "is not kept, the next start will parse again" in capsys.readouterr().err
+        assert "is not kept, the next start will parse again" in caplog.text
