@@ -130,7 +130,8 @@ class Protocol:
         counts, pooled = others.maps(sample.size, sample.sigma)
         negatives = counts.copy()
         negatives.ravel()[pixels[0]] -= pixels[1].astype(np.int32)
-        baseline = np.maximum(pooled - own, 0.0)  # rounding may leave -1e-17 where nobody looked
+        baseline = pooled - own
+        np.maximum(baseline, 0.0, out=baseline)  # rounding may leave -1e-17 where nobody looked
         density = own if sample.read_density is None else _distributed_density(sample)
         if self.density_size is not None:
             density = resize(density, self.density_size, self.interpolation)
