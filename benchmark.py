@@ -74,6 +74,16 @@ def _parser():
     _add_methods_dir(lists)
     _add_augmentations_dir(lists)
 
+    fit = _verb(verbs, "fit", "train methods on a data set; a training that was stopped goes on")
+    _add_inputs(fit, methods=None)
+    fit.set_defaults(dataset="osie_train")
+    fit.add_argument(
+        "--augment", default="", metavar="NAMES", help="add an augmented copy of every image for each name"
+    )
+    fit.add_argument("--epochs", type=_positive, metavar="N", help="instead of what the method's recipe says")
+    fit.add_argument("--out", default="checkpoints", metavar="DIR", help="folder of the checkpoints")
+    _add_augmentations_dir(fit)
+
     table = _verb(verbs, "table", "print results, or the paper's tables, from files")
     source = table.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", help="results of this data set")
@@ -173,6 +183,24 @@ def _run(options):
     return int(not results or any(r.n_failed for r in results))
 
 
+def _fit(options):
+    from salbench import augment, registry, training
+
+    _use_augmentations_dir(options)
+    specs, dataset = _methods(options), _dataset(options)
+    names = augment.select(options.augment) if options.augment else []
+    for spec in specs:
+        method = registry.create(spec)
+        method.device = options.device
+        method.folder = Path(options.out) / method.name / "+".join([dataset.name, *names]) / f"seed{options.seed}"
+        if options.epochs:
+            training.with_epochs(method, options.epochs)
+        method.fit(dataset.samples, augment=names, seed=options.seed)
+        print(
+            f"trained; score it with: python benchmark.py --methods {method.name}:{method.folder} --dataset osie_test"
+        )
+
+
 def _list(options):
     from salbench import listing
 
@@ -231,7 +259,7 @@ def _speed(options):
     print(speed.report())
 
 
-VERBS = {"run": _run, "list": _list, "table": _table, "submit": _submit, "show": _show, "speed": _speed}
+VERBS = {"run": _run, "fit": _fit, "list": _list, "table": _table, "submit": _submit, "show": _show, "speed": _speed}
 
 
 def _use_methods_dir(options):

@@ -108,6 +108,18 @@ _ROWS = (
     _geometric("rot90_cw", moves.rotate, "quarter turn clockwise, lossless", _OURS, clockwise_deg=90, canvas="loose"),
     _geometric("rot90_180", moves.rotate, "half a turn, lossless", _OURS, clockwise_deg=180, canvas="loose"),
     _geometric("rot90_ccw", moves.rotate, "quarter turn back, lossless", _OURS, clockwise_deg=270, canvas="loose"),
+    _geometric(
+        "random_zoom", moves.zoom, "a random window of 70 % or more, enlarged", _OURS, least_share=0.7, aspect=1.1
+    ),
+    _photometric(
+        "color_jitter",
+        filters.color_jitter,
+        "random saturation, channel gains and gamma",
+        _OURS,
+        saturation=(0.0, 1.3),
+        gain=(0.8, 1.2),
+        gamma=(0.75, 1.33),
+    ),
     _squashed("rotate_-45", moves.rotate, "45 degrees clockwise", "canvas recalled", clockwise_deg=45),
     _squashed("rotate_-135", moves.rotate, "135 degrees clockwise", "canvas recalled", clockwise_deg=135),
     _squashed("shear_x_0.5", moves.shear, "x' = x + 0.5 y", "recalled", x_per_y=0.5),

@@ -7,7 +7,7 @@ uint8 array of the same shape. "Intensity" is the grey level of a channel divide
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance
 from scipy import ndimage
 from scipy.special import ndtri
 
@@ -32,6 +32,20 @@ def motion_blur(image, rng, *, length_px, angle_deg):
     mean = ndimage.uniform_filter1d(image, length_px, axis=axis, mode="nearest", output=np.float32)
     mean += 0.5  # the cast below truncates
     return mean.astype(np.uint8)
+
+
+def color_jitter(image, rng, *, saturation, gain, gamma):
+    """Random saturation, channel gains and gamma: what another camera, light or film would have made of the scene.
+
+    Args:
+        saturation: (low, high) factor, 0 is grey, 1 leaves it.
+        gain: (low, high) factor of each channel's intensity.
+        gamma: (low, high) exponent of the intensity.
+    """
+    colours = ImageEnhance.Color(Image.fromarray(image)).enhance(rng.uniform(*saturation))
+    levels = np.linspace(0, 1, 256) * rng.uniform(*gain, (3, 1))
+    table = np.rint(255 * np.clip(levels, 0, 1) ** rng.uniform(*gamma)).astype(int)
+    return np.asarray(colours.point(table.ravel().tolist()))
 
 
 def invert(image, rng):

@@ -42,6 +42,19 @@ def crop_window(size, rng, *, side_px):
     return Geometry((side_px, side_px), [[1, 0, x], [0, 1, y]])
 
 
+def zoom(size, rng, *, least_share, aspect):
+    """Enlarge a window at a random place to the whole frame.
+
+    The window has `least_share` to all of the image's height, and that share times a random factor up to `aspect`,
+    either way, of its width (at most all of it).
+    """
+    height, width = size
+    tall = rng.uniform(least_share, 1.0)
+    wide = min(1.0, tall * aspect ** rng.uniform(-1, 1))
+    x, y = rng.uniform(0, 1 - wide) * width, rng.uniform(0, 1 - tall) * height
+    return Geometry(size, [[wide, 0, x], [0, tall, y]])
+
+
 def crop_band(size, rng, *, edge, band_px):
     """Cut a band off the left or the top edge and keep the rest.
 

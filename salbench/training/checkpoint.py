@@ -1,0 +1,63 @@
+"""Checkpoints: one safetensors file that also holds its facts, and the same facts as JSON beside it to read."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+
+from salbench.files import atomic_write
+
+
+class CheckpointProblem(ValueError):
+    """A checkpoint that is missing, broken or of another network; says what was expected."""
+
+
+def save(path, tensors, facts):
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: ending in .safetensors; the JSON gets the same stem.
+        tensors: {name: tensor}.
+        facts: what JSON can hold.
+    """
+    path, text = Path(path), json.dumps(facts, indent=2)
+    with atomic_write(path, "wb") as file:
+        file.write(to_bytes({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, {"facts": text}))
+    with atomic_write(path.with_suffix(".json")) as file:
+        file.write(text + "\n")
+
+
+def load(path):
+    """Read a checkpoint: ({name: tensor}, facts).
+
+    Raises:
+        CheckpointProblem: no such file, not a safetensors file, or one that `save` has not written.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            return tensors, json.loads((file.metadata() or {})["facts"])
+    except FileNotFoundError as error:
+        raise CheckpointProblem(f"{path}: no such checkpoint") from error
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointProblem(f"{path}: expected a checkpoint of this project, cannot read it: {error}") from error
+
+
+def load_into(network, tensors, source):
+    """Load a network's tensors strictly.
+
+    Raises:
+        CheckpointProblem: other names or shapes; says which are missing, which are too many.
+    """
+    own = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    given = {name: tuple(t.shape) for name, t in tensors.items()}
+    if own != given:
+        missing, extra = sorted(set(own) - set(given)), sorted(set(given) - set(own))
+        other = sorted(n for n in set(own) & set(given) if own[n] != given[n])
+        parts = {"missing": missing, "unexpected": extra, "of another shape": other}
+        said = "; ".join(f"{len(names)} {what}, such as {names[0]}" for what, names in parts.items() if names)
+        raise CheckpointProblem(f"{source}: the checkpoint of another network: {said}")
+    with torch.no_grad():
+        network.load_state_dict(tensors, strict=True)

@@ -1,0 +1,131 @@
+"""Samples -> training batches: decoded, augmented, resized and turned into arrays ahead of the training step."""
+
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+
+from salbench.augment import augment
+from salbench.files import FileProblem
+from salbench.maps import density_from_fixations, resize
+
+log = logging.getLogger(__name__)
+AHEAD = 3  # batches prepared while one is trained on
+
+
+class NoTrainingData(ValueError):
+    """Samples that nothing can be learned from; says what was expected."""
+
+
+class TrainingSet:
+    """Samples, and augmented copies of them, as arrays of one size.
+
+    With copies, a sample is shown in turn as itself and as each of its copies, one of them per epoch: over as many
+    epochs the network sees all of "the originals plus their copies", in steps and an order of originals that do
+    not depend on what the copies are. What does not change from epoch to epoch is kept in memory.
+
+    Args:
+        samples: with fixations or a distributed density; others are left out, with a warning.
+        size: (height, width) of the network's input.
+        copies: names of augmentations, one copy of every sample for each; copies left without fixations are
+            dropped and counted in `empty_copies`, {name: number}.
+        jitter: augmentations each applied with probability 1/2, anew in every epoch.
+        seed: of copies, jitter and order.
+        budget: bytes of arrays to keep; the rest is read again when it is needed.
+
+    Raises:
+        NoTrainingData: fewer than two usable samples.
+    """
+
+    def __init__(self, samples, size, *, copies=(), jitter=(), seed=0, budget=2**31):
+        usable = [s for s in samples if s.read_density is not None or (s.fixations is not None and len(s.fixations))]
+        if len(usable) < len(samples):
+            log.warning("%d images without fixations are left out of training", len(samples) - len(usable))
+        if len(usable) < 2:
+            raise NoTrainingData(f"expected at least two images with fixations to train on, got {len(usable)}")
+        self.size, self.jitter, self.seed = tuple(size), tuple(jitter), seed
+        self.empty_copies = dict.fromkeys(copies, 0)
+        self._versions = [self._with_copies(sample, copies) for sample in usable]
+        self._kept, self._room = {}, budget // (size[0] * size[1] * (3 + 2 + 1))
+
+    def __len__(self):
+        return len(self._versions)
+
+    def _with_copies(self, sample, copies):
+        versions = [sample]
+        for name in copies:
+            made = augment(sample, name, seed=self.seed)
+            self.empty_copies[name] += made.empty
+            versions += [] if made.empty else [made.sample]
+        return versions
+
+    def batches(self, epoch, batch_size):
+        """Yield (ids, images, density, counts) in a random order that depends on seed and epoch alone.
+
+        images: uint8 (B, H, W, 3); density: float32 (B, H, W), peaking at one; counts: float32 (B, H, W).
+        A last, smaller batch is left out, unless it is the only one.
+        """
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
+        batch_size = min(batch_size, len(self))
+        groups = [order[i : i + batch_size] for i in range(0, len(self) - batch_size + 1, batch_size)]
+        with ThreadPoolExecutor(1) as pool:
+            ahead = deque()
+            for group in groups:
+                ahead.append(pool.submit(self._batch, group, epoch))
+                if len(ahead) > AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _batch(self, group, epoch):
+        ids, images, densities, counts = zip(*(self._item(int(i), epoch) for i in group), strict=True)
+        return list(ids), np.stack(images), np.stack(densities).astype(np.float32), np.stack(counts).astype(np.float32)
+
+    def _item(self, i, epoch):
+        """(id, image, density, counts) of sample `i` as it is shown in `epoch`."""
+        version = (i + epoch) % len(self._versions[i])
+        sample = self._versions[i][version]
+        if self.jitter:
+            sample = self._jittered(sample, np.random.default_rng([self.seed, epoch, i]))
+            return sample.id, *to_arrays(sample, self.size)
+        if (i, version) in self._kept:
+            return sample.id, *self._kept[i, version]
+        arrays = to_arrays(sample, self.size)
+        if len(self._kept) < self._room:
+            self._kept[i, version] = arrays
+        return sample.id, *arrays
+
+    def _jittered(self, sample, rng):
+        for name in self.jitter:
+            if rng.random() < 0.5:
+                moved = augment(sample, name, seed=int(rng.integers(2**31)))
+                sample = sample if moved.empty else moved.sample
+        return sample
+
+
+def to_arrays(sample, size):
+    """(image, density, counts) of a sample at `size`: uint8 (H, W, 3), float16 and uint8 (H, W).
+
+    The density peaks at one, which float16 keeps to three digits.
+
+    Raises:
+        FileProblem, ValueError: a broken picture or density; the message names the sample.
+    """
+    try:
+        image = Image.fromarray(sample.image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        counts, density = np.zeros(size, np.uint8), None
+        if sample.fixations is not None:
+            scale = np.array([size[1] / sample.size[1], size[0] / sample.size[0]])
+            points = np.minimum(sample.fixations * scale, np.nextafter([size[1], size[0]], 0))
+            np.add.at(counts, tuple(points[:, ::-1].astype(int).T), 1)
+        if sample.read_density is not None:
+            density = resize(sample.read_density(), size)
+        else:
+            density = density_from_fixations(points, size, sample.sigma * np.sqrt(scale.prod()))
+        return np.asarray(image), (density / max(density.max(), 1e-30)).astype(np.float16), counts
+    except FileProblem:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{sample.id}: {error}") from error

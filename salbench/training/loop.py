@@ -1,0 +1,306 @@
+"""The training loop that every learned method uses: same recipe, seed and data, same weights, killed or not.
+
+AdamW with linear warm-up and cosine decay, gradient clipping, an exponential moving average of the weights (which is
+what is validated and kept), validation by the protocol's metrics after every epoch, early stopping. `accelerate`
+places the network, splits batches over processes and brings mixed precision on CUDA.
+"""
+
+import csv
+import io
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from salbench.files import atomic_write, hash_bytes
+from salbench.metrics import METRICS
+from salbench.metrics.fused import score
+from salbench.protocol import PROTOCOLS, Others
+from salbench.training import checkpoint
+from salbench.training.data import NoTrainingData, TrainingSet
+from salbench.training.losses import weighted
+
+log = logging.getLogger(__name__)
+PROTOCOL = PROTOCOLS["tuebingen"]  # of the validation
+
+
+class TrainingProblem(ValueError):
+    """Training that cannot go on, or a folder that holds another training; says what to do."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        size: (height, width) of the images and maps trained on, in pixels.
+        epochs, batch_size, learning_rate, weight_decay: of AdamW; the rate is the peak.
+        warmup_steps: steps of linear warm-up before the cosine decay to 1 % of the peak.
+        clip: largest norm of the gradient.
+        average: decay per step of the moving average of the weights.
+        losses: {name in `training.losses.LOSSES`: weight}.
+        jitter: augmentations applied with probability 1/2 each, anew in every epoch.
+        validation_share: of the images, held out by a hash of their ids.
+        criterion: metric that decides on the best epoch.
+        patience: epochs without a better value after which training stops.
+    """
+
+    size: tuple[int, int]
+    epochs: int = 30
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 100
+    clip: float = 1.0
+    average: float = 0.998
+    losses: dict[str, float] = field(default_factory=lambda: {"kl": 1.0, "cc": 1.0})
+    jitter: tuple[str, ...] = ()
+    validation_share: float = 0.1
+    criterion: str = "kl"
+    patience: int = 10
+
+
+def split(samples, share):
+    """(training, validation): a sample is held out by the hash of its id, so that it always falls on the same side."""
+    held_out = [int(hash_bytes(s.id), 16) % 10_000 < 10_000 * share for s in samples]
+    return [s for s, h in zip(samples, held_out, strict=True) if not h], [
+        s for s, h in zip(samples, held_out, strict=True) if h
+    ]
+
+
+class Trainer:
+    """One training: a network, its data, and a folder that holds `last` and `best` checkpoints and `log.csv`.
+
+    Args:
+        network: takes what `preprocess` returns, gives logits (B, H, W).
+        preprocess: from a uint8 tensor (B, H, W, 3) to the network's input.
+        samples, validation: to train on and to validate on.
+        recipe: `Recipe`.
+        folder: of the checkpoints; a training of the same key that was stopped there goes on.
+        copies: augmentations, one copy of every training sample for each (see `TrainingSet`).
+        seed, device, progress: as named.
+
+    Raises:
+        NoTrainingData: too few images. TrainingProblem: the folder holds another training.
+    """
+
+    def __init__(
+        self,
+        network,
+        preprocess,
+        samples,
+        validation,
+        recipe,
+        folder,
+        *,
+        copies=(),
+        seed=0,
+        device="cpu",
+        progress=True,
+    ):
+        self.recipe, self.folder, self.seed, self.preprocess = recipe, Path(folder), seed, preprocess
+        self.data = TrainingSet(samples, recipe.size, copies=copies, jitter=recipe.jitter, seed=seed)
+        self.key = {
+            "recipe": json.loads(json.dumps(asdict(recipe))),
+            "copies": self.data.empty_copies,
+            "seed": seed,
+            "images": hash_bytes(*(s.id for s in [*samples, *validation])),
+        }
+        self.validation = [s for s in validation if len(s.fixations)]
+        if not self.validation:
+            raise NoTrainingData("expected at least one image with fixations to validate on, got none")
+        self._others = Others(self.validation, PROTOCOL)
+        cuda = device.startswith("cuda")
+        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if cuda else "no")
+        self.progress = progress and self.accelerator.is_main_process
+        self.optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
+        network = network.to(memory_format=torch.channels_last)  # convolutions take half the time, on CPUs too
+        self.network, self.optimizer = self.accelerator.prepare(network, self.optimizer)
+        self.average = {name: t.clone() for name, t in self._own().state_dict().items()}
+        self.history, self.step = [], 0
+        self.steps_per_epoch = max(1, len(self.data) // recipe.batch_size)
+
+    def run(self):
+        """Train to the end, from where the folder's last checkpoint stands. Returns the facts of the best epoch.
+
+        Raises:
+            TrainingProblem: a loss that is no number (naming the images of the batch), or too little memory.
+        """
+        self._resume()
+        while len(self.history) < self.recipe.epochs and not self._stale():
+            self._epoch(len(self.history))
+        tensors, facts = checkpoint.load(self.folder / "best.safetensors")
+        return tensors, facts
+
+    def _epoch(self, epoch):
+        start, busy, losses = time.perf_counter(), 0.0, []
+        self.network.train()
+        bar = tqdm(total=self.steps_per_epoch, desc=f"epoch {epoch + 1}", unit="step", disable=not self.progress)
+        with bar:
+            for batch in self.data.batches(epoch, self.recipe.batch_size):
+                begun = time.perf_counter()
+                losses.append(self._train_on(*batch))
+                busy += time.perf_counter() - begun
+                bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
+                bar.update()
+        trained = time.perf_counter() - start
+        scores = self._validate()
+        row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), **scores, "seconds": round(trained, 2)}
+        self.history.append(row | {"busy": round(busy / trained, 4)})
+        if self.accelerator.is_main_process:
+            self._save()
+
+    def _train_on(self, ids, images, density, counts):
+        torch.manual_seed(hash_to_int(self.seed, self.step))  # of dropout: the same after a resume
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        part = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+        images, density, counts = (
+            torch.from_numpy(a[part]).to(self.accelerator.device) for a in (images, density, counts)
+        )
+        try:
+            with self.accelerator.autocast():
+                logits = self.network(self.preprocess(images).contiguous(memory_format=torch.channels_last))
+            loss = weighted(logits, {"density": density, "counts": counts}, self.recipe.losses)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise TrainingProblem(
+                    f"the loss is {value} on the batch {', '.join(ids)}. Look at these images and their fixations, "
+                    f"or lower the learning rate; the last good weights are kept in {self.folder}"
+                )
+            self.optimizer.zero_grad()
+            self.accelerator.backward(loss)
+            self.accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+            self.optimizer.step()
+        except torch.OutOfMemoryError as error:
+            raise TrainingProblem(
+                f"out of memory: lower the batch size (now {self.recipe.batch_size}): {error}"
+            ) from error
+        self.step += 1
+        self._update_average()
+        return value
+
+    def _rate(self):
+        total = self.recipe.epochs * self.steps_per_epoch
+        warm = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
+        return self.recipe.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / total)))
+
+    @torch.no_grad()
+    def _update_average(self):
+        decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))  # short at first, when all is noise
+        for name, tensor in self._own().state_dict().items():
+            if tensor.dtype.is_floating_point:
+                self.average[name].lerp_(tensor, 1 - decay)
+            else:
+                self.average[name].copy_(tensor)
+
+    def _own(self):
+        return self.accelerator.unwrap_model(self.network)
+
+    @torch.no_grad()
+    def _validate(self):
+        """Means of all metrics of the averaged weights on the validation samples, as the protocol scores them."""
+        network, current = self._own(), {k: v.clone() for k, v in self._own().state_dict().items()}
+        network.load_state_dict(self.average)
+        network.eval()
+        rows = []
+        for sample in self.validation:
+            log_density = predict(network, self.preprocess, sample.image, self.recipe.size)
+            prepared = PROTOCOL.prepare(log_density, "log_density", sample.size)
+            truth = PROTOCOL.truth(sample, self._others)
+            rows.append(
+                score(
+                    prepared.point_map,
+                    pixels=truth.pixels,
+                    negatives=truth.negatives,
+                    baseline=truth.baseline,
+                    density=truth.density,
+                    options=PROTOCOL.options,
+                )
+            )
+        network.load_state_dict(current)
+        return {name: float(np.mean([r[name] for r in rows])) for name in METRICS}
+
+    def _best(self):
+        sign = -1 if METRICS[self.recipe.criterion].higher_is_better else 1
+        return min(self.history, key=lambda row: sign * row[self.recipe.criterion])
+
+    def _stale(self):
+        return bool(self.history) and len(self.history) - self._best()["epoch"] >= self.recipe.patience
+
+    def _save(self):
+        tensors = {f"average.{n}": t for n, t in self.average.items()}
+        tensors |= {f"network.{n}": t for n, t in self._own().state_dict().items()}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{n}": torch.as_tensor(t) for n, t in state.items()}
+        facts = {"key": self.key, "step": self.step, "history": self.history}
+        if self._best() is self.history[-1]:
+            checkpoint.save(self.folder / "best.safetensors", self.average, facts)
+        checkpoint.save(self.folder / "last.safetensors", tensors, facts)
+        with atomic_write(self.folder / "log.csv") as file:
+            file.write(_csv(self.history))
+
+    def _resume(self):
+        path = self.folder / "last.safetensors"
+        if not path.exists():
+            return
+        tensors, facts = checkpoint.load(path)
+        if facts["key"] != self.key:
+            other = [name for name in self.key if facts["key"].get(name) != self.key[name]]
+            raise TrainingProblem(
+                f"{self.folder}: holds a training with another {', '.join(other)}; choose another --out, or remove it"
+            )
+        parts = {"average": {}, "network": {}, "optimizer": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor.to(self.accelerator.device)
+        self.average = parts["average"]
+        checkpoint.load_into(self._own(), parts["network"], path)
+        self._resume_optimizer(parts["optimizer"])
+        self.history, self.step = facts["history"], facts["step"]
+        log.info("going on after epoch %d", len(self.history))
+
+    def _resume_optimizer(self, tensors):
+        state = {}
+        for name, tensor in tensors.items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+
+def predict(network, preprocess, image, size):
+    """Log density, float32 of `size`, of one uint8 (h, w, 3) image."""
+    from PIL import Image
+
+    resized = np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        logits = network(preprocess(torch.from_numpy(resized.copy())[None].to(device)))[0].float()
+        return torch.log_softmax(logits.flatten(), 0).reshape(logits.shape).cpu().numpy()
+
+
+def hash_to_int(*parts):
+    """A seed below 2**63 from whole numbers."""
+    return int(hash_bytes(*map(str, parts)), 16) >> 1
+
+
+def _groups(network, weight_decay):
+    """Weight decay for matrices and kernels only, not for biases, norms and other vectors."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
+def _csv(rows):
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
