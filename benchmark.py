@@ -84,10 +84,25 @@ def _parser():
     fit.add_argument("--out", default="checkpoints", metavar="DIR", help="folder of the checkpoints")
     _add_augmentations_dir(fit)
 
+    ablate = _verb(verbs, "ablate", "train with one augmentation at a time and compare; what is finished is kept")
+    ablate.add_argument("--methods", required=True, help="names of learned methods with commas between")
+    ablate.add_argument("--dataset", default="osie", help="one with splits _train and _test (default: osie)")
+    ablate.add_argument("--augmentations", default="paper12", help="names or presets with commas between; see list")
+    ablate.add_argument(
+        "--seeds", type=_seeds, default=[0], metavar="0,1,2", help="trainings per augmentation (default: 0)"
+    )
+    ablate.add_argument("--epochs", type=_positive, metavar="N", help="instead of what the method's recipe says")
+    ablate.add_argument("--out", default="results", metavar="DIR", help="folder of the results (default: results)")
+    ablate.add_argument("--checkpoints", default="checkpoints", metavar="DIR", help="folder of the trainings")
+    _add_machine(ablate)
+    _add_methods_dir(ablate)
+    _add_augmentations_dir(ablate)
+
     table = _verb(verbs, "table", "print results, or the paper's tables, from files")
     source = table.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", help="results of this data set")
     source.add_argument("--paper", metavar="TABLE", help="table1 or table2 of the paper, measured rows beside it")
+    source.add_argument("--ablation", metavar="DATASET", help="what each augmentation changed on this data set")
     table.add_argument("--format", choices=("md", "latex", "csv"), default="md")
     table.add_argument("--out", default="results", metavar="DIR", help="folder of the results (default: results)")
 
@@ -125,14 +140,18 @@ def _add_inputs(parser, methods):
         "--methods", default=methods, required=methods is None, help="names with commas between, or all; see list"
     )
     parser.add_argument("--dataset", default="popout", help="data set (default: popout, embedded); see list datasets")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N images")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of fitting (default: 0)")
+    _add_machine(parser)
+    _add_methods_dir(parser)
+
+
+def _add_machine(parser):
     parser.add_argument(
         "--data-root", metavar="DIR", help="holds one folder per data set (default: $SALBENCH_DATA, then the cache)"
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N images")
     parser.add_argument("--workers", type=_positive, default=os.cpu_count(), metavar="N", help="threads (default: all)")
     parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:1 (default: cpu)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of fitting (default: 0)")
-    _add_methods_dir(parser)
 
 
 def _add_methods_dir(parser):
@@ -141,6 +160,10 @@ def _add_methods_dir(parser):
 
 def _add_augmentations_dir(parser):
     parser.add_argument("--augmentations-dir", metavar="DIR", help="a folder of augmentation files of your own")
+
+
+def _seeds(text):
+    return [int(seed) for seed in text.split(",")]
 
 
 def _positive(text):
@@ -201,6 +224,30 @@ def _fit(options):
         )
 
 
+def _ablate(options):
+    from salbench import ablation, augment, tables
+
+    _use_augmentations_dir(options)
+    failures = []
+    for name in _methods(options):
+        failures += ablation.ablate(
+            name,
+            options.dataset,
+            augment.select(options.augmentations),
+            options.seeds,
+            out=options.out,
+            checkpoints=options.checkpoints,
+            root=options.data_root,
+            epochs=options.epochs,
+            device=options.device,
+            workers=options.workers,
+        )
+    print(tables.ablation_table(options.out, options.dataset))
+    for failure in failures:
+        print(f"failed: {failure.arm}, seed {failure.seed}: {failure.reason}", file=sys.stderr)
+    return int(bool(failures))
+
+
 def _list(options):
     from salbench import listing
 
@@ -215,6 +262,8 @@ def _table(options):
 
     if options.paper:
         print(tables.paper_table(options.paper, options.out, options.format), end="")
+    elif options.ablation:
+        print(tables.ablation_table(options.out, options.ablation, options.format), end="")
     else:
         print(tables.dataset_table(options.out, options.dataset, options.format), end="")
 
@@ -259,7 +308,16 @@ def _speed(options):
     print(speed.report())
 
 
-VERBS = {"run": _run, "fit": _fit, "list": _list, "table": _table, "submit": _submit, "show": _show, "speed": _speed}
+VERBS = {
+    "run": _run,
+    "fit": _fit,
+    "ablate": _ablate,
+    "list": _list,
+    "table": _table,
+    "submit": _submit,
+    "show": _show,
+    "speed": _speed,
+}
 
 
 def _use_methods_dir(options):

@@ -99,13 +99,16 @@ class Evaluation:
             MethodProblem: no such method. ResultProblem: the place is taken by a run with other settings.
         """
         try:
-            method = registry.create(spec)
-            method.device = self.device
-            fitted_on = registry.fit_at_run(method, self.dataset, self._train, seed=self.seed)
-            key = self._key(method, fitted_on)
-            return self._finished(key) or self._run(method, key)
+            return self.run_method(registry.create(spec))
         except MethodUnavailable as reason:
             return Skipped(spec, str(reason))
+
+    def run_method(self, method):
+        """The same for a method that is there already; `MethodUnavailable` passes through."""
+        method.device = self.device
+        fitted_on = registry.fit_at_run(method, self.dataset, self._train, seed=self.seed)
+        key = self._key(method, fitted_on)
+        return self._finished(key) or self._run(method, key)
 
     def _key(self, method, fitted_on):
         return results.Key(

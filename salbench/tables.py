@@ -7,10 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tabulate import tabulate
 
 from salbench import results
 from salbench.metrics import METRICS
+from salbench.stats import holm, paired_difference
 
 FORMATS = ("md", "latex", "csv")
 DIGITS = 3
@@ -92,6 +94,67 @@ def paper_table(name, out, style="md", folder=PAPER):
 def paper_tables(folder=PAPER):
     """Names of the paper's tables."""
     return sorted(p.stem for p in Path(folder).glob("*.json"))
+
+
+def ablation_table(out, dataset, style="md"):
+    """Change of every metric by each augmentation against none, from the per-image scores of an ablation.
+
+    Args:
+        out: folder of the results. dataset: as given to `ablate`. style: one of `FORMATS`.
+
+    Raises:
+        TableProblem: no complete arm without augmentation, or none with.
+    """
+    arms = _ablation_arms(out, f"{dataset}_ablation")
+    changes = ablation_changes(arms)
+    rows = [_Row("none (mean)", {name: {"mean": float(np.nanmean(v))} for name, v in arms["none"].items()})]
+    rows += [_Row(arm, cells, ranked=True) for arm, cells in changes.items()]
+    seeds, images = next(iter(arms["none"].values())).shape
+    notes = [
+        f"Rows below the first: change against no augmentation, {images} test images x {seeds} seeds; ± is half the "
+        "width of the paired 95 % bootstrap interval over images and seeds; bold is the largest gain of a column.",
+        f"* p < 0.05 after Holm's correction over the {len(changes)} augmentations of a column.",
+    ]
+    title = f"{dataset}: one classical augmentation at a time"
+    return _render(title, rows, list(METRICS), notes, style)
+
+
+def ablation_changes(arms):
+    """{arm: {metric: {"mean", "low", "high", "p"}}} against the arm "none", p-values corrected over the arms."""
+    names = [arm for arm in arms if arm != "none"]
+    changes = {arm: {} for arm in names}
+    for metric in METRICS:
+        found = [paired_difference(arms[arm][metric], arms["none"][metric], seed=0) for arm in names]
+        corrected = holm([p for *_, p in found])
+        for arm, (mean, low, high, _), p in zip(names, found, corrected, strict=True):
+            changes[arm][metric] = {"mean": mean, "low": low, "high": high, "p": float(p)}
+    return changes
+
+
+def _ablation_arms(out, dataset):
+    """{arm: {metric: (seeds, images)}} of the seeds that every arm has, "none" first."""
+    scores = defaultdict(dict)
+    for result in results.read_all(out, dataset).values():
+        arm, _, seed = result.key.method.partition("+")[2].rpartition("-seed")
+        if not result.n_failed:
+            _, path, _ = results.paths(out, dataset, result.key.method)
+            scores[arm][int(seed)] = _columns(path)
+    if len(scores) < 2 or "none" not in scores:
+        raise TableProblem(
+            f"{Path(out) / dataset}: expected complete arms without and with augmentation, found "
+            f"{', '.join(scores) or 'none'}; make them with: python benchmark.py ablate"
+        )
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in scores.values())))
+    if not seeds:
+        raise TableProblem(f"{Path(out) / dataset}: expected a seed that all arms have finished, found none")
+    order = sorted(scores, key=lambda arm: (arm != "none", arm))
+    return {arm: {m: np.array([scores[arm][s][m] for s in seeds]) for m in METRICS} for arm in order}
+
+
+def _columns(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name] or "nan") for row in rows] for name in METRICS}
 
 
 def _read_paper(name, folder):
@@ -182,7 +245,7 @@ def _cell(row, name, best, style):
         mean = f"**{mean}**" if style == "md" else rf"\textbf{{{mean}}}"
     if "low" not in cell:
         return mean
-    half = f"{(cell['high'] - cell['low']) / 2:.{DIGITS}f}"
+    half = f"{(cell['high'] - cell['low']) / 2:.{DIGITS}f}" + ("*" if cell.get("p", 1) < 0.05 else "")
     return f"{mean} ±{half}" if style == "md" else rf"{mean} {{\scriptsize $\pm${half}}}"
 
 

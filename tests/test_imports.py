@@ -14,7 +14,7 @@ LAYERS = {
     "augment": 2, "metrics": 2, "datasets": 2, "protocol": 2, "registry": 2, "results": 2, "stats": 2,
     "evaluate": 3, "tables": 3, "submission": 3, "listing": 3, "sheet": 3,
     "training": 3,
-    "speed": 4,
+    "ablation": 4, "speed": 4,
 }  # fmt: skip
 METHODS_MAY_IMPORT = {"checks", "files", "maps", "sample", "registry", "training"}
 

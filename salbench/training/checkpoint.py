@@ -24,9 +24,14 @@ def save(path, tensors, facts):
     """
     path, text = Path(path), json.dumps(facts, indent=2)
     with atomic_write(path, "wb") as file:
-        file.write(to_bytes({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, {"facts": text}))
+        file.write(to_bytes({name: _own_copy(t) for name, t in tensors.items()}, {"facts": text}))
     with atomic_write(path.with_suffix(".json")) as file:
         file.write(text + "\n")
+
+
+def _own_copy(tensor):
+    """On the CPU and sharing memory with no other, as tied weights do."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def load(path):
@@ -56,6 +61,7 @@ def load_into(network, tensors, source):
     if own != given:
         missing, extra = sorted(set(own) - set(given)), sorted(set(given) - set(own))
         other = sorted(n for n in set(own) & set(given) if own[n] != given[n])
+        other = [f"{n} {given[n]} instead of {own[n]}" for n in other]
         parts = {"missing": missing, "unexpected": extra, "of another shape": other}
         said = "; ".join(f"{len(names)} {what}, such as {names[0]}" for what, names in parts.items() if names)
         raise CheckpointProblem(f"{source}: the checkpoint of another network: {said}")

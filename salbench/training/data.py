@@ -48,7 +48,7 @@ class TrainingSet:
         self.size, self.jitter, self.seed = tuple(size), tuple(jitter), seed
         self.empty_copies = dict.fromkeys(copies, 0)
         self._versions = [self._with_copies(sample, copies) for sample in usable]
-        self._kept, self._room = {}, budget // (size[0] * size[1] * (3 + 2 + 1))
+        self._kept, self._room = {}, budget // (size[0] * size[1] * (3 + 2 + 2))
 
     def __len__(self):
         return len(self._versions)
@@ -106,7 +106,7 @@ class TrainingSet:
 
 
 def to_arrays(sample, size):
-    """(image, density, counts) of a sample at `size`: uint8 (H, W, 3), float16 and uint8 (H, W).
+    """(image, density, counts) of a sample at `size`: uint8 (H, W, 3), float16 and uint16 (H, W).
 
     The density peaks at one, which float16 keeps to three digits.
 
@@ -115,7 +115,7 @@ def to_arrays(sample, size):
     """
     try:
         image = Image.fromarray(sample.image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        counts, density = np.zeros(size, np.uint8), None
+        counts, density = np.zeros(size, np.uint16), None
         if sample.fixations is not None:
             scale = np.array([size[1] / sample.size[1], size[0] / sample.size[0]])
             points = np.minimum(sample.fixations * scale, np.nextafter([size[1], size[0]], 0))

@@ -66,6 +66,10 @@ class Recipe:
     criterion: str = "kl"
     patience: int = 10
 
+    def __post_init__(self):
+        if self.criterion not in METRICS:
+            raise ValueError(f"criterion: expected one of {', '.join(METRICS)}, got {self.criterion!r}")
+
 
 def split(samples, share):
     """(training, validation): a sample is held out by the hash of its id, so that it always falls on the same side."""
@@ -113,7 +117,7 @@ class Trainer:
             "seed": seed,
             "images": hash_bytes(*(s.id for s in [*samples, *validation])),
         }
-        self.validation = [s for s in validation if len(s.fixations)]
+        self.validation = [s for s in validation if s.fixations is not None and len(s.fixations)]
         if not self.validation:
             raise NoTrainingData("expected at least one image with fixations to validate on, got none")
         self._others = Others(self.validation, PROTOCOL)
@@ -128,10 +132,10 @@ class Trainer:
         self.steps_per_epoch = max(1, len(self.data) // recipe.batch_size)
 
     def run(self):
-        """Train to the end, from where the folder's last checkpoint stands. Returns the facts of the best epoch.
+        """Train to the end, from where the folder's last checkpoint stands. Returns (tensors, facts) of the best epoch.
 
         Raises:
-            TrainingProblem: a loss that is no number (naming the images of the batch), or too little memory.
+            TrainingProblem: a loss or gradient that is no number (naming the batch's images), or too little memory.
         """
         self._resume()
         while len(self.history) < self.recipe.epochs and not self._stale():
@@ -169,17 +173,15 @@ class Trainer:
             with self.accelerator.autocast():
                 logits = self.network(self.preprocess(images).contiguous(memory_format=torch.channels_last))
             loss = weighted(logits, {"density": density, "counts": counts}, self.recipe.losses)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise TrainingProblem(
-                    f"the loss is {value} on the batch {', '.join(ids)}. Look at these images and their fixations, "
-                    f"or lower the learning rate; the last good weights are kept in {self.folder}"
-                )
+            value = self._finite(loss.item(), "loss", ids)
             self.optimizer.zero_grad()
             self.accelerator.backward(loss)
-            self.accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+            norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+            self._finite(norm.item(), "gradient", ids)
             self.optimizer.step()
-        except torch.OutOfMemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
             raise TrainingProblem(
                 f"out of memory: lower the batch size (now {self.recipe.batch_size}): {error}"
             ) from error
@@ -187,9 +189,17 @@ class Trainer:
         self._update_average()
         return value
 
+    def _finite(self, value, name, ids):
+        if not math.isfinite(value):
+            raise TrainingProblem(
+                f"the {name} is {value} on the batch {', '.join(ids)}. Look at these images and their fixations, "
+                f"or lower the learning rate; the last good weights are kept in {self.folder}"
+            )
+        return value
+
     def _rate(self):
         total = self.recipe.epochs * self.steps_per_epoch
-        warm = min(1.0, (self.step + 1) / self.recipe.warmup_steps)
+        warm = min(1.0, (self.step + 1) / max(1, self.recipe.warmup_steps))
         return self.recipe.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / total)))
 
     @torch.no_grad()
@@ -243,9 +253,9 @@ class Trainer:
         facts = {"key": self.key, "step": self.step, "history": self.history}
         if self._best() is self.history[-1]:
             checkpoint.save(self.folder / "best.safetensors", self.average, facts)
-        checkpoint.save(self.folder / "last.safetensors", tensors, facts)
         with atomic_write(self.folder / "log.csv") as file:
             file.write(_csv(self.history))
+        checkpoint.save(self.folder / "last.safetensors", tensors, facts)  # last of all: a kill before it repeats them
 
     def _resume(self):
         path = self.folder / "last.safetensors"
@@ -289,6 +299,11 @@ def predict(network, preprocess, image, size):
 def hash_to_int(*parts):
     """A seed below 2**63 from whole numbers."""
     return int(hash_bytes(*map(str, parts)), 16) >> 1
+
+
+def _out_of_memory(error):
+    """Whether torch says that memory is short: on the CPU it does so by a plain RuntimeError."""
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _groups(network, weight_decay):

@@ -24,7 +24,7 @@ def kl(logits, density):
 
 def cc(logits, density):
     """Pearson's correlation of the predicted density with the density, as `metrics.cc`."""
-    p, q = _log_density(logits).exp(), _unit_sum(density)
+    p, q = _peak_one(logits), _unit_sum(density)
     p, q = p - p.mean(1, keepdim=True), q - q.mean(1, keepdim=True)
     return (p * q).sum(1) / (p.norm(dim=1) * q.norm(dim=1) + _TINY)
 
@@ -36,7 +36,7 @@ def nss(logits, counts):
         logits: (B, H, W).
         counts: (B, H, W), fixations per pixel.
     """
-    p, n = _log_density(logits).exp(), counts.flatten(1)
+    p, n = _peak_one(logits), counts.flatten(1)
     z = (p - p.mean(1, keepdim=True)) / (p.std(1, correction=0, keepdim=True) + _TINY)
     return (z * n).sum(1) / n.sum(1).clamp(min=1)
 
@@ -71,9 +71,20 @@ def weighted(logits, truth, weights):
 
 
 def _log_density(logits):
-    return log_softmax(logits.float().flatten(1), dim=1)
+    return log_softmax(_flat(logits), dim=1)
+
+
+def _peak_one(logits):
+    """The predicted density scaled to a peak of one: a constant one then has deviation 0, without rounding."""
+    flat = _flat(logits)
+    return (flat - flat.detach().amax(1, keepdim=True)).exp()
 
 
 def _unit_sum(density):
-    flat = density.float().flatten(1)
+    flat = _flat(density)
     return flat / flat.sum(1, keepdim=True).clamp(min=_TINY)
+
+
+def _flat(maps):
+    """(B, H * W), in float32 at least."""
+    return maps.to(torch.promote_types(maps.dtype, torch.float32)).flatten(1)

@@ -53,6 +53,8 @@ class LearnedMethod(SaliencyMethod):
         Raises:
             NoTrainingData, TrainingProblem, ValueError: see `training`.
         """
+        if self.folder is None:
+            raise ValueError(f"{self.name}: set its `folder`, where the checkpoints go, before `fit`")
         torch.manual_seed(seed)
         trainer = Trainer(
             self.build_network(), self.preprocess, *split(samples, self.recipe.validation_share), self.recipe,
@@ -69,8 +71,9 @@ class LearnedMethod(SaliencyMethod):
 
     def _existing_weights(self):
         if self.weights is None or not self.weights.exists():
+            where = f" at {self.weights}" if self.weights else ""
             raise MethodUnavailable(
-                f"has no weights at {self.weights}; train it with: "
+                f"has no weights{where}; train it with: "
                 f"python benchmark.py fit --methods {self.name} --dataset osie_train"
             )
         return self.weights
