@@ -214,10 +214,7 @@ class Evaluation:
     def _metrics(self, prepared, truth, output):
         scores = score(
             prepared.point_map,
-            pixels=truth.pixels,
-            negatives=truth.negatives,
-            baseline=truth.baseline,
-            density=truth.density,
+            **vars(truth),
             density_prediction=prepared.density_map,
             options=self.protocol.options,
         )

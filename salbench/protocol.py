@@ -36,7 +36,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Truth:
-    """The ground truth of one image as the metrics take it.
+    """The ground truth of one image as the metrics take it: `score(prediction, **vars(truth))`.
 
     Attributes:
         pixels: (index, count) of fixated pixels, as `checks.fixated_pixels` gives them.

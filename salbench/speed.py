@@ -255,10 +255,7 @@ def prepare_and_score(map_, truth):
     prepared = PROTOCOL.prepare(map_, "density", map_.shape)
     return score(
         prepared.point_map,
-        pixels=truth.pixels,
-        negatives=truth.negatives,
-        baseline=truth.baseline,
-        density=truth.density,
+        **vars(truth),
         options=PROTOCOL.options,
     )
 

@@ -228,10 +228,7 @@ class Trainer:
             rows.append(
                 score(
                     prepared.point_map,
-                    pixels=truth.pixels,
-                    negatives=truth.negatives,
-                    baseline=truth.baseline,
-                    density=truth.density,
+                    **vars(truth),
                     options=PROTOCOL.options,
                 )
             )
