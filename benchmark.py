@@ -1,6 +1,7 @@
 """The command line of salbench: parse, call one function, print."""
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -23,11 +24,13 @@ examples:
 `run` is the default verb; python benchmark.py VERB --help tells the options of each.
 """
 
+SHOWN = 3  # failed images that are named; the result file has all
+
 
 def main(arguments=None):
     """Run the command line; returns the exit status: 0, 1 if images failed or nothing ran, 2 for an error."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or (arguments[0] not in VERBS and arguments[0] not in ("-h", "--help", "--version")):
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "run")
     options = _parser().parse_args(arguments)
     from salbench.registry import MethodUnavailable
@@ -43,7 +46,9 @@ def main(arguments=None):
         return 141
     except OSError as error:
         where = "" if error.filename else f" (writing under {options.out})" if "out" in options else ""
-        print(f"error: {error}{where}; what is finished is kept, the same command goes on from here", file=sys.stderr)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        kept = "; what is finished is kept, the same command goes on from here" if full else ""
+        print(f"error: {error}{where}{kept}", file=sys.stderr)
         return 2
     except (ValueError, MethodUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -108,6 +113,7 @@ def _parser():
 
     submit = _verb(verbs, "submit", "write and validate a challenge file")
     _add_inputs(submit, methods=None)
+    submit.set_defaults(dataset="salicon_test")
     submit.add_argument("--format", choices=("lsun17",), default="lsun17")
     submit.add_argument("--out", default="submissions", metavar="DIR", help="folder of the files")
     submit.add_argument("--allow-partial", action="store_true", help="write what there is when images fail")
@@ -121,7 +127,7 @@ def _parser():
     show.add_argument("--data-root", metavar="DIR", help="holds one folder per data set")
     show.add_argument("--id", help="image of --dataset (default: its first)")
     show.add_argument("--labels", choices=("moved", "as_released"), default="moved", help="default: moved")
-    show.add_argument("--seed", type=int, default=0, help="of crops and noise (default: 0)")
+    show.add_argument("--seed", type=_seed, default=0, help="of crops and noise (default: 0)")
     show.add_argument("--out", default="sheet.png", metavar="FILE", help="default: sheet.png")
     _add_augmentations_dir(show)
 
@@ -130,9 +136,20 @@ def _parser():
 
 
 def _verb(verbs, name, text):
+    lines = [line for line in EXAMPLES.splitlines() if line.startswith("  ")]
+    own = [line for line in lines if f"benchmark.py {name}" in line or (name == "run" and _is_run(line))]
     return verbs.add_parser(
-        name, help=text, description=text, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=text,
+        description=text,
+        epilog="\n".join(["examples:", *own]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def _is_run(example):
+    words = example.split()
+    return len(words) < 3 or words[2].startswith("--") or words[2] not in VERBS
 
 
 def _add_inputs(parser, methods):
@@ -141,7 +158,7 @@ def _add_inputs(parser, methods):
     )
     parser.add_argument("--dataset", default="popout", help="data set (default: popout, embedded); see list datasets")
     parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N images")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of fitting (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the bootstrap and of fitting (default: 0)")
     _add_machine(parser)
     _add_methods_dir(parser)
 
@@ -163,7 +180,13 @@ def _add_augmentations_dir(parser):
 
 
 def _seeds(text):
-    return [int(seed) for seed in text.split(",")]
+    return [_seed(seed) for seed in text.split(",")]
+
+
+def _seed(text):
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {text!r}")
+    return int(text)
 
 
 def _positive(text):
@@ -176,8 +199,9 @@ def _positive(text):
 def _run(options):
     from salbench import tables
     from salbench.datasets import training_split
-    from salbench.evaluate import Evaluation, Skipped
+    from salbench.evaluate import Broken, Evaluation, Skipped
     from salbench.protocol import named
+    from salbench.results import Result, paths
 
     specs = _methods(options)
     dataset = _dataset(options)
@@ -193,31 +217,35 @@ def _run(options):
         overwrite=options.overwrite,
     )
     finished = [evaluation.run(spec) for spec in specs]
-    skipped = [f for f in finished if isinstance(f, Skipped)]
-    results = [f for f in finished if not isinstance(f, Skipped)]
+    results = [f for f in finished if isinstance(f, Result)]
     if results:
         print("\n" + tables.dataset_table(options.out, dataset.name))
-    for skip in skipped:
-        print(f"skipped {skip.method}: {skip.reason}")
+    for other in finished:
+        if isinstance(other, Skipped):
+            print(f"skipped {other.method}: {other.reason}")
+        elif isinstance(other, Broken):
+            print(f"broken {other.method}: {other.reason}", file=sys.stderr)
     for result in results:
-        for id, message in list(result.failures.items())[:3]:
+        path, _, _ = paths(options.out, dataset.name, result.key.method)
+        for id, message in list(result.failures.items())[:SHOWN]:
             print(f"failed {result.key.method}, {id}: {message}", file=sys.stderr)
-    print(f"results: {Path(options.out) / dataset.name}")
-    return int(not results or any(r.n_failed for r in results))
+        if result.n_failed > SHOWN:
+            print(f"and {result.n_failed - SHOWN} more failed images, see {path}", file=sys.stderr)
+    if results:
+        print(f"results: {Path(options.out) / dataset.name}")
+    return int(len(results) == 0 or any(isinstance(f, Broken) for f in finished) or any(r.n_failed for r in results))
 
 
 def _fit(options):
-    from salbench import augment, registry, training
+    from salbench import augment, training
 
     _use_augmentations_dir(options)
     specs, dataset = _methods(options), _dataset(options)
     names = augment.select(options.augment) if options.augment else []
     for spec in specs:
-        method = registry.create(spec)
+        method = training.create(spec, epochs=options.epochs)
         method.device = options.device
         method.folder = Path(options.out) / method.name / "+".join([dataset.name, *names]) / f"seed{options.seed}"
-        if options.epochs:
-            training.with_epochs(method, options.epochs)
         method.fit(dataset.samples, augment=names, seed=options.seed)
         print(
             f"trained; score it with: python benchmark.py --methods {method.name}:{method.folder} --dataset osie_test"
@@ -265,7 +293,9 @@ def _table(options):
     elif options.ablation:
         print(tables.ablation_table(options.out, options.ablation, options.format), end="")
     else:
-        print(tables.dataset_table(options.out, options.dataset, options.format), end="")
+        from salbench.datasets import results_name
+
+        print(tables.dataset_table(options.out, results_name(options.dataset), options.format), end="")
 
 
 def _submit(options):
@@ -340,12 +370,13 @@ def _methods(options):
 
     check_device(options.device)
     _use_methods_dir(options)
-    if options.methods == "all":
-        return registry.available()
-    specs = [spec.strip() for spec in options.methods.split(",") if spec.strip()]
+    typed = [spec.strip() for spec in options.methods.split(",") if spec.strip()]
+    specs = [name for spec in typed for name in (registry.available() if spec == "all" else [spec])]
+    if not specs:
+        raise registry.MethodProblem("--methods: expected names with commas between, or all, got nothing")
     for spec in specs:
         registry.find(spec.partition(":")[0])  # a wrong name is told before anything runs
-    return specs
+    return list(dict.fromkeys(specs))
 
 
 def _dataset(options):

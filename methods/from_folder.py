@@ -12,15 +12,18 @@ MAX_MEMBER = 2**28  # bytes; a zip member that claims to unpack to more is refus
 
 @register
 class FromFolder(SaliencyMethod):
-    """Maps from disk: --methods from_folder:DIR or from_folder:MAPS.zip, file stem = image id."""
+    """Maps from disk: from_folder:DIR, from_folder:MAPS.zip or from_folder:NAME=DIR, file stem = image id."""
 
     output = "map"
 
     def __init__(self, place=None):
         if not place:
             raise MethodUnavailable("needs a folder or zip of maps: --methods from_folder:DIR")
-        self.place = Path(place).expanduser().resolve()
-        self.variant = self.place.stem if self.place.is_file() else self.place.name  # "v1.5" is no suffix
+        name, given, rest = place.partition("=")
+        named = given and not Path(place).expanduser().exists()
+        self.place = Path(rest if named else place).expanduser().resolve()
+        own_name = self.place.stem if self.place.is_file() else self.place.name  # "v1.5" is no suffix
+        self.variant = name if named else own_name
         if not self.place.exists():
             raise FileProblem(f"{self.place}: expected a folder or a zip of maps, found nothing there")
         self._maps = self._zip_members() if self.place.is_file() else self._folder_files()

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from salbench import registry
+from salbench import registry, training
 from salbench.datasets import load
 from salbench.evaluate import Evaluation
 from salbench.protocol import PROTOCOLS
@@ -66,7 +66,8 @@ def ablate(
     failures = []
     for seed in seeds:
         for arm in (BASELINE, *augmentations):
-            method = _method(name, arm, seed, epochs, device)
+            method = training.create(name, epochs=epochs, jitter=())
+            method.variant, method.device = label(arm, seed), device
             method.folder = Path(checkpoints) / results_name(dataset) / name / arm / f"seed{seed}"
             log.info("%s: %s, seed %d", name, arm, seed)
             try:
@@ -77,12 +78,3 @@ def ablate(
                 log.warning("%s, seed %d failed: %s", arm, seed, error)
                 failures.append(Failure(arm, seed, str(error)))
     return failures
-
-
-def _method(name, arm, seed, epochs, device):
-    method = registry.create(name)
-    if not hasattr(method, "recipe"):
-        raise registry.MethodProblem(f"{name}: expected a learned method with a recipe to train, got a fixed one")
-    method.recipe = replace(method.recipe, jitter=(), epochs=epochs or method.recipe.epochs)
-    method.variant, method.device = label(arm, seed), device
-    return method

@@ -32,6 +32,18 @@ log = logging.getLogger(__name__)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class _CannotSave(OSError):
+    """The maps' folder cannot be written: the run stops, the image is not to blame."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A method that could not be made or fitted, and what went wrong."""
+
+    method: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A method that did not run, and why: what is missing and how to get it."""
@@ -77,14 +89,16 @@ class Evaluation:
     ):
         if not dataset.has_fixations:
             raise ValueError(
-                f"{dataset.name}: has no public fixations, so nothing can be scored on it; "
-                "write its maps with `submit`, or score another split"
+                f"{dataset.name}: has no fixations, so nothing can be scored on it. Of a test split without public "
+                "fixations write the maps with `submit`; a folder of your own needs fixations.csv or fixations/"
             )
         self.dataset, self.protocol, self.out, self.seed = dataset, protocol, out, seed
         self.workers, self.device, self.overwrite, self.progress = workers, device, overwrite, progress
         self.save_maps = None if save_maps is None else Path(save_maps)
         self._train = cache(train)
-        self._others = Others(dataset.samples, protocol)
+        if Path(out).exists() and not Path(out).is_dir():
+            raise ValueError(f"{out}: expected a folder for the results, found a file; choose another --out")
+        self._others = Others(dataset.split or dataset.samples, protocol)
 
     def run(self, spec):
         """Score one method, or go on where an earlier run stopped, or return what is already complete.
@@ -93,22 +107,33 @@ class Evaluation:
             spec: the method as typed, such as "uniform" or "from_folder:DIR".
 
         Returns:
-            `Result`, or `Skipped`.
+            `Result`, `Skipped`, or `Broken`.
 
         Raises:
-            MethodProblem: no such method. ResultProblem: the place is taken by a run with other settings.
+            ResultProblem: the place is taken by a run with other settings.
         """
         try:
-            return self.run_method(registry.create(spec))
+            method = registry.create(spec)
+            key = self._prepared(method)
+        except MethodUnavailable as reason:
+            return Skipped(spec, str(reason))
+        except Exception as error:  # one method's trouble; the others go on
+            log.debug("%s", spec, exc_info=True)
+            return Broken(spec, str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+        try:
+            return self._evaluated(method, key)
         except MethodUnavailable as reason:
             return Skipped(spec, str(reason))
 
     def run_method(self, method):
-        """The same for a method that is there already; `MethodUnavailable` passes through."""
+        """Score a method that is there already. Returns `Result`; whatever is wrong with the method is raised."""
+        return self._evaluated(method, self._prepared(method))
+
+    def _prepared(self, method):
+        """Fit the method where every run does; returns the key of its result."""
         method.device = self.device
         fitted_on = registry.fit_at_run(method, self.dataset, self._train, seed=self.seed)
-        key = self._key(method, fitted_on)
-        return self._finished(key) or self._run(method, key)
+        return self._key(method, fitted_on)
 
     def _key(self, method, fitted_on):
         return results.Key(
@@ -125,28 +150,34 @@ class Evaluation:
             seed=self.seed,
         )
 
-    def _finished(self, key):
+    def _evaluated(self, method, key):
+        """The finished result of this key from disk; else score, unless another run's result is in the way."""
         path, _, _ = results.paths(self.out, key.dataset, key.method)
+        old = self._read_old(path)
+        if old and old.key == key and not old.n_failed and self.save_maps is None:
+            log.info("%s: complete already, read from %s (made %s)", method.label, path, old.provenance["date"])
+            return old
+        failed_before = bool(old and old.n_failed)  # no mean of it was ever shown, so nothing is lost
+        if old and old.key != key and not self.overwrite and not failed_before:
+            raise results.ResultProblem(
+                f"{path}: holds a run with other settings ({key.differences(old.key)}). "
+                "Choose another --out, or --overwrite to replace it"
+            )
+        return self._run(method, key, overwrite=self.overwrite or failed_before)
+
+    def _read_old(self, path):
         if not path.exists():
             return None
         try:
-            old = results.read(path)
+            return results.read(path)
         except results.ResultProblem:
             if self.overwrite:
                 return None
             raise
-        if old.key == key:
-            return None if old.n_failed or self.save_maps else old
-        if self.overwrite:
-            return None
-        raise results.ResultProblem(
-            f"{path}: holds a run with other settings ({key.differences(old.key)}). "
-            "Choose another --out, or --overwrite to replace it"
-        )
 
-    def _run(self, method, key):
+    def _run(self, method, key, *, overwrite):
         _, _, path = results.paths(self.out, key.dataset, key.method)
-        journal = results.Journal(path, key, overwrite=self.overwrite)
+        journal = results.Journal(path, key, overwrite=overwrite)
         complete = False
         try:
             start = time.perf_counter()
@@ -180,52 +211,62 @@ class Evaluation:
         """The journal entry of one image: its scores, or the message of what went wrong."""
         try:
             return {"id": sample.id} | self._score(method, sample)
-        except (MethodUnavailable, MemoryError):
+        except (MethodUnavailable, MemoryError, _CannotSave):
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _DISK_FULL:
                 raise  # not this image's fault: stop, so that the run can go on later
             log.debug("%s", sample.id, exc_info=True)
-            return {"id": sample.id, "error": f"{type(error).__name__}: {error}"}
+            return {"id": sample.id, "error": registry.explained(error, method)}
 
     def _score(self, method, sample):
         truth = self.protocol.truth(sample, self._others)
-        if method.sees_fixations:
-            folds = list(method.predict_held_out(sample))
-        else:
-            folds = [(method.predict(sample.blind()), None)]
-        prepared = [self.protocol.prepare(prediction, method.output, sample.size) for prediction, _ in folds]
-        if self.save_maps is not None and not method.sees_fixations:
-            self._save(prepared[0].point_map, method, sample)
-        truths = [truth if mask is None else self._held_out(truth, sample, mask) for _, mask in folds]
-        scores = [self._metrics(p, t, method.output) for p, t in zip(prepared, truths, strict=True)]
+        parts, weights = [], []
+        for prediction, mask in self._predictions(method, sample):  # one at a time: a ceiling has one per observer
+            prepared = self.protocol.prepare(prediction, method.output, sample.size)
+            part = truth if mask is None else self._held_out(truth, sample, mask)
+            if self.save_maps is not None and mask is None:
+                self._save(prepared.point_map, method, sample)
+            parts.append((self._metrics(prepared, part, method), prepared.resized, prepared.zero_share))
+            weights.append(int(part.pixels[1].sum()))
+        scores, resized, zero_share = zip(*parts, strict=True) if parts else ((), (), (0.0,))
         return {
-            "scores": _mean_over_folds(scores, [t.pixels[1].sum() for t in truths]),
+            "scores": _mean_over_folds(scores, weights),
             "fixations": int(truth.pixels[1].sum()),
-            "resized": any(p.resized for p in prepared),
-            "zero_share": float(np.mean([p.zero_share for p in prepared])) if prepared else 0.0,
+            "resized": any(resized),
+            "zero_share": float(np.mean(zero_share)),
         }
+
+    def _predictions(self, method, sample):
+        if method.sees_fixations:
+            yield from method.predict_held_out(sample)
+        else:
+            yield method.predict(sample.blind()), None
 
     def _held_out(self, truth, sample, mask):
         held_out = replace(sample, fixations=sample.fixations[mask], observers=None)
         pixels = self.protocol.pixels(held_out)
         return replace(truth, pixels=pixels, density=np.zeros_like(truth.density))
 
-    def _metrics(self, prepared, truth, output):
+    def _metrics(self, prepared, truth, method):
         scores = score(
             prepared.point_map,
             **vars(truth),
             density_prediction=prepared.density_map,
             options=self.protocol.options,
         )
-        if output == "map" and not self.protocol.ig_of_maps:
+        # A ceiling's map is zero where no other observer looked: its IG would say how often that happens.
+        if method.sees_fixations or (method.output == "map" and not self.protocol.ig_of_maps):
             scores["ig"] = np.nan
         return scores
 
     def _save(self, point_map, method, sample):
         folder = self.save_maps / self.dataset.name / method.label
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(quantise(point_map)).save(folder / f"{sample.id}.png")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(quantise(point_map)).save(folder / f"{sample.id}.png")
+        except OSError as error:
+            raise _CannotSave(error.errno, f"cannot save maps ({error.strerror})", str(folder)) from error
 
     def _summarise(self, method, key, entries, seconds):
         ordered = [entries[s.id] for s in self.dataset.samples]

@@ -16,6 +16,7 @@ Nothing is imported to list the names; a file is imported when its method is ask
 import difflib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -25,6 +26,9 @@ _METHODS = {}  # module name -> registered class
 _REPOSITORY = Path(__file__).resolve().parent.parent
 # Beside the package in the repository; an installed wheel has no methods of its own.
 _FOLDERS = [_REPOSITORY / "methods"] if (_REPOSITORY / "benchmark.py").exists() else []
+
+
+OUTPUTS = ("map", "density", "log_density")
 
 
 class MethodProblem(ValueError):
@@ -95,6 +99,8 @@ def register(cls):
     """Class decorator: make the class the method of its file."""
     if not issubclass(cls, SaliencyMethod):
         raise MethodProblem(f"{cls.__name__}: expected a subclass of SaliencyMethod")
+    if cls.output not in OUTPUTS:
+        raise MethodProblem(f"{cls.__name__}.output: expected one of {', '.join(OUTPUTS)}, got {cls.output!r}")
     if cls.__module__ in _METHODS and _METHODS[cls.__module__].__qualname__ != cls.__qualname__:
         raise MethodProblem(f"{cls.__module__}: expected one registered method per file, got a second, {cls.__name__}")
     cls.name = cls.__module__.rpartition(".")[2]
@@ -191,8 +197,17 @@ def fit_at_run(method, dataset, train, *, seed):
     split = split or dataset
     if not split.has_fixations:
         raise MethodUnavailable(f"needs fixations to fit on: {dataset.train or 'a training split'} is not on disk")
-    method.fit(split.samples, seed=seed)
+    method.fit(split.split or split.samples, seed=seed)
     return f"{split.name} {split.fingerprint}{left_out}"
+
+
+def explained(error, method):
+    """An error as text; one that salbench has not raised itself with the line of the method's code that led to it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if Path(f.filename).is_relative_to(find(method.name).parent)]
+    ours = Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own and not ours else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def code_hash(name):

@@ -26,6 +26,14 @@ from salbench.files import atomic_write
 SCHEMA = 1
 
 
+_CHANGED = {  # hashes say nothing to a reader
+    "code": "the method's code has changed since",
+    "weights": "the method's weights or maps have changed since, or are another's of the same name",
+    "fingerprint": "the data set's content has changed since",
+    "choices": "choices of the protocol",
+}
+
+
 class ResultProblem(ValueError):
     """A result file that cannot be used: another version, other settings, or not a result; says what to do."""
 
@@ -58,7 +66,9 @@ class Key:
     def differences(self, other):
         """'protocol mit instead of lsun17, ...': what of `self` is not as in `other`."""
         pairs = ((name, value, getattr(other, name)) for name, value in asdict(self).items())
-        return ", ".join(f"{name} {mine} instead of {theirs}" for name, mine, theirs in pairs if mine != theirs)
+        return ", ".join(
+            _CHANGED.get(name) or f"{name} {mine} instead of {theirs}" for name, mine, theirs in pairs if mine != theirs
+        )
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ def augmentation_sheet(sample, names, path, *, seed=0, labels="moved"):
     Raises:
         ValueError: an unknown name.
     """
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"{path}: expected a name ending in .png for the sheet")
     augmentations = [get(name) for name in names]
     tiles, failed = [_tile(sample, f"original {sample.id}", 0)], {}
     for augmentation in augmentations:
@@ -60,14 +62,14 @@ def sample_of_files(image, fixations=None):
 
     Args:
         image: path of a picture.
-        fixations: path of an .npy with an (N, 2 or more) array of x, y, or of a .csv whose header has x and y; pixels
-            from 0.
+        fixations: path of an .npy with an (N, 2 or more) array of x, y, or of a .csv whose header has x and y, and
+            image (file name or stem) if it holds the fixations of several; pixels from 0.
 
     Raises:
         FileProblem: a file that is missing or not what its name says.
         ValueError: fixations off the image.
     """
-    points = None if fixations is None else _read_points(Path(fixations))
+    points = None if fixations is None else _read_points(Path(fixations), Path(image))
     return Sample(Path(image).stem, image_size(image), partial(read_image, image), points)
 
 
@@ -86,12 +88,13 @@ def sample_of_dataset(name, id=None, root=None):
     return samples[id]
 
 
-def _read_points(path):
+def _read_points(path, image):
     try:
         if path.suffix.lower() == ".npy":
             return np.load(path, allow_pickle=False)[:, :2]
         with open(path, newline="", encoding="utf-8-sig") as file:
-            return np.array([(float(row["x"]), float(row["y"])) for row in csv.DictReader(file)]).reshape(-1, 2)
+            rows = [row for row in csv.DictReader(file) if row.get("image", image.name) in (image.name, image.stem)]
+            return np.array([(float(row["x"]), float(row["y"])) for row in rows]).reshape(-1, 2)
     except FileNotFoundError as error:
         raise FileProblem(f"{path}: no such file") from error
     except (ValueError, KeyError, TypeError, IndexError, EOFError, csv.Error) as error:

@@ -1,6 +1,7 @@
 """Result files and the paper's numbers -> tables in Markdown, LaTeX or CSV. A table never computes a score."""
 
 import csv
+import difflib
 import io
 import json
 from collections import defaultdict
@@ -44,9 +45,12 @@ def dataset_table(out, dataset, style="md"):
     """
     found = results.read_all(out, dataset).values()
     if not found:
+        there = sorted(p.parent.name for p in Path(out).glob("*/*.json") if p.parent.name != PAPER.name)
+        near = difflib.get_close_matches(dataset, there, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
         raise TableProblem(
-            f"{Path(out) / dataset}: expected results of {dataset}, found none; "
-            f"make some with: python benchmark.py --dataset {dataset} --out {out}"
+            f"{Path(out) / dataset}: expected results of {dataset}, found none; {hint}"
+            f"A run makes them: python benchmark.py --dataset {dataset} --out {out}"
         )
     groups = defaultdict(list)
     for result in found:
@@ -215,10 +219,16 @@ def _render(title, rows, metrics, notes, style):
     best = {name: _best(rows, name) for name in metrics}
     body = [[_text(row.name, style)] + [_cell(row, name, best[name], style) for name in metrics] for row in rows]
     if style == "latex":
-        table = tabulate(body, [_text(h, style, math=True) for h in header], tablefmt="latex_raw")
+        table = _booktabs(tabulate(body, [_text(h, style, math=True) for h in header], tablefmt="latex_raw"))
         return "\n".join(f"% {line}" for line in (title, *notes)) + f"\n{table}\n"
     table = tabulate(body, header, tablefmt="github", disable_numparse=True)
     return f"{title}\n\n{table}\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+
+
+def _booktabs(table):
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        table = table.replace(r"\hline", rule, 1)
+    return table
 
 
 def _arrow(name, style):

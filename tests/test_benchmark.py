@@ -161,7 +161,7 @@ def test_submit(monkeypatch, tmp_path, capsys):
     assert run("submit", "--methods", "center_bias", "--dataset", "salicon_test", "--data-root", root) == 2
     assert "needs fixations to fit on: salicon_train" in capsys.readouterr().err
     assert run("--dataset", "salicon_test", "--data-root", root, "--out", tmp_path / "r") == 2
-    assert "write its maps with `submit`" in capsys.readouterr().err
+    assert "write the maps with `submit`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_submit(monkeypatch, tmp_path, capsys):
         (["--methods", "uniform", "--protocol", "lsun18"], "expected one of tuebingen, mit, lsun17, augsal"),
         (["--dataset", "osie_test", "--data-root", "/nowhere"], "needs no download: --dataset popout"),
         (["--methods-dir", "/nowhere"], "expected a folder of method files"),
-        (["table", "--dataset", "osie", "--out", "/nowhere"], "make some with: python benchmark.py --dataset osie"),
+        (["table", "--dataset", "osie", "--out", "/nowhere"], "A run makes them: python benchmark.py --dataset osie"),
         (["table", "--paper", "table3"], "table1, table2"),
         (["--methods", "uniform", "--device", "warp"], "device"),
     ],

@@ -130,15 +130,22 @@ class TestCenterBias:
         assert density.min() > 0
         grid = np.array(density.shape)
         points = np.concatenate([s.fixations for s in tiny.samples[1:]]) / (32, 24) * grid[::-1]
-        blurred = np.zeros(grid)
-        for height, width in {(96, 128)}:
-            rows, columns = np.arange(height)[:, None], np.arange(width)
-            for x, y in np.floor(points):  # far from the border a plain Gaussian will do
-                blurred += np.exp(
-                    -0.5 * (((columns - x) / (0.0217 * width)) ** 2 + ((rows - y) / (0.0217 * height)) ** 2)
-                )
-        inner = np.s_[20:-20, 20:-20]
-        assert np.corrcoef(density[inner].ravel(), blurred[inner].ravel())[0, 1] > 0.9999
+        counts = np.zeros(grid)
+        np.add.at(counts, tuple(points[:, ::-1].astype(int).T), 1)
+        blurred = gaussian_filter(counts / counts.sum(), method._bandwidth * grid)
+        assert np.abs(density - (0.999 * blurred + 0.001 / counts.size)).max() < 1e-12
+
+    def test_the_bandwidth_follows_the_spread_of_the_fixations(self, make_samples):
+        rng, chosen = np.random.default_rng(0), []
+        for spread in (1.5, 12.0):
+            samples = [
+                replace(s, fixations=np.clip(rng.normal((80, 60), spread, (30, 2)), 0, (159, 119)), observers=None)
+                for s in make_samples([(120, 160)] * 12)
+            ]
+            method = registry.create("center_bias")
+            method.fit(samples)
+            chosen.append(method._bandwidth)
+        assert chosen[0] < chosen[1]
 
     def test_positions_are_relative_to_the_image(self, make_samples):
         densities = []

@@ -218,7 +218,7 @@ class TestJournal:
         whole = self._write(journal_path)
         other = replace(KEY, **{field: 99 if isinstance(getattr(KEY, field), int) else "other"})
         with pytest.raises(
-            ResultProblem, match=rf"left by an unfinished run .* \({field} \w+ instead of .*--overwrite"
+            ResultProblem, match=r"left by an unfinished run .* \(.+\)\. Choose another --out, or --overwrite"
         ):
             Journal(journal_path, other)
         assert journal_path.read_bytes() == whole

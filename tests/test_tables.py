@@ -145,7 +145,7 @@ def test_the_papers_numbers_are_those_of_the_paper(shared):
 
 
 def test_no_results_says_how_to_make_some(tmp_path):
-    with pytest.raises(tables.TableProblem, match=r"make some with: python benchmark\.py --dataset osie"):
+    with pytest.raises(tables.TableProblem, match=r"A run makes them: python benchmark\.py --dataset osie"):
         tables.dataset_table(tmp_path, "osie")
 
 

@@ -19,6 +19,7 @@ class Lite(LearnedMethod):
         return LiteNetwork()
 
     def preprocess(self, images):
-        """Per-image standardised RGB, float (B, 3, H, W): exposure and white balance are not what is looked at."""
+        """Float (B, 3, H, W), channels centred and the image scaled: exposure and tint are not what is looked at."""
         x = images.permute(0, 3, 1, 2).float() / 255
-        return (x - x.mean((2, 3), keepdim=True)) / (x.std((1, 2, 3), keepdim=True) + 1e-3)
+        x = x - x.mean((2, 3), keepdim=True)
+        return x / (x.std((1, 2, 3), keepdim=True) + 1e-3)

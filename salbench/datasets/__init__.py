@@ -11,10 +11,10 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, user_cache
+from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, folder_name, user_cache
 
 log = logging.getLogger(__name__)
-__all__ = ["DATASETS", "Dataset", "DatasetProblem", "Row", "data_root", "load", "training_split"]
+__all__ = ["DATASETS", "Dataset", "DatasetProblem", "Row", "data_root", "load", "results_name", "training_split"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ def data_root(root=None):
     return Path(root or os.environ.get("SALBENCH_DATA") or user_cache() / "data").expanduser()
 
 
+def results_name(name):
+    """The name under which results of a data set are kept: its own, and folder+NAME for folder:DIR."""
+    name, _, argument = name.partition(":")
+    return f"{name}+{folder_name(argument)[0]}" if argument else name
+
+
 def load(name, root=None):
     """Open a data set by its name on the command line, such as "osie_test" or "folder:DIR".
 
@@ -67,8 +73,9 @@ def load(name, root=None):
     if argument and name != "folder":
         raise DatasetProblem(f"{name} takes no argument, got {argument!r}; use --data-root for its place on disk")
     module = importlib.import_module(f"salbench.datasets.{row.module}")
-    place = Path(argument).expanduser() if argument else data_root(root)
-    return replace(module.load(row.split, place), train=row.train)
+    label, place = folder_name(argument) if argument else (None, data_root(root))
+    dataset = module.load(row.split, place)
+    return replace(dataset, train=row.train, name=f"{name}+{label}" if label else dataset.name)
 
 
 def training_split(dataset, root=None):

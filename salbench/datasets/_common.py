@@ -30,6 +30,8 @@ class Dataset:
         gaze: how the fixations were recorded, in a few words; "simulated" where nobody looked.
         licence: of the images and fixations.
         citation: the paper to cite.
+        split: all samples of the split, where `samples` are only the first of them: what the rest of the split says
+            (negatives, baseline, a fitted centre bias) does not depend on how many images are scored.
         train: name of the split that methods may be fitted on when this one is scored, or None.
 
     Raises:
@@ -42,6 +44,7 @@ class Dataset:
     licence: str
     citation: str
     train: str | None = None
+    split: Sequence[Sample] | None = None
 
     def __post_init__(self):
         if not self.samples:
@@ -52,10 +55,10 @@ class Dataset:
             raise DatasetProblem(f"{self.name}: expected unique ids, got {len(twice)} twice, such as {twice[0]!r}")
 
     def first(self, n):
-        """The first `n` samples as a data set of its own name, so that its results never mix with the whole."""
+        """The first `n` samples, under a name of their own, so that their results never mix with the whole."""
         if n >= len(self.samples):
             return self
-        return replace(self, name=f"{self.name}_first{n}", samples=self.samples[:n])
+        return replace(self, name=f"{self.name}_first{n}", samples=self.samples[:n], split=self.samples)
 
     @property
     def has_fixations(self):
@@ -69,7 +72,7 @@ class Dataset:
         of a large split to start a run costs minutes.
         """
         parts = []
-        for s in self.samples:
+        for s in self.split or self.samples:
             parts += [s.id, repr(s.size), repr(s.sigma), repr(s.read_density is None)]
             for array in (s.fixations, s.observers):
                 parts.append(b"" if array is None else np.ascontiguousarray(array, dtype="<f8").tobytes())
@@ -94,6 +97,15 @@ class Published:
 def user_cache():
     """The folder for what can be made again: $XDG_CACHE_HOME/salbench, else ~/.cache/salbench."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "salbench"
+
+
+def folder_name(argument):
+    """(name, place) of DIR or NAME=DIR; the name of a folder is that of its last part."""
+    name, given, rest = argument.partition("=")
+    if given and not Path(argument).expanduser().exists():
+        return name, Path(rest).expanduser()
+    place = Path(argument).expanduser()
+    return place.resolve().name, place
 
 
 def default_sigma(size):

@@ -1,4 +1,4 @@
-"""Your own images and fixations: folder:DIR.
+"""Your own images and fixations: folder:DIR, or folder:NAME=DIR to name the results.
 
 Layout (only the images are needed)::
 
@@ -11,8 +11,8 @@ Layout (only the images are needed)::
 
 There is either fixations.csv or the folder fixations, or neither: then methods can predict on the images, but not
 be scored. x comes first and counts pixels from 0 in .csv and .npy files; pixel i covers [i, i + 1). In .mat files
-it counts from 1, as in MATLAB, and 1 is subtracted. Observers are whole numbers. An image without
-fixations is allowed. The Gaussian is 3 % of the longer side of each image.
+it counts from 1, as in MATLAB, and 1 is subtracted. Observers are any text in .csv files, else whole numbers. An
+image without fixations is allowed. The Gaussian is 3 % of the longer side of each image.
 """
 
 import csv
@@ -54,7 +54,7 @@ def load(split, root):
         reader = partial(read_image, path)
         samples.append(Sample(stem, size, reader, *gaze[stem], density, default_sigma(size)))
     return Dataset(
-        name=f"folder+{root.resolve().name}",
+        name="folder",
         samples=samples,
         gaze="as its owner recorded it",
         licence="as its owner grants it",
@@ -145,7 +145,7 @@ def _read_csv(path, columns):
     Returns:
         (names, numbers, lines): list of str, float (N, 2 or 3) array, and the line of each row.
     """
-    names, numbers, lines = [], [], []
+    names, numbers, observers, lines = [], [], [], []
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:  # Excel writes the mark that -sig takes off
             reader = csv.reader(file, strict=True)
@@ -161,18 +161,25 @@ def _read_csv(path, columns):
                         f"{path}: line {reader.line_num}: expected {len(header)} cells, got {len(row)}"
                     )
                 names += [cell.strip() for cell in row[:first]]
-                numbers.append(_to_numbers(row[first:], f"{path}: line {reader.line_num}"))
+                numbers.append(_to_numbers(row[first : first + 2], f"{path}: line {reader.line_num}"))
+                observers += [cell.strip() for cell in row[first + 2 :]]
                 lines.append(reader.line_num)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetProblem(f"{path}: not a readable CSV in UTF-8: {error}") from error
-    return names, np.array(numbers, dtype=np.float64).reshape(len(numbers), len(header) - first), np.array(lines)
+    points = np.array(numbers, dtype=np.float64).reshape(-1, 2)
+    if observers:  # any text: they are only told apart
+        points = np.column_stack([points, np.unique(observers, return_inverse=True)[1]])
+    return names, points, np.array(lines)
 
 
 def _to_numbers(cells, where):
     try:
-        return [float(cell) for cell in cells]
-    except ValueError as error:
-        raise DatasetProblem(f"{where}: expected numbers with a decimal point, got {', '.join(cells)!r}") from error
+        numbers = [float(cell) for cell in cells]
+    except ValueError:
+        numbers = [np.nan]
+    if not np.isfinite(numbers).all():
+        raise DatasetProblem(f"{where}: expected x and y as numbers with a decimal point, got {', '.join(cells)!r}")
+    return numbers
 
 
 def _read_one_csv(path, size):

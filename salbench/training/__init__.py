@@ -14,6 +14,6 @@ A learned method subclasses `LearnedMethod` and supplies its network, its prepro
 """
 
 from salbench.training.loop import Recipe, Trainer, TrainingProblem
-from salbench.training.method import LearnedMethod, with_epochs
+from salbench.training.method import LearnedMethod, create
 
-__all__ = ["LearnedMethod", "Recipe", "Trainer", "TrainingProblem", "with_epochs"]
+__all__ = ["LearnedMethod", "Recipe", "Trainer", "TrainingProblem", "create"]

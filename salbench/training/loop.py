@@ -115,7 +115,7 @@ class Trainer:
             "recipe": json.loads(json.dumps(asdict(recipe))),
             "copies": self.data.empty_copies,
             "seed": seed,
-            "images": hash_bytes(*(s.id for s in [*samples, *validation])),
+            "images": _content([*samples, *validation]),
         }
         self.validation = [s for s in validation if s.fixations is not None and len(s.fixations)]
         if not self.validation:
@@ -301,6 +301,12 @@ def hash_to_int(*parts):
 def _out_of_memory(error):
     """Whether torch says that memory is short: on the CPU it does so by a plain RuntimeError."""
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _content(samples):
+    """A hash of ids and fixations."""
+    parts = [(s.id, b"" if s.fixations is None else s.fixations.tobytes()) for s in samples]
+    return hash_bytes(*(part for pair in parts for part in pair))
 
 
 def _groups(network, weight_decay):

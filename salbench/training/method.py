@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from salbench import registry
 from salbench.files import hash_file
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.training import checkpoint
@@ -86,6 +87,18 @@ class LearnedMethod(SaliencyMethod):
         return network.to(self.device).eval()
 
 
-def with_epochs(method, epochs):
-    """Let a method train for another number of epochs than its recipe says."""
-    method.recipe = replace(method.recipe, epochs=epochs)
+def create(name, *, epochs=None, jitter=None):
+    """A new learned method, its recipe changed where told.
+
+    Args:
+        name: of the method. epochs: number of epochs. jitter: augmentations applied anew in every epoch.
+
+    Raises:
+        MethodProblem: unknown, or a method that has no recipe to train by.
+    """
+    method = registry.create(name)
+    if not isinstance(method, LearnedMethod):
+        raise registry.MethodProblem(f"{name}: expected a method that can be trained, got one without a recipe")
+    changes = {"epochs": epochs, "jitter": jitter}
+    method.recipe = replace(method.recipe, **{k: v for k, v in changes.items() if v is not None})
+    return method

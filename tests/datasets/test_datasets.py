@@ -83,7 +83,8 @@ class TestDataset:
         part = whole.first(2)
         assert part.name == "tiny_first2"
         assert [s.id for s in part.samples] == ["a", "b"]
-        assert part.fingerprint != whole.fingerprint
+        assert part.fingerprint == whole.fingerprint  # the split, whose fixations are negatives, is the same
+        assert [s.id for s in part.split] == ["a", "b", "c"]
         assert whole.first(3) is whole
         assert whole.first(9) is whole
 

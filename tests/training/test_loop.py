@@ -1,0 +1,565 @@
+"""The loop: the same weights by the same seed, killed or not; the schedule; and what stops it."""
+
+import csv
+import json
+import math
+import os
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from torch import nn
+
+from salbench.files import FileProblem, read_image
+from salbench.metrics import METRICS
+from salbench.training import Recipe, Trainer, TrainingProblem, checkpoint, loop
+from salbench.training.data import NoTrainingData, TrainingSet
+from salbench.training.loop import predict, split
+
+SIZE = (24, 32)
+RECIPE = Recipe(
+    size=SIZE,
+    epochs=3,
+    batch_size=2,
+    learning_rate=0.02,
+    warmup_steps=2,
+    average=0.9,
+    losses={"kl": 1.0, "cc": 0.5, "nss": 0.1, "sim": 0.2},
+    jitter=("hflip", "color_jitter"),
+)
+STEPS = 4  # per epoch, of eight images
+CLOCK = ("seconds", "busy")
+
+
+def network(seed=0):
+    """255 parameters; with dropout, whose random numbers must repeat, and the buffers of a batch norm."""
+    torch.manual_seed(seed)
+    first, last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 1, 1)
+    return nn.Sequential(first, nn.BatchNorm2d(8), nn.SiLU(), nn.Dropout2d(0.2), last, nn.Flatten(1, 2))
+
+
+def preprocess(images):
+    return images.permute(0, 3, 1, 2).float() / 255 - 0.5
+
+
+class Traced(Trainer):
+    """Keeps what happens at every step; `stop_at`: number of the step before which it is killed; `scores`: made up."""
+
+    def __init__(self, *args, stop_at=None, scores=None, **options):
+        super().__init__(*args, **options)
+        self.stop_at, self.scores = stop_at, scores
+        self.rates, self.norms, self.weights, self.averages = [], [], [], []
+
+    def _train_on(self, *batch):
+        if self.step == self.stop_at:
+            raise KeyboardInterrupt
+        value = super()._train_on(*batch)
+        self.rates.append([group["lr"] for group in self.optimizer.param_groups])
+        self.norms.append(math.sqrt(sum(float((p.grad**2).sum()) for p in self._own().parameters())))
+        self.weights.append(copied(self._own().state_dict()))
+        self.averages.append(copied(self.average))
+        return value
+
+    def _validate(self):
+        if self.scores is None:
+            return super()._validate()
+        return dict.fromkeys(METRICS, 0.5) | {self.recipe.criterion: self.scores[len(self.history)]}
+
+
+def copied(tensors):
+    return {name: t.clone() for name, t in tensors.items()}
+
+
+def assert_equal(given, expected):
+    assert set(given) == set(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(given[name], tensor), name
+
+
+def without_clock(history):
+    return [{name: value for name, value in row.items() if name not in CLOCK} for row in history]
+
+
+@pytest.fixture
+def trainer(make_spots, tmp_path):
+    """A function: a `Traced` trainer on eight images, validated on three others."""
+
+    def make(folder="run", recipe=RECIPE, *, net=None, samples=None, validation=None, **options):
+        return Traced(
+            net or network(),
+            preprocess,
+            make_spots(8) if samples is None else samples,
+            make_spots(3, seed=1) if validation is None else validation,
+            recipe,
+            tmp_path / folder,
+            **{"progress": False} | options,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def whole(make_spots, tmp_path_factory):
+    """A training that nothing stopped: its folder, and what `run` returned."""
+    folder = tmp_path_factory.mktemp("whole")
+    trainer = Traced(network(), preprocess, make_spots(8), make_spots(3, seed=1), RECIPE, folder, progress=False)
+    tensors, facts = trainer.run()
+    return folder, tensors, facts
+
+
+def assert_as_whole(folder, whole):
+    """Both checkpoints and the log are those of the training that nothing stopped."""
+    for name in ("best.safetensors", "last.safetensors"):
+        expected, expected_facts = checkpoint.load(whole[0] / name)
+        given, facts = checkpoint.load(folder / name)
+        assert_equal(given, expected)
+        assert facts["key"] == expected_facts["key"]
+        assert facts["step"] == expected_facts["step"]
+        assert without_clock(facts["history"]) == without_clock(expected_facts["history"])
+    assert without_clock(read_log(folder)) == without_clock(read_log(whole[0]))
+
+
+def read_log(folder):
+    with open(folder / "log.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class TestRepeats:
+    def test_same_seed_same_weights(self, trainer, whole, tmp_path):
+        trainer("again").run()
+        assert_as_whole(tmp_path / "again", whole)
+
+    def test_other_seed_other_weights(self, trainer, whole):
+        tensors, _ = trainer("other", seed=1).run()
+        assert not torch.equal(tensors["0.weight"], whole[1]["0.weight"])
+
+    def test_the_weights_do_learn(self, whole):
+        _, tensors, _ = whole
+        assert (tensors["0.weight"] - network().state_dict()["0.weight"]).abs().max() > 0.01
+
+    @pytest.mark.parametrize("step", [0, 1, STEPS, STEPS + 2, 3 * STEPS - 1])
+    def test_killed_at_a_step_and_resumed(self, trainer, whole, tmp_path, step):
+        with pytest.raises(KeyboardInterrupt):
+            trainer(stop_at=step).run()
+        torch.manual_seed(99)
+        trainer(net=network(seed=7) if step >= STEPS else None).run()  # what it starts from is in the checkpoint
+        assert_as_whole(tmp_path / "run", whole)
+
+    @pytest.mark.parametrize("write", range(8))
+    def test_killed_at_a_write_and_resumed(self, trainer, whole, tmp_path, monkeypatch, write):
+        """The first epoch writes five files, the second at least three; the kill comes before a file gets its name."""
+        left = iter(range(write))
+        replace_file = os.replace
+
+        def killed(*paths):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            replace_file(*paths)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                trainer().run()
+        trainer().run()
+        assert_as_whole(tmp_path / "run", whole)
+        assert not list((tmp_path / "run").glob(".*"))
+
+    def test_killed_twice(self, trainer, whole, tmp_path):
+        for step in (STEPS + 1, 2 * STEPS + 3):
+            with pytest.raises(KeyboardInterrupt):
+                trainer(stop_at=step).run()
+        trainer().run()
+        assert_as_whole(tmp_path / "run", whole)
+
+    def test_a_finished_training_is_not_trained_further(self, trainer, whole, tmp_path):
+        trainer().run()
+        before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+        tensors, facts = trainer(stop_at=3 * STEPS).run()
+        assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+        assert_equal(tensors, whole[1])
+        assert without_clock(facts["history"]) == without_clock(whole[2]["history"])
+
+
+class TestAnotherTraining:
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("recipe", {"recipe": replace(RECIPE, learning_rate=0.01)}),
+            ("recipe", {"recipe": replace(RECIPE, epochs=4)}),
+            ("seed", {"seed": 1}),
+            ("copies", {"copies": ("vflip",)}),
+        ],
+    )
+    def test_is_refused(self, trainer, tmp_path, name, options):
+        with pytest.raises(KeyboardInterrupt):
+            trainer(stop_at=STEPS).run()
+        before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+        with pytest.raises(TrainingProblem, match=f"run: holds a training with another {name}; choose another --out"):
+            trainer(**options).run()
+        assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+
+    def test_of_other_images_is_refused(self, trainer, make_spots):
+        with pytest.raises(KeyboardInterrupt):
+            trainer(stop_at=STEPS).run()
+        with pytest.raises(TrainingProblem, match="another images"):
+            trainer(samples=make_spots(8, seed=2)).run()
+
+    def test_of_another_network_is_refused(self, trainer):
+        with pytest.raises(KeyboardInterrupt):
+            trainer(stop_at=STEPS).run()
+        wider = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 1, 1), nn.Flatten(1, 2))
+        with pytest.raises(checkpoint.CheckpointProblem, match=r"last\.safetensors: the checkpoint of another network"):
+            trainer(net=wider).run()
+
+    def test_a_torn_checkpoint_is_refused(self, trainer, tmp_path):
+        with pytest.raises(KeyboardInterrupt):
+            trainer(stop_at=STEPS).run()
+        path = tmp_path / "run" / "last.safetensors"
+        path.write_bytes(path.read_bytes()[:500])
+        with pytest.raises(checkpoint.CheckpointProblem, match=r"last\.safetensors: expected a checkpoint"):
+            trainer().run()
+
+
+class TestRecords:
+    def test_log(self, whole):
+        folder, _, _ = whole
+        rows = read_log(folder)
+        assert list(rows[0]) == ["epoch", "loss", *METRICS, "seconds", "busy"]
+        assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+        history = checkpoint.load(folder / "last.safetensors")[1]["history"]
+        assert [{name: float(value) for name, value in row.items()} for row in rows] == history
+        for row in history:
+            assert all(math.isfinite(value) for value in row.values())
+            assert 0 < row["busy"] <= 1
+            assert 0 <= row["auc"] <= 1
+
+    def test_facts_name_the_training(self, whole):
+        folder, _, facts = whole
+        assert facts["key"]["recipe"] == json.loads(json.dumps(vars(RECIPE)))
+        assert facts["key"]["seed"] == 0
+        assert checkpoint.load(folder / "last.safetensors")[1]["step"] == 3 * STEPS
+
+    def test_copies_without_fixations_are_kept_on_record(self, trainer, make_spots):
+        samples = make_spots(8)
+        samples[0] = replace(samples[0], fixations=np.array([(31.0, 23.0)]), observers=None)
+        one = trainer(samples=samples, copies=("shear_x_0.5",), recipe=replace(RECIPE, epochs=1))
+        _, facts = one.run()
+        assert facts["key"]["copies"] == one.data.empty_copies
+        assert facts["key"]["copies"]["shear_x_0.5"] >= 1
+
+    def test_the_bar_shows_the_running_loss(self, trainer, capsys):
+        trainer(recipe=replace(RECIPE, epochs=1), progress=True).run()
+        shown = capsys.readouterr().err
+        assert "epoch 1" in shown
+        assert "4/4" in shown
+        assert "loss=" in shown
+
+    def test_the_loss_of_an_epoch_is_the_mean_over_its_batches(self, trainer):
+        values = []
+        one = trainer(recipe=replace(RECIPE, epochs=1))
+        step = one._train_on
+        one._train_on = lambda *batch: values.append(step(*batch)) or values[-1]
+        _, facts = one.run()
+        assert len(values) == STEPS
+        assert facts["history"][0]["loss"] == pytest.approx(np.mean(values))
+
+
+class TestSchedule:
+    def test_warm_up_then_cosine(self, trainer):
+        recipe = replace(RECIPE, learning_rate=1e-3, warmup_steps=4)
+        one = trainer(recipe=recipe, scores=[1.0] * 3)
+        one.run()
+        rates = np.array(one.rates)
+        assert rates.shape == (12, 2)
+        assert (rates[:, 0] == rates[:, 1]).all()
+        known = {
+            0: 0.25,  # a quarter of the warm-up, at the top of the cosine
+            3: 0.01 + 0.99 * (1 + math.sqrt(0.5)) / 2,  # warm, after a quarter of all steps
+            6: 0.505,  # half way
+            9: 0.01 + 0.99 * (1 - math.sqrt(0.5)) / 2,
+            10: 0.01 + 0.99 * (1 - math.sqrt(0.75)) / 2,
+        }
+        for step, share in known.items():
+            assert rates[step, 0] == pytest.approx(1e-3 * share)
+        assert (np.diff(rates[:4, 0]) > 0).all()
+        assert (np.diff(rates[3:, 0]) < 0).all()
+        assert rates[-1, 0] < 0.03 * 1e-3
+
+    def test_without_warm_up_the_first_step_has_the_peak(self, trainer):
+        one = trainer(recipe=replace(RECIPE, warmup_steps=0, learning_rate=1e-3, epochs=1))
+        one.run()
+        assert one.rates[0][0] == pytest.approx(1e-3)
+
+    def test_a_small_set_has_one_step_per_epoch(self, trainer, make_spots):
+        one = trainer(recipe=replace(RECIPE, batch_size=100))
+        one.run()
+        assert len(one.rates) == 3
+
+    def test_gradients_are_clipped(self, trainer):
+        loose, tight = trainer("loose", replace(RECIPE, clip=1e9)), trainer("tight", replace(RECIPE, clip=0.05))
+        loose.run()
+        tight.run()
+        assert max(loose.norms) > 0.1
+        assert max(tight.norms) <= 0.05 * (1 + 1e-5)
+
+
+class TestAverage:
+    @pytest.mark.parametrize(("average", "decays"), [(0.998, (2 / 11, 3 / 12)), (0.1, (0.1, 0.1))])
+    def test_two_steps_by_hand(self, trainer, average, decays):
+        one = trainer(recipe=replace(RECIPE, average=average), stop_at=2)
+        expected = copied(one._own().state_dict())
+        with pytest.raises(KeyboardInterrupt):
+            one.run()
+        for step, decay in enumerate(decays):
+            for name, tensor in one.weights[step].items():
+                if tensor.is_floating_point():
+                    expected[name] = decay * expected[name] + (1 - decay) * tensor
+                    assert not torch.equal(one.averages[step][name], tensor)
+                    assert_allclose(one.averages[step][name], expected[name], rtol=1e-5, atol=1e-7)
+                else:
+                    assert one.averages[step][name] == step + 1  # batches that the norm has seen
+
+    def test_it_is_what_is_kept_and_validated(self, trainer):
+        one = trainer(recipe=replace(RECIPE, epochs=1))
+        tensors, facts = one.run()
+        assert_equal(tensors, one.averages[-1])
+        assert_equal(one._own().state_dict(), one.weights[-1])  # validation has put the network's own back
+        other = trainer("other", recipe=replace(RECIPE, epochs=1))
+        other._own().load_state_dict(tensors)
+        other.average = copied(tensors)
+        assert other._validate() == {name: facts["history"][0][name] for name in METRICS}
+
+
+class TestWeightDecay:
+    def test_groups(self, trainer):
+        one = trainer()
+        decayed, rest = one.optimizer.param_groups
+        names = {id(p): name for name, p in one._own().named_parameters()}
+        assert [names[id(p)] for p in decayed["params"]] == ["0.weight", "4.weight"]
+        assert [names[id(p)] for p in rest["params"]] == ["0.bias", "1.weight", "1.bias", "4.bias"]
+        assert decayed["weight_decay"] == RECIPE.weight_decay
+        assert rest["weight_decay"] == 0
+
+    def test_kernels_shrink_and_vectors_do_not(self, trainer):
+        """Without a loss there is nothing else that moves them."""
+        recipe = replace(RECIPE, losses={"kl": 0.0}, learning_rate=0.1, weight_decay=0.5, warmup_steps=0)
+        one = trainer(recipe=recipe, stop_at=1)
+        before = copied(dict(one._own().named_parameters()))
+        with pytest.raises(KeyboardInterrupt):
+            one.run()
+        for name, tensor in one._own().named_parameters():
+            factor = 1 - 0.1 * 0.5 if tensor.ndim > 1 else 1
+            assert_allclose(tensor.detach(), factor * before[name].detach(), rtol=1e-6)
+
+
+class TestBest:
+    @pytest.mark.parametrize(
+        ("criterion", "scores", "best", "epochs"),
+        [
+            ("kl", [3.0, 2.0, 2.5, 2.6, 1.0], 2, 4),
+            ("nss", [1.0, 2.0, 1.5, 1.4, 3.0], 2, 4),
+            ("kl", [1.0, 2.0, 3.0, 0.5, 0.1], 1, 3),
+            ("kl", [1.0, 1.0, 1.0, 0.5, 0.1], 1, 3),  # as good is not better
+            ("kl", [5.0, 4.0, 3.0, 2.0, 1.0], 5, 5),
+            ("auc", [0.5, 0.6, 0.55, 0.7, 0.65], 4, 5),
+        ],
+    )
+    def test_by_the_criterion_in_its_direction_and_early_stop(self, trainer, criterion, scores, best, epochs):
+        one = trainer(recipe=replace(RECIPE, epochs=5, patience=2, criterion=criterion), scores=scores)
+        tensors, facts = one.run()
+        assert len(one.history) == epochs
+        assert len(facts["history"]) == best
+        assert facts["history"][-1][criterion] == scores[best - 1]
+        assert_equal(tensors, one.averages[best * STEPS - 1])
+
+    def test_a_resumed_training_knows_that_it_is_over(self, trainer):
+        recipe, scores = replace(RECIPE, epochs=5, patience=2), [1.0, 2.0, 3.0, 0.5, 0.1]
+        trainer(recipe=recipe, scores=scores).run()
+        again = trainer(recipe=recipe, scores=scores)
+        again.run()
+        assert not again.rates
+        assert len(again.history) == 3
+
+    def test_unknown_criterion(self):
+        with pytest.raises(ValueError, match=r"criterion: expected one of auc, .* got 'loss'"):
+            replace(RECIPE, criterion="loss")
+
+
+class _FailsAt(nn.Module):
+    """The network, but its `call`-th call in training has `what` done to its output."""
+
+    def __init__(self, call, what):
+        super().__init__()
+        self.network, self.call, self.what, self.calls = network(), call, what, 0
+
+    def forward(self, x):
+        y = self.network(x)
+        self.calls += self.training
+        return self.what(y) if self.training and self.calls == self.call else y
+
+
+class _InfiniteGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * math.inf
+
+
+class TestStops:
+    def last(self, folder):
+        return checkpoint.load(folder / "last.safetensors")
+
+    @pytest.mark.parametrize(
+        ("what", "said"),
+        [
+            (lambda y: y * math.nan, "the loss is nan"),
+            (lambda y: torch.where(y == y.max(), math.inf, y), "the loss is nan"),
+            (_InfiniteGradient.apply, "the gradient is nan"),
+        ],
+    )
+    def test_at_a_loss_that_is_no_number(self, trainer, tmp_path, make_spots, what, said):
+        one = trainer(net=_FailsAt(STEPS + 2, what))
+        with pytest.raises(TrainingProblem) as problem:
+            one.run()
+        batches = list(TrainingSet(make_spots(8), SIZE, jitter=RECIPE.jitter).batches(1, 2))
+        message = str(problem.value)
+        assert message.startswith(f"{said} on the batch {', '.join(batches[1][0])}. ")
+        assert f"the last good weights are kept in {tmp_path / 'run'}" in message
+        tensors, facts = self.last(tmp_path / "run")
+        assert len(facts["history"]) == 1
+        assert_equal(
+            {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")},
+            one.weights[STEPS - 1],
+        )
+        assert_equal(checkpoint.load(tmp_path / "run" / "best.safetensors")[0], one.averages[STEPS - 1])
+        for tensor in one._own().state_dict().values():
+            assert tensor.isfinite().all()
+
+    def gpu_is_full(self, y):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    def cpu_is_full(self, y):
+        return y + torch.empty(2**60)
+
+    def python_is_full(self, y):
+        raise MemoryError("no more")
+
+    @pytest.mark.parametrize("where", ["gpu_is_full", "cpu_is_full", "python_is_full"])
+    def test_out_of_memory_says_what_to_lower(self, trainer, tmp_path, where):
+        with pytest.raises(TrainingProblem, match=r"^out of memory: lower the batch size \(now 2\): ."):
+            trainer(net=_FailsAt(STEPS + 1, getattr(self, where))).run()
+        assert len(self.last(tmp_path / "run")[1]["history"]) == 1
+
+    def test_other_errors_of_a_network_are_not_taken_for_it(self, trainer):
+        with pytest.raises(RuntimeError, match="must match the size") as problem:
+            trainer(net=_FailsAt(1, lambda y: y + torch.ones(7, 7, 7))).run()
+        assert not isinstance(problem.value, TrainingProblem)
+
+    def test_a_corrupt_image_is_named_and_nothing_is_lost(self, trainer, tmp_path, make_spots):
+        samples = make_spots(8)
+        path = tmp_path / "broken.png"
+        path.write_bytes(b"\x89PNG\r\n\x1a\n")
+        with pytest.raises(KeyboardInterrupt):
+            trainer(stop_at=STEPS).run()
+        samples[3] = replace(samples[3], read_image=partial(read_image, path))
+        with pytest.raises(FileProblem, match=r"broken\.png"):
+            trainer(samples=samples).run()
+        assert len(self.last(tmp_path / "run")[1]["history"]) == 1
+
+    @pytest.mark.parametrize("fixations", [np.empty((0, 2)), None])
+    def test_nothing_to_validate_on(self, trainer, make_spots, fixations):
+        validation = [replace(s, fixations=fixations, observers=None) for s in make_spots(2, seed=1)]
+        with pytest.raises(NoTrainingData, match="at least one image with fixations to validate on"):
+            trainer(validation=validation)
+
+    def test_an_image_without_fixations_is_not_validated_on(self, trainer, make_spots):
+        good = make_spots(3, seed=1)
+        bad = [
+            replace(make_spots(1, seed=2)[0], id=str(f), fixations=f, observers=None) for f in (np.empty((0, 2)), None)
+        ]
+        assert trainer(validation=[*good, *bad])._validate() == trainer("b", validation=good)._validate()
+
+    def test_one_training_image(self, trainer, make_spots):
+        with pytest.raises(NoTrainingData, match="at least two images"):
+            trainer(samples=make_spots(1))
+
+
+class TestSplit:
+    def ids(self, number):
+        return [f"picture_{i}" for i in range(number)]
+
+    def held_out(self, make_spots, ids, share):
+        (sample,) = make_spots(1)
+        train, validation = split([replace(sample, id=id) for id in ids], share)
+        assert sorted(s.id for s in train + validation) == sorted(ids)
+        return {s.id for s in validation}
+
+    @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+    def test_about_the_share(self, make_spots, share):
+        assert len(self.held_out(make_spots, self.ids(2000), share)) / 2000 == pytest.approx(share, abs=0.03)
+
+    @pytest.mark.parametrize(("share", "number"), [(0, 0), (1, 50)])
+    def test_none_and_all(self, make_spots, share, number):
+        assert len(self.held_out(make_spots, self.ids(50), share)) == number
+
+    def test_a_sample_always_falls_on_the_same_side(self, make_spots):
+        few = self.held_out(make_spots, self.ids(100), 0.2)
+        many = self.held_out(make_spots, self.ids(300)[::-1], 0.2)
+        assert 5 < len(few) < 40
+        assert many & set(self.ids(100)) == few
+        assert few < self.held_out(make_spots, self.ids(100), 0.5)
+
+    def test_the_sides_are_those_of_always(self, make_spots):
+        """A change of the hash would let new weights be trained on what old ones were validated on."""
+        held_out = {"spot_1", "spot_3", "spot_4", "spot_6", "spot_7", "spot_10"}
+        assert self.held_out(make_spots, [f"spot_{i}" for i in range(12)], 0.3) == held_out
+
+    def test_order_is_kept(self, make_spots):
+        samples = make_spots(40)
+        for side in split(samples, 0.5):
+            assert [s.id for s in side] == [s.id for s in samples if s in side]
+
+
+class TestLearning:
+    def test_finds_bright_spots(self, trainer, make_spots):
+        recipe = replace(RECIPE, epochs=12, batch_size=4, losses={"kl": 1.0}, jitter=(), learning_rate=0.05)
+        one = trainer(recipe=recipe, samples=make_spots(24))
+        untrained = one._validate()
+        _, facts = one.run()
+        losses = [row["loss"] for row in one.history]
+        assert losses[-1] < 0.5 * losses[0]
+        best = facts["history"][-1]
+        assert best["kl"] == min(row["kl"] for row in one.history)
+        assert best["kl"] < 0.5 * untrained["kl"]
+        assert best["nss"] > untrained["nss"] + 1
+        assert best["auc"] > 0.95
+
+
+class TestPredict:
+    def test_is_a_normalised_log_density_of_the_recipes_size(self, make_spots):
+        (sample,) = make_spots(1, size=(50, 41))
+        log_density = predict(network().eval(), preprocess, sample.image, SIZE)
+        assert log_density.shape == SIZE
+        assert log_density.dtype == np.float32
+        assert np.exp(log_density.astype(float)).sum() == pytest.approx(1, abs=1e-5)
+
+    def test_leaves_image_and_network_alone(self, make_spots):
+        (sample,) = make_spots(1)
+        image, net = sample.image, network().eval()
+        before, weights = image.copy(), copied(net.state_dict())
+        predict(net, preprocess, image, SIZE)
+        np.testing.assert_array_equal(image, before)
+        assert_equal(net.state_dict(), weights)
+        assert all(p.requires_grad for p in net.parameters())
+
+
+def test_seeds_of_steps_differ():
+    seeds = {loop.hash_to_int(seed, step) for seed in range(20) for step in range(100)}
+    assert len(seeds) == 2000
+    assert all(0 <= s < 2**63 for s in seeds)

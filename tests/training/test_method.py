@@ -1,0 +1,212 @@
+"""A learned method of one's own, from `fit` to a scored result."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from salbench import registry
+from salbench.datasets import Dataset
+from salbench.evaluate import Evaluation, Skipped
+from salbench.files import hash_file
+from salbench.metrics import METRICS
+from salbench.protocol import PROTOCOLS
+from salbench.registry import MethodUnavailable
+from salbench.training import LearnedMethod, Recipe, checkpoint, create
+from salbench.training.checkpoint import CheckpointProblem
+from salbench.training.data import NoTrainingData
+from salbench.training.loop import split
+
+SHARE = 0.3  # held out by the recipe
+
+
+@pytest.fixture
+def samples(make_spots):
+    return make_spots(12)
+
+
+@pytest.fixture
+def fit(add_learned, samples, tmp_path):
+    """A function: the method "own", fitted into a folder."""
+    add_learned("own")
+
+    def fitted(folder="seed0", **options):
+        method = registry.create("own")
+        method.folder = tmp_path / "checkpoints" / folder
+        return method.fit(samples, **options)
+
+    return fitted
+
+
+def evaluate(spec, samples, out, **options):
+    dataset = Dataset("spots", tuple(samples), gaze="simulated", licence="none", citation="none")
+    return Evaluation(dataset, PROTOCOLS["tuebingen"], out, progress=False, **options).run(spec)
+
+
+class TestFit:
+    def test_then_predict(self, fit, make_spots):
+        method = fit()
+        (sample,) = make_spots(1, seed=5, size=(60, 50))
+        log_density = method.predict(sample.blind())
+        assert log_density.shape == (24, 32)
+        assert np.isfinite(log_density).all()
+        assert np.exp(log_density.astype(float)).sum() == pytest.approx(1, abs=1e-5)
+        np.testing.assert_array_equal(method.predict(sample.blind()), log_density)
+
+    def test_the_prediction_is_of_the_best_weights(self, fit, samples):
+        method = fit()
+        before = method.predict(samples[0])
+        tensors, facts = checkpoint.load(method.folder / "best.safetensors")
+        checkpoint.save(method.folder / "best.safetensors", {n: 0 * t for n, t in tensors.items()}, facts)
+        np.testing.assert_array_equal(method.predict(samples[0]), before)  # they are in memory
+        again = registry.create(f"own:{method.folder}").predict(samples[0])
+        np.testing.assert_allclose(again, -np.log(24 * 32), rtol=1e-6)
+
+    def test_fitting_again_forgets_the_old_network(self, fit, samples, tmp_path):
+        method = fit()
+        before = method.predict(samples[0])
+        method.folder = tmp_path / "other"
+        method.fit(samples, seed=1)
+        assert np.abs(method.predict(samples[0]) - before).max() > 1e-3
+
+    def test_only_the_training_side_is_trained_on(self, fit, samples):
+        """The recipe holds images out, and no fact of them moves a weight."""
+        train, validation = split(samples, SHARE)
+        assert len(train) > 4
+        assert validation
+        tensors, _ = checkpoint.load(fit("a").folder / "last.safetensors")
+        samples[:] = [replace(s, fixations=s.fixations[:1], observers=None) if s in validation else s for s in samples]
+        other, _ = checkpoint.load(fit("b").folder / "last.safetensors")
+        assert all(torch.equal(t, other[n]) for n, t in tensors.items())
+        samples[:] = [replace(s, fixations=s.fixations[:1], observers=None) if s in train else s for s in samples]
+        other, _ = checkpoint.load(fit("c").folder / "last.safetensors")
+        assert not all(torch.equal(t, other[n]) for n, t in tensors.items())
+
+    def test_seed(self, fit):
+        """It decides on the first weights too."""
+        first, same, other = (checkpoint.load(fit(f, seed=s).weights)[0] for f, s in (("a", 0), ("b", 0), ("c", 1)))
+        assert all(torch.equal(t, same[name]) for name, t in first.items())
+        assert not any(torch.equal(t, other[name]) for name, t in first.items())
+
+    def test_copies_are_trained_on(self, fit):
+        plain, more = fit("plain"), fit("more", augment=["hflip"])
+        facts = json.loads((more.folder / "best.json").read_text())
+        assert facts["key"]["copies"] == {"hflip": 0}
+        tensors, other = (checkpoint.load(m.weights)[0] for m in (plain, more))
+        assert not torch.equal(tensors["0.weight"], other["0.weight"])
+
+    def test_epochs(self, add_learned, samples, tmp_path):
+        method, other = create(add_learned("own"), epochs=1), create("own")
+        method.folder = tmp_path / "short"
+        method.fit(samples)
+        assert len(json.loads((tmp_path / "short" / "last.json").read_text())["history"]) == 1
+        assert other.recipe.epochs == 2
+
+    def test_a_method_without_a_recipe_cannot_be_trained(self):
+        with pytest.raises(registry.MethodProblem, match="uniform: expected a method that can be trained"):
+            create("uniform")
+
+    def test_without_a_folder(self, add_learned, samples):
+        with pytest.raises(ValueError, match="own: set its `folder`"):
+            registry.create(add_learned("own")).fit(samples)
+
+    def test_too_few_samples(self, add_learned, samples, tmp_path):
+        method = registry.create(add_learned("own"))
+        method.folder = tmp_path / "few"
+        train, validation = split(samples, SHARE)
+        with pytest.raises(NoTrainingData, match="to train on"):
+            method.fit(validation)
+        with pytest.raises(NoTrainingData, match="to validate on"):
+            method.fit(train)
+        assert not (tmp_path / "few").exists()
+
+
+class TestWeights:
+    def test_by_folder_and_by_file(self, fit, samples, tmp_path):
+        method = fit("seed0")
+        file = tmp_path / "mine.safetensors"
+        file.write_bytes(method.weights.read_bytes())
+        expected = method.predict(samples[0])
+        for place in (method.folder, file, method.folder / "last" / ".." / "best.safetensors"):
+            np.testing.assert_array_equal(registry.create(f"own:{place}").predict(samples[0]), expected)
+
+    def test_names_of_variants(self, fit, tmp_path):
+        folder = fit("seed0").folder
+        assert registry.create("own").label == "own"
+        assert registry.create(f"own:{folder}").label == "own+checkpoints-seed0"
+        assert registry.create(f"own:{folder}/").label == "own+checkpoints-seed0"
+        assert registry.create(f"own:{folder}/best.safetensors").label == "own+best"
+        assert registry.create(f"own:{tmp_path}/mine.safetensors").label == "own+mine"
+
+    def test_hash(self, fit):
+        method = fit("a")
+        assert method.weights_hash() == hash_file(method.folder / "best.safetensors")
+        assert registry.create(f"own:{method.folder}").weights_hash() == method.weights_hash()
+        assert fit("b", seed=1).weights_hash() != method.weights_hash()
+
+    @pytest.mark.parametrize("call", [lambda m, s: m.predict(s), lambda m, s: m.weights_hash()])
+    def test_none_say_how_to_get_them(self, add_learned, samples, tmp_path, call):
+        add_learned("own")
+        command = "python benchmark.py fit --methods own --dataset osie_train$"
+        with pytest.raises(MethodUnavailable, match=f"^has no weights; train it with: {command}"):
+            call(registry.create("own"), samples[0])
+        with pytest.raises(
+            MethodUnavailable, match=rf"has no weights at .*gone\.safetensors; train it with: {command}"
+        ):
+            call(registry.create(f"own:{tmp_path}/gone.safetensors"), samples[0])
+        with pytest.raises(MethodUnavailable, match=r"has no weights at .*best\.safetensors"):
+            call(registry.create(f"own:{tmp_path}"), samples[0])  # a folder where nothing was trained
+
+    def test_of_another_network_are_refused(self, fit, add_learned, samples):
+        add_learned("wide", channels=6)
+        with pytest.raises(CheckpointProblem, match=r"another network: 3 of another shape, such as 0\.bias \(4,\)"):
+            registry.create(f"wide:{fit().folder}").predict(samples[0])
+
+    def test_of_a_stopped_training_are_no_network(self, fit, samples):
+        """`last` also holds the optimizer; `best` is what predicts."""
+        with pytest.raises(CheckpointProblem, match="another network: 4 missing"):
+            registry.create(f"own:{fit().folder}/last.safetensors").predict(samples[0])
+
+
+class TestEvaluation:
+    def test_end_to_end(self, fit, tiny, tmp_path):
+        method = fit()
+        evaluation = Evaluation(tiny, PROTOCOLS["tuebingen"], tmp_path / "out", progress=False, workers=2)
+        result = evaluation.run(f"own:{method.folder}")
+        assert result.n_failed == 0
+        assert result.n_images == 6
+        assert result.key.method == "own+checkpoints-seed0"
+        assert result.key.weights == method.weights_hash()
+        assert set(result.metrics) == set(METRICS)
+        assert all(np.isfinite(m["mean"]) for m in result.metrics.values())
+
+    def test_validation_scores_as_the_evaluator_does(self, fit, samples, tmp_path):
+        method = fit()
+        _, validation = split(samples, SHARE)
+        history = json.loads((method.folder / "best.json").read_text())["history"]
+        result = evaluate(f"own:{method.folder}", validation, tmp_path / "out")
+        assert len(validation) > 1
+        for name in METRICS:
+            assert history[-1][name] == pytest.approx(result.metrics[name]["mean"], rel=1e-9, abs=1e-9), name
+
+    def test_without_weights_it_is_skipped(self, add_learned, samples, tmp_path):
+        skipped = evaluate(add_learned("own"), samples, tmp_path)
+        assert isinstance(skipped, Skipped)
+        assert skipped.reason.startswith("has no weights; train it with")
+
+    def test_with_weights_of_another_network_every_image_fails(self, fit, add_learned, samples, tmp_path):
+        add_learned("wide", channels=6)
+        result = evaluate(f"wide:{fit().folder}", samples[:3], tmp_path / "out")
+        assert result.n_failed == 3
+        assert all("the checkpoint of another network" in message for message in result.failures.values())
+
+
+def test_what_a_subclass_has_to_write():
+    class Unwritten(LearnedMethod):
+        recipe = Recipe(size=(24, 32))
+
+    for call in (Unwritten().build_network, lambda: Unwritten().preprocess(None)):
+        with pytest.raises(NotImplementedError):
+            call()
