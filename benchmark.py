@@ -18,6 +18,8 @@ examples:
   python benchmark.py table --dataset osie_test --format latex
   python benchmark.py table --paper table2
   python benchmark.py submit --methods spectral_residual --dataset salicon_test --out submissions
+  python benchmark.py fit --methods lite --dataset osie_train --augment hflip --seed 1
+  python benchmark.py ablate --methods lite --dataset osie --augmentations paper12 --seeds 0,1,2
   python benchmark.py show --augmentations paper12 --dataset osie --id 1001 --out sheet.png
   python benchmark.py speed
 

@@ -18,6 +18,8 @@ tables      result files beside the paper's numbers
 submission  challenge files, written and then validated
 sheet       contact sheets of augmentations
 listing     what there is, by name
+training    torch losses and the one training loop (needs torch)
+ablation    one augmentation at a time: train, score, compare
 speed       how fast the core is on this machine, beside pysaliency
 
 Importing `salbench` imports none of these; import the room you need.

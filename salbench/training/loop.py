@@ -160,6 +160,7 @@ class Trainer:
         self.history.append(row | {"busy": round(busy / trained, 4)})
         if self.accelerator.is_main_process:
             self._save()
+            _to_tensorboard(self.folder, self.history[-1])
 
     def _train_on(self, ids, images, density, counts):
         torch.manual_seed(hash_to_int(self.seed, self.step))  # of dropout: the same after a resume
@@ -301,6 +302,17 @@ def hash_to_int(*parts):
 def _out_of_memory(error):
     """Whether torch says that memory is short: on the CPU it does so by a plain RuntimeError."""
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _to_tensorboard(folder, row):
+    """One epoch's scalars, where TensorBoard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return
+    with SummaryWriter(folder / "tensorboard") as writer:
+        for name, value in row.items():
+            writer.add_scalar(name, value, row["epoch"])
 
 
 def _content(samples):
