@@ -16,6 +16,7 @@ from salbench.protocol import PROTOCOLS
 
 log = logging.getLogger(__name__)
 BASELINE = "none"  # the arm without augmentation
+NEVER = 10**9  # epochs of patience: all arms take the same number of steps, whatever their validation says
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def ablate(
     failures = []
     for seed in seeds:
         for arm in (BASELINE, *augmentations):
-            method = training.create(name, epochs=epochs, jitter=())
+            method = training.create(name, epochs=epochs, jitter=(), patience=NEVER)
             method.variant, method.device = label(arm, seed), device
             method.folder = Path(checkpoints) / results_name(dataset) / name / arm / f"seed{seed}"
             log.info("%s: %s, seed %d", name, arm, seed)

@@ -250,7 +250,7 @@ def _cell(row, name, best, style):
     cell = row.cells.get(name)
     if not cell:
         return "–" if style == "md" else "--"
-    mean = f"{cell['mean']:.{DIGITS}f}"
+    mean = f"{round(cell['mean'], DIGITS) + 0.0:.{DIGITS}f}"  # + 0.0: no "-0.000"
     if row.ranked and round(cell["mean"], DIGITS) == best:
         mean = f"**{mean}**" if style == "md" else rf"\textbf{{{mean}}}"
     if "low" not in cell:

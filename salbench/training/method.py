@@ -87,11 +87,12 @@ class LearnedMethod(SaliencyMethod):
         return network.to(self.device).eval()
 
 
-def create(name, *, epochs=None, jitter=None):
+def create(name, **changes):
     """A new learned method, its recipe changed where told.
 
     Args:
-        name: of the method. epochs: number of epochs. jitter: augmentations applied anew in every epoch.
+        name: of the method.
+        changes: fields of its `Recipe`; None leaves one as it is.
 
     Raises:
         MethodProblem: unknown, or a method that has no recipe to train by.
@@ -99,6 +100,5 @@ def create(name, *, epochs=None, jitter=None):
     method = registry.create(name)
     if not isinstance(method, LearnedMethod):
         raise registry.MethodProblem(f"{name}: expected a method that can be trained, got one without a recipe")
-    changes = {"epochs": epochs, "jitter": jitter}
     method.recipe = replace(method.recipe, **{k: v for k, v in changes.items() if v is not None})
     return method

@@ -36,13 +36,15 @@ def ablate(add_learned, make_spots, tmp_path, monkeypatch):
     return run
 
 
-def test_every_arm_is_trained_scored_and_kept(ablate, tmp_path):
-    assert ablate(["hflip", "invert"]) == []
+def test_every_arm_is_trained_scored_and_kept(ablate, tmp_path, monkeypatch):
+    monkeypatch.setattr("salbench.training.loop.Trainer._best", lambda self: self.history[0])  # never gets better
+    assert ablate(["hflip", "invert"], epochs=6) == []
     found = results.read_all(tmp_path / "r", "toy_ablation")
     assert set(found) == {f"own+{arm}-seed{seed}" for arm in ("none", "hflip", "invert") for seed in (0, 1)}
     assert len({r.key.weights for r in found.values()}) == 6
     steps = {p.parent.parent.name: json.loads(p.read_text())["step"] for p in (tmp_path / "c").rglob("last.json")}
-    assert len(set(steps.values())) == 1, "all arms take the same number of steps"
+    assert len(steps) == 3
+    assert set(steps.values()) == {6 * 3}, "six epochs of three batches in all arms: none stops early"
     table = tables.ablation_table(tmp_path / "r", "toy")
     assert [row.split("|")[1].strip() for row in table.splitlines() if row.startswith("| ")] == [
         "method", "none (mean)", "hflip", "invert",
