@@ -249,9 +249,7 @@ def _fit(options):
         method.device = options.device
         method.folder = Path(options.out) / method.name / "+".join([dataset.name, *names]) / f"seed{options.seed}"
         method.fit(dataset.samples, augment=names, seed=options.seed)
-        print(
-            f"trained; score it with: python benchmark.py --methods {method.name}:{method.folder} --dataset osie_test"
-        )
+        print(f"trained; score it with: python benchmark.py --methods {method.name}:{method.folder} --dataset NAME")
 
 
 def _ablate(options):

@@ -73,10 +73,8 @@ class Recipe:
 
 def split(samples, share):
     """(training, validation): a sample is held out by the hash of its id, so that it always falls on the same side."""
-    held_out = [int(hash_bytes(s.id), 16) % 10_000 < 10_000 * share for s in samples]
-    return [s for s, h in zip(samples, held_out, strict=True) if not h], [
-        s for s, h in zip(samples, held_out, strict=True) if h
-    ]
+    held_out = {s.id for s in samples if int(hash_bytes(s.id), 16) % 10_000 < 10_000 * share}
+    return [s for s in samples if s.id not in held_out], [s for s in samples if s.id in held_out]
 
 
 class Trainer:
@@ -226,13 +224,7 @@ class Trainer:
             log_density = predict(network, self.preprocess, sample.image, self.recipe.size)
             prepared = PROTOCOL.prepare(log_density, "log_density", sample.size)
             truth = PROTOCOL.truth(sample, self._others)
-            rows.append(
-                score(
-                    prepared.point_map,
-                    **vars(truth),
-                    options=PROTOCOL.options,
-                )
-            )
+            rows.append(score(prepared.point_map, **vars(truth), options=PROTOCOL.options))
         network.load_state_dict(current)
         return {name: float(np.mean([r[name] for r in rows])) for name in METRICS}
 
