@@ -20,6 +20,7 @@ examples:
   python benchmark.py submit --methods spectral_residual --dataset salicon_test --out submissions
   python benchmark.py fit --methods lite --dataset osie_train --augment hflip --seed 1
   python benchmark.py ablate --methods lite --dataset osie --augmentations paper12 --seeds 0,1,2
+  python benchmark.py table --ablation osie --figure ablation.pdf
   python benchmark.py show --augmentations paper12 --dataset osie --id 1001 --out sheet.png
   python benchmark.py speed
 
@@ -87,6 +88,7 @@ def _parser():
     fit.add_argument(
         "--augment", default="", metavar="NAMES", help="add an augmented copy of every image for each name"
     )
+    _add_regime(fit)
     fit.add_argument("--epochs", type=_positive, metavar="N", help="instead of what the method's recipe says")
     fit.add_argument("--out", default="checkpoints", metavar="DIR", help="folder of the checkpoints")
     _add_augmentations_dir(fit)
@@ -98,6 +100,8 @@ def _parser():
     ablate.add_argument(
         "--seeds", type=_seeds, default=[0], metavar="0,1,2", help="trainings per augmentation (default: 0)"
     )
+    _add_regime(ablate)
+    ablate.add_argument("--labels", choices=("moved", "as_released"), default="moved", help="default: moved")
     ablate.add_argument("--epochs", type=_positive, metavar="N", help="instead of what the method's recipe says")
     ablate.add_argument("--out", default="results", metavar="DIR", help="folder of the results (default: results)")
     ablate.add_argument("--checkpoints", default="checkpoints", metavar="DIR", help="folder of the trainings")
@@ -110,6 +114,7 @@ def _parser():
     source.add_argument("--dataset", help="results of this data set")
     source.add_argument("--paper", metavar="TABLE", help="table1 or table2 of the paper, measured rows beside it")
     source.add_argument("--ablation", metavar="DATASET", help="what each augmentation changed on this data set")
+    table.add_argument("--figure", metavar="FILE", help="of --ablation: draw it too, as .png, .pdf or .svg")
     table.add_argument("--format", choices=("md", "latex", "csv"), default="md")
     table.add_argument("--out", default="results", metavar="DIR", help="folder of the results (default: results)")
 
@@ -173,6 +178,20 @@ def _add_machine(parser):
     parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:1 (default: cpu)")
 
 
+def _add_regime(parser):
+    parser.add_argument(
+        "--mode", choices=("copies", "replace"), default="copies",
+        help="copies: an image and its augmented copies in turn; replace: one or the other by chance (default: copies)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--p", type=_probability, metavar="P", help="share of originals (default: 0.5); implies --mode replace"
+    )
+
+
+def _p(options):
+    return 0.5 if options.p is None and options.mode == "replace" else options.p
+
+
 def _add_methods_dir(parser):
     parser.add_argument("--methods-dir", metavar="DIR", help="a folder of method files of your own")
 
@@ -189,6 +208,13 @@ def _seed(text):
     if not text.strip().isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {text!r}")
     return int(text)
+
+
+def _probability(text):
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text}")
+    return value
 
 
 def _positive(text):
@@ -245,7 +271,7 @@ def _fit(options):
     specs, dataset = _methods(options), _dataset(options)
     names = augment.select(options.augment) if options.augment else []
     for spec in specs:
-        method = training.create(spec, epochs=options.epochs)
+        method = training.create(spec, epochs=options.epochs, p=_p(options))
         method.device = options.device
         method.folder = Path(options.out) / method.name / "+".join([dataset.name, *names]) / f"seed{options.seed}"
         method.fit(dataset.samples, augment=names, seed=options.seed)
@@ -253,12 +279,14 @@ def _fit(options):
 
 
 def _ablate(options):
-    from salbench import ablation, augment, tables
+    from salbench import augment
+    from salbench.ablation import report
+    from salbench.ablation.run import ablate
 
     _use_augmentations_dir(options)
     failures = []
     for name in _methods(options):
-        failures += ablation.ablate(
+        failures += ablate(
             name,
             options.dataset,
             augment.select(options.augmentations),
@@ -267,10 +295,12 @@ def _ablate(options):
             checkpoints=options.checkpoints,
             root=options.data_root,
             epochs=options.epochs,
+            p=_p(options),
+            labels=options.labels,
             device=options.device,
             workers=options.workers,
         )
-    print(tables.ablation_table(options.out, options.dataset))
+    print(report.table(options.out, options.dataset))
     for failure in failures:
         print(f"failed: {failure.arm}, seed {failure.seed}: {failure.reason}", file=sys.stderr)
     return int(bool(failures))
@@ -288,10 +318,16 @@ def _list(options):
 def _table(options):
     from salbench import tables
 
+    if options.figure and not options.ablation:
+        raise ValueError("--figure: expected --ablation with it, nothing else is drawn yet")
     if options.paper:
         print(tables.paper_table(options.paper, options.out, options.format), end="")
     elif options.ablation:
-        print(tables.ablation_table(options.out, options.ablation, options.format), end="")
+        from salbench.ablation import report
+
+        print(report.table(options.out, options.ablation, options.format), end="")
+        if options.figure:
+            report.figure(options.out, options.ablation, options.figure)
     else:
         from salbench.datasets import results_name
 

@@ -8,16 +8,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from tabulate import tabulate
 
 from salbench import results
 from salbench.metrics import METRICS
-from salbench.stats import holm, paired_difference
 
 FORMATS = ("md", "latex", "csv")
 DIGITS = 3
 PAPER = Path(__file__).resolve().parent.parent / "results" / "paper"  # the paper's numbers, as data
+SIGNIFICANT = 0.05  # p-values below
 _ZEROS_WORTH_SAYING = 0.01
 
 
@@ -26,12 +25,21 @@ class TableProblem(ValueError):
 
 
 @dataclass(frozen=True)
-class _Row:
-    """One line of a table: its name, {metric: {"mean", "low", "high"}} (bounds only where measured), its standing."""
+class Row:
+    """One line of a table.
+
+    Attributes:
+        name: of the method or arm.
+        cells: {metric: {"mean"[, "low", "high"[, "p"]]}} or {metric: None}; bounds only where measured, p only of
+            a change.
+        ranked: it competes for the best value of a column, which is printed bold.
+        signed: its values are changes: printed with their sign, a star where p < 0.05, bold where that is a gain.
+    """
 
     name: str
     cells: dict
     ranked: bool = False
+    signed: bool = False
 
 
 def dataset_table(out, dataset, style="md"):
@@ -67,7 +75,7 @@ def _one_table(found, style):
     rows += _claimed(key.dataset, key.protocol)
     simulated = "SIMULATED gaze" if found[0].gaze == "simulated" else found[0].gaze
     title = f"{key.dataset}, {found[0].n_images} images, {simulated}, protocol {key.protocol} v{key.protocol_version}"
-    return _render(title, rows, list(METRICS), _notes(found, rows), style)
+    return render(title, rows, list(METRICS), _notes(found, rows), style)
 
 
 def paper_table(name, out, style="md", folder=PAPER):
@@ -83,82 +91,21 @@ def paper_table(name, out, style="md", folder=PAPER):
     measured = results.read_all(out, table["dataset"])
     rows = []
     for row in table["rows"]:
-        rows.append(_Row(f"{row['model']} (paper)", _bare(row["values"]), ranked=True))
+        rows.append(Row(f"{row['model']} (paper)", _bare(row["values"]), ranked=True))
         if row["method"] in measured:
             result = measured[row["method"]]
-            rows.append(_Row(f"{row['method']} (measured, {result.key.protocol})", _cells(result)))
+            rows.append(Row(f"{row['method']} (measured, {result.key.protocol})", _cells(result)))
     notes = [f"(paper): as printed in {table['source']}; not measured here."]
     if "note" in table:
         notes.append(table["note"])
     elif not any("(measured" in row.name for row in rows):
         notes.append(f"No run of these methods on {table['dataset']} in {out} yet, so nothing is beside the claims.")
-    return _render(f"{table['title']} ({table['dataset']})", rows, list(table["columns"]), notes, style)
+    return render(f"{table['title']} ({table['dataset']})", rows, list(table["columns"]), notes, style)
 
 
 def paper_tables(folder=PAPER):
     """Names of the paper's tables."""
     return sorted(p.stem for p in Path(folder).glob("*.json"))
-
-
-def ablation_table(out, dataset, style="md"):
-    """Change of every metric by each augmentation against none, from the per-image scores of an ablation.
-
-    Args:
-        out: folder of the results. dataset: as given to `ablate`. style: one of `FORMATS`.
-
-    Raises:
-        TableProblem: no complete arm without augmentation, or none with.
-    """
-    arms = _ablation_arms(out, f"{dataset}_ablation")
-    changes = ablation_changes(arms)
-    rows = [_Row("none (mean)", {name: {"mean": float(np.nanmean(v))} for name, v in arms["none"].items()})]
-    rows += [_Row(arm, cells, ranked=True) for arm, cells in changes.items()]
-    seeds, images = next(iter(arms["none"].values())).shape
-    notes = [
-        f"Rows below the first: change against no augmentation, {images} test images x {seeds} seeds; ± is half the "
-        "width of the paired 95 % bootstrap interval over images and seeds; bold is the largest gain of a column.",
-        f"* p < 0.05 after Holm's correction over the {len(changes)} augmentations of a column.",
-    ]
-    title = f"{dataset}: one classical augmentation at a time"
-    return _render(title, rows, list(METRICS), notes, style)
-
-
-def ablation_changes(arms):
-    """{arm: {metric: {"mean", "low", "high", "p"}}} against the arm "none", p-values corrected over the arms."""
-    names = [arm for arm in arms if arm != "none"]
-    changes = {arm: {} for arm in names}
-    for metric in METRICS:
-        found = [paired_difference(arms[arm][metric], arms["none"][metric], seed=0) for arm in names]
-        corrected = holm([p for *_, p in found])
-        for arm, (mean, low, high, _), p in zip(names, found, corrected, strict=True):
-            changes[arm][metric] = {"mean": mean, "low": low, "high": high, "p": float(p)}
-    return changes
-
-
-def _ablation_arms(out, dataset):
-    """{arm: {metric: (seeds, images)}} of the seeds that every arm has, "none" first."""
-    scores = defaultdict(dict)
-    for result in results.read_all(out, dataset).values():
-        arm, _, seed = result.key.method.partition("+")[2].rpartition("-seed")
-        if not result.n_failed:
-            _, path, _ = results.paths(out, dataset, result.key.method)
-            scores[arm][int(seed)] = _columns(path)
-    if len(scores) < 2 or "none" not in scores:
-        raise TableProblem(
-            f"{Path(out) / dataset}: expected complete arms without and with augmentation, found "
-            f"{', '.join(scores) or 'none'}; make them with: python benchmark.py ablate"
-        )
-    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in scores.values())))
-    if not seeds:
-        raise TableProblem(f"{Path(out) / dataset}: expected a seed that all arms have finished, found none")
-    order = sorted(scores, key=lambda arm: (arm != "none", arm))
-    return {arm: {m: np.array([scores[arm][s][m] for s in seeds]) for m in METRICS} for arm in order}
-
-
-def _columns(path):
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name] or "nan") for row in rows] for name in METRICS}
 
 
 def _read_paper(name, folder):
@@ -182,7 +129,7 @@ def _measured(result):
         name += " (ceiling)"
     if result.n_failed:
         name += f" (incomplete, {result.n_failed} of {result.n_images} failed)"
-    return _Row(name, _cells(result), ranked=not result.ceiling)
+    return Row(name, _cells(result), ranked=not result.ceiling)
 
 
 def _claimed(dataset, protocol):
@@ -191,7 +138,7 @@ def _claimed(dataset, protocol):
     for name in paper_tables():
         table = _read_paper(name, PAPER)
         if (table["dataset"], table["protocol"]) == (dataset, protocol):
-            rows += [_Row(f"{row['model']} (paper, {name})", _bare(row["values"])) for row in table["rows"]]
+            rows += [Row(f"{row['model']} (paper, {name})", _bare(row["values"])) for row in table["rows"]]
     return rows
 
 
@@ -212,7 +159,13 @@ def _notes(found, rows):
     return notes
 
 
-def _render(title, rows, metrics, notes, style):
+def render(title, rows, metrics, notes, style):
+    """A table as text.
+
+    Args:
+        title: printed above (Markdown) or as a comment (LaTeX). rows: of `Row`. metrics: names, the columns.
+        notes: lines beneath. style: one of `FORMATS`.
+    """
     if style == "csv":
         return _csv(rows, metrics)
     header = ["method"] + [f"{name} {_arrow(name, style)}" for name in metrics]
@@ -250,13 +203,22 @@ def _cell(row, name, best, style):
     cell = row.cells.get(name)
     if not cell:
         return "–" if style == "md" else "--"
-    mean = f"{round(cell['mean'], DIGITS) + 0.0:.{DIGITS}f}"  # + 0.0: no "-0.000"
-    if row.ranked and round(cell["mean"], DIGITS) == best:
-        mean = f"**{mean}**" if style == "md" else rf"\textbf{{{mean}}}"
+    value = round(cell["mean"], DIGITS) + 0.0  # no "-0.000"
+    text = f"{value:+.{DIGITS}f}" if row.signed else f"{value:.{DIGITS}f}"
+    if _is_gain(cell, name) if row.signed else row.ranked and value == best:
+        text = f"**{text}**" if style == "md" else rf"\textbf{{{text}}}"
     if "low" not in cell:
-        return mean
-    half = f"{(cell['high'] - cell['low']) / 2:.{DIGITS}f}" + ("*" if cell.get("p", 1) < 0.05 else "")
-    return f"{mean} ±{half}" if style == "md" else rf"{mean} {{\scriptsize $\pm${half}}}"
+        return text
+    half = f"{(cell['high'] - cell['low']) / 2:.{DIGITS}f}" + ("*" if _is_sure(cell) else "")
+    return f"{text} ±{half}" if style == "md" else rf"{text} {{\scriptsize $\pm${half}}}"
+
+
+def _is_sure(cell):
+    return cell.get("p", 1) < SIGNIFICANT
+
+
+def _is_gain(cell, name):
+    return _is_sure(cell) and (cell["mean"] > 0) == METRICS[name].higher_is_better
 
 
 def _text(text, style, math=False):
@@ -267,12 +229,17 @@ def _text(text, style, math=False):
 
 
 def _csv(rows, metrics):
-    """One line per row; name_low and name_high are the interval. Full precision, empty where there is no value."""
+    """One line per row; name_low and name_high are the interval. Full precision, empty where there is no value.
+
+    Changes have their p-value too, as name_p.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    parts = ("mean", "low", "high")
-    writer.writerow(["method"] + [name + suffix for name in metrics for suffix in ("", "_low", "_high")])
+    suffixes = {"mean": "", "low": "_low", "high": "_high"}
+    if any(row.signed for row in rows):
+        suffixes["p"] = "_p"
+    writer.writerow(["method"] + [name + suffix for name in metrics for suffix in suffixes.values()])
     for row in rows:
-        cells = [(row.cells.get(name) or {}).get(part, "") for name in metrics for part in parts]
+        cells = [(row.cells.get(name) or {}).get(part, "") for name in metrics for part in suffixes]
         writer.writerow([row.name, *cells])
     return file.getvalue()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from salbench.augment import augment
+from salbench.augment import augment, get
 from salbench.files import FileProblem
 from salbench.maps import density_from_fixations, resize
 
@@ -22,42 +22,47 @@ class NoTrainingData(ValueError):
 class TrainingSet:
     """Samples, and augmented copies of them, as arrays of one size.
 
-    With copies, a sample is shown in turn as itself and as each of its copies, one of them per epoch: over as many
+    Augmented, a sample is shown in turn as itself and as each of its copies, one of them per epoch: over as many
     epochs the network sees all of "the originals plus their copies", in steps and an order of originals that do
-    not depend on what the copies are. What does not change from epoch to epoch is kept in memory.
+    not depend on what the copies are. With `p`, copies replace originals by chance instead. What does not change
+    from epoch to epoch is kept in memory.
 
     Args:
         samples: with fixations or a distributed density; others are left out, with a warning.
         size: (height, width) of the network's input.
         copies: names of augmentations, one copy of every sample for each; copies left without fixations are
             dropped and counted in `empty_copies`, {name: number}.
+        p: probability of the original; else one of `copies` is shown, drawn anew in every epoch (and the original
+            after all where it is left without fixations). None: all in turn, as said above.
+        labels: of the copies, as for `augment`.
         jitter: augmentations each applied with probability 1/2, anew in every epoch.
-        seed: of copies, jitter and order.
+        seed: of copies, chance, jitter and order.
         budget: bytes of arrays to keep; the rest is read again when it is needed.
 
     Raises:
         NoTrainingData: fewer than two usable samples.
     """
 
-    def __init__(self, samples, size, *, copies=(), jitter=(), seed=0, budget=2**31):
+    def __init__(self, samples, size, *, copies=(), p=None, labels="moved", jitter=(), seed=0, budget=2**31):
         usable = [s for s in samples if s.read_density is not None or (s.fixations is not None and len(s.fixations))]
         if len(usable) < len(samples):
             log.warning("%d images without fixations are left out of training", len(samples) - len(usable))
         if len(usable) < 2:
             raise NoTrainingData(f"expected at least two images with fixations to train on, got {len(usable)}")
         self.size, self.jitter, self.seed = tuple(size), tuple(jitter), seed
+        self.copies, self.p, self.labels = [get(name) for name in copies], p, labels
         self.empty_copies = dict.fromkeys(copies, 0)
-        self._versions = [self._with_copies(sample, copies) for sample in usable]
+        self._versions = [self._with_copies(sample) if p is None else [sample] for sample in usable]
         self._kept, self._room = {}, budget // (size[0] * size[1] * (3 + 2 + 2))
 
     def __len__(self):
         return len(self._versions)
 
-    def _with_copies(self, sample, copies):
+    def _with_copies(self, sample):
         versions = [sample]
-        for name in copies:
-            made = augment(sample, name, seed=self.seed)
-            self.empty_copies[name] += made.empty
+        for augmentation in self.copies:
+            made = augment(sample, augmentation, seed=self.seed, labels=self.labels)
+            self.empty_copies[augmentation.name] += made.empty
             versions += [] if made.empty else [made.sample]
         return versions
 
@@ -85,17 +90,25 @@ class TrainingSet:
 
     def _item(self, i, epoch):
         """(id, image, density, counts) of sample `i` as it is shown in `epoch`."""
-        version = (i + epoch) % len(self._versions[i])
-        sample = self._versions[i][version]
+        kept = version = self._versions[i][(i + epoch) % len(self._versions[i])]
+        rng = np.random.default_rng([self.seed, epoch, i])
+        if self.p is not None and self.copies and rng.random() >= self.p:
+            version = self._replaced(version, rng)
         if self.jitter:
-            sample = self._jittered(sample, np.random.default_rng([self.seed, epoch, i]))
-            return sample.id, *to_arrays(sample, self.size)
-        if (i, version) in self._kept:
-            return sample.id, *self._kept[i, version]
-        arrays = to_arrays(sample, self.size)
-        if len(self._kept) < self._room:
-            self._kept[i, version] = arrays
-        return sample.id, *arrays
+            version = self._jittered(version, rng)
+        if version is not kept:
+            return version.id, *to_arrays(version, self.size)
+        if version.id not in self._kept:
+            arrays = to_arrays(version, self.size)
+            if len(self._kept) >= self._room:
+                return version.id, *arrays
+            self._kept[version.id] = arrays
+        return version.id, *self._kept[version.id]
+
+    def _replaced(self, sample, rng):
+        augmentation = self.copies[rng.integers(len(self.copies))]
+        made = augment(sample, augmentation, seed=int(rng.integers(2**31)), labels=self.labels)
+        return sample if made.empty else made.sample
 
     def _jittered(self, sample, rng):
         for name in self.jitter:

@@ -47,6 +47,7 @@ class Recipe:
         average: decay per step of the moving average of the weights.
         losses: {name in `training.losses.LOSSES`: weight}.
         jitter: augmentations applied with probability 1/2 each, anew in every epoch.
+        p, labels: how the augmentations that `fit` is given are shown, see `TrainingSet`.
         validation_share: of the images, held out by a hash of their ids.
         criterion: metric that decides on the best epoch.
         patience: epochs without a better value after which training stops.
@@ -62,6 +63,8 @@ class Recipe:
     average: float = 0.998
     losses: dict[str, float] = field(default_factory=lambda: {"kl": 1.0, "cc": 1.0})
     jitter: tuple[str, ...] = ()
+    p: float | None = None
+    labels: str = "moved"
     validation_share: float = 0.1
     criterion: str = "kl"
     patience: int = 10
@@ -69,6 +72,8 @@ class Recipe:
     def __post_init__(self):
         if self.criterion not in METRICS:
             raise ValueError(f"criterion: expected one of {', '.join(METRICS)}, got {self.criterion!r}")
+        if self.p is not None and not 0 <= self.p <= 1:
+            raise ValueError(f"p, the probability of the original: expected 0 to 1, got {self.p}")
 
 
 def split(samples, share):
@@ -108,7 +113,9 @@ class Trainer:
         progress=True,
     ):
         self.recipe, self.folder, self.seed, self.preprocess = recipe, Path(folder), seed, preprocess
-        self.data = TrainingSet(samples, recipe.size, copies=copies, jitter=recipe.jitter, seed=seed)
+        self.data = TrainingSet(
+            samples, recipe.size, copies=copies, p=recipe.p, labels=recipe.labels, jitter=recipe.jitter, seed=seed
+        )
         self.key = {
             "recipe": json.loads(json.dumps(asdict(recipe))),
             "copies": self.data.empty_copies,

@@ -1,11 +1,16 @@
 """One augmentation at a time, end to end on toy samples, and the statistics of its table."""
 
+import csv
+import io
 import json
 
 import numpy as np
 import pytest
 
-from salbench import ablation, results, tables
+from salbench import registry, results
+from salbench.ablation import arms, report
+from salbench.ablation import run as ablation
+from salbench.ablation.arms import AblationProblem
 from salbench.datasets import Dataset
 from salbench.metrics import METRICS
 from salbench.stats import holm, paired_difference
@@ -19,19 +24,12 @@ def ablate(add_learned, make_spots, tmp_path, monkeypatch):
         for name, n, seed in (("toy_train", 20, 0), ("toy_test", 6, 1))
     }
     monkeypatch.setattr(ablation, "load", lambda name, root: splits[name])
-    add_learned("own")
 
-    def run(augmentations, seeds=(0, 1), **options):
-        return ablation.ablate(
-            "own",
-            "toy",
-            augmentations,
-            seeds,
-            out=tmp_path / "r",
-            checkpoints=tmp_path / "c",
-            progress=False,
-            **options,
-        )
+    def run(augmentations, seeds=(0, 1), name="own", **options):
+        if name not in registry.available():
+            add_learned(name)
+        places = {"out": tmp_path / "r", "checkpoints": tmp_path / "c"}
+        return ablation.ablate(name, "toy", augmentations, seeds, **places, progress=False, **options)
 
     return run
 
@@ -45,12 +43,83 @@ def test_every_arm_is_trained_scored_and_kept(ablate, tmp_path, monkeypatch):
     steps = {p.parent.parent.name: json.loads(p.read_text())["step"] for p in (tmp_path / "c").rglob("last.json")}
     assert len(steps) == 3
     assert set(steps.values()) == {6 * 3}, "six epochs of three batches in all arms: none stops early"
-    table = tables.ablation_table(tmp_path / "r", "toy")
-    assert [row.split("|")[1].strip() for row in table.splitlines() if row.startswith("| ")] == [
-        "method", "none (mean)", "hflip", "invert",
-    ]  # fmt: skip
-    assert "6 test images x 2 seeds" in table
-    assert r"\begin{tabular}" in tables.ablation_table(tmp_path / "r", "toy", "latex")
+
+
+def rows(text):
+    """First cells of the lines of Markdown tables."""
+    return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+
+
+def test_tables_of_means_and_of_changes(ablate, tmp_path):
+    ablate(["hflip", "invert"])
+    text = report.table(tmp_path / "r", "toy")
+    assert rows(text) == ["method", "none", "hflip", "invert", "method", "hflip", "invert"]
+    assert text.count("6 test images x 2 seeds") == 2
+    by_arm = arms.read(tmp_path / "r", "toy")["own"]
+    assert f"{by_arm['hflip']['kl'].mean():.3f}" in text
+    assert f"{(by_arm['hflip']['kl'] - by_arm['none']['kl']).mean():+.3f} ±" in text
+    assert report.table(tmp_path / "r", "toy", "latex").count(r"\begin{tabular}") == 2
+    lines = list(csv.DictReader(io.StringIO(report.table(tmp_path / "r", "toy", "csv"))))
+    assert [line["method"] for line in lines] == ["hflip", "invert"]
+    expected = (by_arm["invert"]["nss"] - by_arm["none"]["nss"]).mean()
+    assert float(lines[1]["nss"]) == pytest.approx(expected, rel=1e-9)
+    assert 0 < float(lines[1]["nss_p"]) <= 1
+
+
+def test_methods_are_compared_each_with_its_own_baseline(ablate, tmp_path):
+    ablate(["hflip"], seeds=[0])
+    ablate(["invert"], seeds=[0, 1], name="other")
+    found = arms.read(tmp_path / "r", "toy")
+    assert {m: (list(a), a["none"]["kl"].shape) for m, a in found.items()} == {
+        "other": (["none", "invert"], (2, 6)), "own": (["none", "hflip"], (1, 6)),
+    }  # fmt: skip
+
+
+def test_only_seeds_that_all_arms_have_are_compared(ablate, tmp_path):
+    ablate(["hflip"], seeds=[0, 1])
+    ablate(["invert"], seeds=[1])
+    assert {arm: scores["kl"].shape for arm, scores in arms.read(tmp_path / "r", "toy")["own"].items()} == {
+        "none": (1, 6), "hflip": (1, 6), "invert": (1, 6),
+    }  # fmt: skip
+
+
+def test_how_an_augmentation_is_shown_is_part_of_the_arm(ablate, tmp_path):
+    ablate(["hflip"], seeds=[0])
+    ablate(["hflip"], seeds=[0], p=0.25)
+    ablate(["hflip"], seeds=[0], labels="as_released")
+    found = results.read_all(tmp_path / "r", "toy_ablation")
+    assert set(found) == {f"own+{arm}-seed0" for arm in ("none", "hflip", "hflip-p0.25", "hflip-as_released")}
+    assert len({r.key.weights for r in found.values()}) == 4
+    keys = {p.parent.parent.name: json.loads(p.read_text())["key"] for p in (tmp_path / "c").rglob("last.json")}
+    assert (keys["hflip-p0.25"]["recipe"]["p"], keys["hflip-as_released"]["recipe"]["labels"]) == (0.25, "as_released")
+    assert (keys["none"]["recipe"]["p"], keys["none"]["recipe"]["labels"]) == (None, "moved")
+
+
+@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_the_figure_is_the_same_to_the_byte(ablate, tmp_path, ending, start):
+    ablate(["hflip"], seeds=[0])
+    first, second = tmp_path / f"1.{ending}", tmp_path / f"2.{ending}"
+    report.figure(tmp_path / "r", "toy", first)
+    report.figure(tmp_path / "r", "toy", second)
+    assert first.read_bytes().startswith(start)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_figure_shows_every_change_on_its_side(ablate, tmp_path):
+    ablate(["hflip", "invert"], seeds=[0])
+    changes = arms.changes(arms.read(tmp_path / "r", "toy")["own"])
+    panels = report._draw({"own": changes}, "toy").axes
+    for panel, metric in zip(panels, METRICS, strict=True):
+        dots = {round(line.get_ydata()[0]): line.get_xdata()[0] for line in panel.lines if line.get_marker() == "o"}
+        names = [label.get_text() for label in panels[0].get_yticklabels()]
+        assert {names[y]: x for y, x in dots.items()} == {arm: cells[metric]["mean"] for arm, cells in changes.items()}
+        left, right = panel.get_xlim()
+        assert (right > left) == METRICS[metric].higher_is_better
+
+
+def test_a_figure_of_no_known_kind_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"expected a name ending in \.png, \.pdf, \.svg"):
+        report.figure(tmp_path, "toy", tmp_path / "figure.gif")
 
 
 def test_an_arm_that_fails_does_not_take_the_others_with_it(ablate, tmp_path):
@@ -69,10 +138,10 @@ def test_finished_arms_are_not_trained_again(ablate, tmp_path):
 
 def test_a_change_is_the_mean_difference_of_the_same_images(ablate, tmp_path):
     ablate(["hflip"])
-    arms = tables._ablation_arms(tmp_path / "r", "toy_ablation")
-    changes = tables.ablation_changes(arms)
+    by_arm = arms.read(tmp_path / "r", "toy")["own"]
+    changes = arms.changes(by_arm)
     for name in METRICS:
-        expected = np.mean(arms["hflip"][name] - arms["none"][name])
+        expected = np.mean(by_arm["hflip"][name] - by_arm["none"][name])
         assert changes["hflip"][name]["mean"] == pytest.approx(expected, rel=1e-9)
         assert changes["hflip"][name]["low"] <= expected <= changes["hflip"][name]["high"]
 
@@ -83,8 +152,14 @@ def test_a_method_without_a_recipe_is_refused(ablate, tmp_path):
 
 
 def test_no_arms_is_told_with_the_command_that_makes_them(tmp_path):
-    with pytest.raises(tables.TableProblem, match=r"make them with: python benchmark\.py ablate"):
-        tables.ablation_table(tmp_path, "toy")
+    with pytest.raises(AblationProblem, match=r"found nothing; make them with: python benchmark\.py ablate"):
+        report.table(tmp_path, "toy")
+
+
+def test_a_baseline_alone_is_told(ablate, tmp_path):
+    ablate([], seeds=[0])
+    with pytest.raises(AblationProblem, match=r"found none \(seeds \[0\]\)"):
+        report.table(tmp_path / "r", "toy")
 
 
 def test_a_paired_difference_covers_the_truth_about_as_often_as_it_says():

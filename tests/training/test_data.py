@@ -290,9 +290,47 @@ class TestCopies:
         assert len(seen) == 4 + 4 + 4 - gone
         assert "spot_0_1@shear_x_0.5" not in seen
 
-    def test_an_unknown_augmentation_is_told_at_once(self, make_spots):
+    @pytest.mark.parametrize("p", [None, 0.5])
+    def test_an_unknown_augmentation_is_told_at_once(self, make_spots, p):
         with pytest.raises(ValueError, match="hflap"):
-            TrainingSet(make_spots(2), SIZE, copies=("hflap",))
+            TrainingSet(make_spots(2), SIZE, copies=("hflap",), p=p)
+
+    def test_labels_as_released_stay_where_they_were(self, make_spots):
+        (sample, other) = make_spots(2)
+        data = TrainingSet([sample, other], SIZE, copies=("hflip",), labels="as_released")
+        image, density, counts = to_arrays(sample, SIZE)
+        shown = {n: a for e in range(2) for batch in collect(data, e) for n, *a in zip(*batch, strict=True)}
+        assert_array_equal(shown[f"{sample.id}@hflip"][0], image[:, ::-1])
+        assert_array_equal(shown[f"{sample.id}@hflip"][1], density.astype(np.float32))
+        assert_array_equal(shown[f"{sample.id}@hflip"][2], counts)
+
+
+class TestReplacing:
+    def test_about_as_many_originals_as_p_says(self, make_spots):
+        data = TrainingSet(make_spots(20), SIZE, copies=("hflip", "invert"), p=0.7)
+        shown = Counter(name.partition("@")[2] for epoch in range(20) for name in ids(collect(data, epoch, 20)))
+        assert shown.total() == 400
+        assert 250 <= shown[""] <= 310  # 280 +- 3 standard deviations
+        assert min(shown["hflip"], shown["invert"]) > 30
+
+    @pytest.mark.parametrize(("p", "suffix"), [(0.0, "@hflip"), (1.0, "")])
+    def test_never_and_always(self, make_spots, p, suffix):
+        data = TrainingSet(make_spots(5), SIZE, copies=("hflip",), p=p)
+        shown = {name for epoch in range(4) for name in ids(collect(data, epoch, 5))}
+        assert shown == {f"spot_0_{i}{suffix}" for i in range(5)}
+
+    def test_drawn_anew_in_every_epoch_and_the_same_again(self, make_spots):
+        samples = make_spots(3)
+        data = TrainingSet(samples, SIZE, copies=("noise_var_0.1",), p=0.0)
+        images = {b[1].tobytes() for epoch in range(4) for b in collect(data, epoch, 1)}
+        assert len(images) == 3 * 4
+        again = TrainingSet(samples, SIZE, copies=("noise_var_0.1",), p=0.0)
+        assert_same(collect(data, 2), collect(again, 2))
+
+    def test_the_original_where_no_fixation_is_left(self, make_spots):
+        samples = [replace(s, fixations=np.array([(31.0, 23.0)]), observers=None) for s in make_spots(2)]
+        data = TrainingSet(samples, SIZE, copies=("shear_x_0.5",), p=0.0)
+        assert sorted(ids(collect(data, 0))) == ["spot_0_0", "spot_0_1"]
 
 
 class TestCache:

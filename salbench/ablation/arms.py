@@ -1,0 +1,97 @@
+"""The arms of an ablation on disk, and what each changed against training without augmentation."""
+
+import csv
+from collections import defaultdict
+
+import numpy as np
+
+from salbench import results
+from salbench.metrics import METRICS
+from salbench.stats import holm, paired_difference
+
+BASELINE = "none"  # the arm without augmentation
+
+
+class AblationProblem(ValueError):
+    """An ablation that cannot be compared from the files that are there; says which command makes them."""
+
+
+def results_name(dataset):
+    """Name of the results folder of an ablation on a data set."""
+    return f"{dataset}_ablation"
+
+
+def arm_name(augmentation, p=None, labels="moved"):
+    """The arm of one augmentation: its name, and how it was shown where that is not as copies with moved labels."""
+    return augmentation + (f"-p{p:g}" if p is not None else "") + (f"-{labels}" if labels != "moved" else "")
+
+
+def variant(arm, seed):
+    """The variant of a method that was trained in an arm."""
+    return f"{arm}-seed{seed}"
+
+
+def read(out, dataset):
+    """Per-image scores of a complete ablation.
+
+    Args:
+        out: folder of the results. dataset: as given to `ablate`.
+
+    Returns:
+        {method: {arm: {metric: float (seeds, images)}}} of the seeds that all arms of a method have, the baseline
+        first; NaN where an image says nothing about a metric.
+
+    Raises:
+        AblationProblem: a method without a complete baseline and at least one more arm, or no method.
+    """
+    folder, scores = results_name(dataset), defaultdict(lambda: defaultdict(dict))
+    for result in results.read_all(out, folder).values():
+        method, _, rest = result.key.method.partition("+")
+        arm, _, seed = rest.rpartition("-seed")
+        if not result.n_failed:
+            _, path, _ = results.paths(out, folder, result.key.method)
+            scores[method][arm][int(seed)] = _columns(path)
+    if not scores:
+        raise _nothing(out, folder, "nothing")
+    return {method: _complete(by_arm, out, folder) for method, by_arm in scores.items()}
+
+
+def _complete(scores, out, folder):
+    seeds = sorted(set.intersection(*map(set, scores.values())))
+    arms = [BASELINE, *sorted(set(scores) - {BASELINE})]
+    if not seeds or BASELINE not in scores or len(arms) < 2:
+        raise _nothing(out, folder, ", ".join(f"{arm} (seeds {sorted(scores[arm])})" for arm in sorted(scores)))
+    return {arm: {m: np.array([scores[arm][s][m] for s in seeds]) for m in METRICS} for arm in arms}
+
+
+def _nothing(out, folder, found):
+    return AblationProblem(
+        f"{out}/{folder}: expected an arm without augmentation and one with, of the same seeds, found {found}; make "
+        "them with: python benchmark.py ablate"
+    )
+
+
+def _columns(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name] or "nan") for row in rows] for name in METRICS}
+
+
+def changes(arms):
+    """What each arm changed against the baseline.
+
+    Args:
+        arms: {arm: {metric: (seeds, images)}}, of one method.
+
+    Returns:
+        {arm: {metric: {"mean", "low", "high", "p"}}} without the baseline: the mean difference, its paired 95 %
+        bootstrap interval over images and seeds, and its p-value after Holm's correction over the arms.
+    """
+    names = [arm for arm in arms if arm != BASELINE]
+    found = {arm: {} for arm in names}
+    for metric in METRICS:
+        each = [paired_difference(arms[arm][metric], arms[BASELINE][metric], seed=0) for arm in names]
+        corrected = holm([p for *_, p in each])
+        for arm, (mean, low, high, _), p in zip(names, each, corrected, strict=True):
+            found[arm][metric] = {"mean": mean, "low": low, "high": high, "p": float(p)}
+    return found

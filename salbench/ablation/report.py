@@ -1,0 +1,120 @@
+"""An ablation as tables (Markdown, LaTeX, CSV) and as a figure, from its files."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from salbench import tables
+from salbench.ablation import arms
+from salbench.files import atomic_write
+from salbench.metrics import METRICS
+
+FIGURES = (".png", ".pdf", ".svg")
+UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # metadata: same results, same bytes
+
+
+def table(out, dataset, style="md"):
+    """For each method, the mean of every arm, and what each arm changed against the baseline.
+
+    Args:
+        out: folder of the results. dataset: as given to `ablate`. style: one of `tables.FORMATS`; CSV has the
+            changes alone.
+
+    Raises:
+        AblationProblem: no complete ablation in these files.
+    """
+    parts = []
+    for method, by_arm in arms.read(out, dataset).items():
+        if style != "csv":
+            parts.append(_means(method, dataset, by_arm, style))
+        parts.append(_changes(method, dataset, by_arm, style))
+    return "\n".join(parts)
+
+
+def _means(method, dataset, by_arm, style):
+    rows = [
+        tables.Row(arm, {name: {"mean": float(np.nanmean(v))} for name, v in scores.items()}, ranked=True)
+        for arm, scores in by_arm.items()
+    ]
+    notes = [f"Means over {_counts(by_arm)}; bold is the best of a column. `none` is training without augmentation."]
+    return tables.render(
+        f"{method} trained on {dataset}, one augmentation at a time", rows, list(METRICS), notes, style
+    )
+
+
+def _changes(method, dataset, by_arm, style):
+    changes = arms.changes(by_arm)
+    rows = [tables.Row(arm, cells, signed=True) for arm, cells in changes.items()]
+    notes = [
+        f"Mean over {_counts(by_arm)} of the difference to `none` with the same image and seed; ± is half the width "
+        "of the paired 95 % bootstrap interval over images and seeds.",
+        f"* p < {tables.SIGNIFICANT} after Holm's correction over the {len(changes)} arms of a column; bold where "
+        "that is a gain.",
+    ]
+    return tables.render(f"{method} on {dataset}: change against no augmentation", rows, list(METRICS), notes, style)
+
+
+def _counts(by_arm):
+    seeds, images = next(iter(by_arm[arms.BASELINE].values())).shape
+    return f"{images} test images x {seeds} seeds"
+
+
+def figure(out, dataset, path):
+    """Draw what each arm changed: a panel per metric, a line per arm, better to the right, filled where significant.
+
+    Args:
+        out, dataset: as for `table`.
+        path: ending in one of `FIGURES`; written whole or not at all.
+
+    Raises:
+        AblationProblem: no complete ablation in these files. ValueError: a path with another ending.
+    """
+    import matplotlib
+
+    path = Path(path)
+    if path.suffix.lower() not in FIGURES:
+        raise ValueError(f"{path}: expected a name ending in {', '.join(FIGURES)} for the figure")
+    by_method = {method: arms.changes(by_arm) for method, by_arm in arms.read(out, dataset).items()}
+    image, ending = io.BytesIO(), path.suffix[1:].lower()
+    with matplotlib.rc_context({"svg.hashsalt": "salbench"}):
+        _draw(by_method, dataset).savefig(image, format=ending, dpi=150, metadata=UNDATED.get(ending))
+    with atomic_write(path, "wb") as file:
+        file.write(image.getvalue())
+
+
+def _draw(by_method, dataset):
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    names = sorted({arm for changes in by_method.values() for arm in changes}, reverse=True)
+    drawing = Figure(figsize=(11, 1.8 + 0.75 * len(names)), layout="constrained")
+    panels = drawing.subplots(3, 3, sharey=True).ravel()
+    for panel, (metric, facts) in zip(panels, METRICS.items(), strict=True):
+        for k, (method, changes) in enumerate(by_method.items()):
+            shift = 0.5 * ((k + 0.5) / len(by_method) - 0.5)
+            _bars(panel, [names.index(arm) + shift for arm in changes], changes, metric, f"C{k}", method)
+        panel.axvline(0, color="0.3", linewidth=0.8, zorder=0)
+        panel.grid(axis="x", color="0.9", zorder=0)
+        panel.set_title(f"{metric} {'↑' if facts.higher_is_better else '↓'}", fontsize=10)
+        panel.set_yticks(range(len(names)), names, fontsize=8)
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.tick_params(axis="x", labelsize=8)
+        if not facts.higher_is_better:
+            panel.invert_xaxis()
+    title = f"{', '.join(by_method)} on {dataset}: change against no augmentation; better is to the right"
+    drawing.suptitle(title, fontsize=11)
+    drawing.supxlabel("filled: significant after Holm's correction; lines: paired 95 % bootstrap interval", fontsize=9)
+    if len(by_method) > 1:
+        drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right")
+    return drawing
+
+
+def _bars(panel, heights, changes, metric, color, label):
+    """One marker with its interval for each arm."""
+    for y, cells in zip(heights, changes.values(), strict=True):
+        cell = cells[metric]
+        panel.plot([cell["low"], cell["high"]], [y, y], color=color, linewidth=1.4)
+        face = color if cell["p"] < tables.SIGNIFICANT else "white"
+        panel.plot(cell["mean"], y, "o", markersize=5, color=color, markerfacecolor=face, label=label)
+        label = None
