@@ -34,6 +34,7 @@ DATASETS = {
     "salicon_test": Row(
         "salicon", "test", "SALICON 2017, 5 000 images, no public fixations: `submit` only", "salicon_train"
     ),
+    "salicon2015_examples": Row("salicon2015", "all", "SALICON 2015, the authors' 10 examples, mouse-tracked"),
     "osie": Row("osie", "all", "OSIE, 700 photographs, 15 observers"),
     "osie_train": Row("osie", "train", "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}"),
     "osie_test": Row("osie", "test", "OSIE, the 200 photographs whose number n has n % 7 in {0, 1}", "osie_train"),

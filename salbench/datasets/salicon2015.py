@@ -1,0 +1,88 @@
+"""The ten example images of the SALICON 2015 release, mouse-tracked: to try a model on, not to rank it.
+
+Layout below the data root, as the authors' evaluation code has it::
+
+    salicon2015_examples/images/COCO_train2014_000000123067.jpg ...
+    salicon2015_examples/annotations/fixations_train2014examples.json
+        images: id, file_name, height, width; annotations: one per worker and image, image_id, worker_id,
+        fixations: [row, column] from 1
+
+What the file calls fixations are all samples of the mouse, some 7 400 per image, travel included. A sample counts as
+a fixation here where the mouse of anybody had been on that pixel before, once for each return: the 3 965 of 73 630
+that the authors' evaluation code keeps. The 2017 release has other fixations and scores otherwise. The blur of the
+authors' code is 19 pixels.
+
+Paper: Jiang, Huang, Duan, Zhao: SALICON: Saliency in Context, CVPR 2015.
+"""
+
+import json
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from salbench.datasets._common import (
+    Dataset,
+    DatasetProblem,
+    Published,
+    check_inside,
+    check_published,
+    require_files,
+)
+from salbench.files import read_image
+from salbench.sample import Sample
+
+EXPECTED = Published(images=10, fixations=3_965, mean=(300.4033, 222.9718))
+SIGMA = 19.0
+HOW = (
+    "SALICON 2015 examples: clone the authors' evaluation code NUS-VIP/salicon-evaluation from GitHub as a folder "
+    "salicon2015_examples in the data root (--data-root or $SALBENCH_DATA), with images/ and annotations/ in it."
+)
+
+
+def load(split, root):
+    """Open the examples; there is one split, "all".
+
+    Raises:
+        DatasetProblem: files that are missing, unreadable, or not the published ones.
+    """
+    folder = root / "salicon2015_examples"
+    path = folder / "annotations" / "fixations_train2014examples.json"
+    require_files(path.parent, [path.name], HOW)
+    sizes, clicks = _read(path)
+    require_files(folder / "images", sorted(sizes), HOW)
+    samples = [_sample(folder / "images" / name, sizes[name], clicks[name], path) for name in sorted(sizes)]
+    points = np.concatenate([s.fixations for s in samples])
+    check_published(path, points, EXPECTED, f"Not the published file. {HOW}")
+    return Dataset(
+        name="salicon2015_examples",
+        samples=samples,
+        gaze="mouse-tracked, 55 to 67 workers, 2015 release",
+        licence="annotations CC BY 4.0, photographs as Flickr says",
+        citation="Jiang et al., SALICON: Saliency in Context, CVPR 2015",
+    )
+
+
+def _read(path):
+    """({file name: (height, width)}, {file name: [mouse samples of a worker, int (K, 2) of row, column from 1]})."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names = {image["id"]: image["file_name"] for image in content["images"]}
+        sizes = {image["file_name"]: (image["height"], image["width"]) for image in content["images"]}
+        tracks = defaultdict(list)
+        for annotation in content["annotations"]:
+            tracks[names[annotation["image_id"]]].append(np.array(annotation["fixations"], dtype=int).reshape(-1, 2))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetProblem(
+            f"{path}: expected the annotations of SALICON 2015, cannot read them: {error}. {HOW}"
+        ) from error
+    return sizes, tracks
+
+
+def _sample(path, size, tracks, source):
+    rows_columns = np.concatenate([*tracks, np.empty((0, 2), int)])
+    _, first = np.unique(rows_columns, axis=0, return_index=True)
+    returns = np.delete(rows_columns, first, axis=0)[:, ::-1] - 1.0
+    check_inside(returns, size, f"{source}, {path.name}", HOW)
+    return Sample(Path(path).stem, size, partial(read_image, path), returns, sigma=SIGMA)
