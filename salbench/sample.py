@@ -6,7 +6,7 @@ shapes are (height, width). Loaders convert once; nothing else shifts a coordina
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,10 +28,13 @@ class Sample:
             >= 0; None where it distributes none and the density is made from the fixations.
         sigma: standard deviation in pixels of the Gaussian that turns fixations into a density.
         caption: one sentence about the image, or None.
-        boxes: float (K, 4) array of x, y, width, height of annotated objects, or None.
+        boxes: float (K, 4) array of x, y, width, height in pixels of annotated objects; (0, 4) where the image has
+            none, None where the image is not annotated.
+        categories: int (K,) array, the category of each box in the numbering of its data set, or None.
 
     Raises:
-        ValueError: fixations off the image or NaN, or observers of another length.
+        ValueError: fixations off the image or NaN, observers of another length, boxes that are not finite or not
+            of a positive size, or categories that are not one whole number per box.
     """
 
     id: str
@@ -43,12 +46,18 @@ class Sample:
     sigma: float | None = None
     caption: str | None = None
     boxes: np.ndarray | None = None
+    categories: np.ndarray | None = None
 
     def __post_init__(self):
         if self.fixations is not None:
             object.__setattr__(self, "fixations", check_points(self.fixations, self.size, f"{self.id}: fixations"))
         if self.observers is not None and (self.fixations is None or len(self.observers) != len(self.fixations)):
             raise ValueError(f"{self.id}: expected one observer per fixation, got {len(self.observers)}")
+        if self.boxes is not None:
+            object.__setattr__(self, "boxes", _check_boxes(self.boxes, f"{self.id}: boxes"))
+        if self.categories is not None:
+            count = 0 if self.boxes is None else len(self.boxes)
+            object.__setattr__(self, "categories", _check_categories(self.categories, count, f"{self.id}: categories"))
 
     @property
     def image(self):
@@ -60,4 +69,29 @@ class Sample:
 
     def blind(self):
         """The sample as a method may see it: id, image, size and caption; no ground truth of any kind."""
-        return replace(self, fixations=None, observers=None, read_density=None, sigma=None, boxes=None)
+        return Sample(self.id, self.size, self.read_image, caption=self.caption)
+
+
+def _check_boxes(boxes, name):
+    boxes = np.asarray(boxes, dtype=np.float64)
+    if boxes.size == 0:
+        return np.empty((0, 4))
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"{name}: expected a (K, 4) array of x, y, width, height, got shape {boxes.shape}")
+    good = np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1)
+    if not good.all():
+        raise ValueError(
+            f"{name}: expected finite x, y, width, height with a positive width and height, got {int((~good).sum())} "
+            f"other boxes, the first {boxes[~good][0].tolist()}"
+        )
+    return boxes
+
+
+def _check_categories(categories, count, name):
+    categories = np.asarray(categories)
+    if categories.shape != (count,) or (count and categories.dtype.kind not in "iu"):
+        raise ValueError(
+            f"{name}: expected one whole number for each of the {count} boxes, got {categories.dtype} of shape "
+            f"{categories.shape}"
+        )
+    return categories.astype(np.int64, copy=False)

@@ -19,6 +19,7 @@ def full_sample(**changes):
         "sigma": 2.0,
         "caption": "A cat on a mat.",
         "boxes": np.array([[0, 0, 2, 2.0]]),
+        "categories": np.array([17]),
     }
     return Sample(**arguments | changes)
 
@@ -42,8 +43,8 @@ def test_no_fixations_is_not_unknown_fixations():
 
 def test_a_test_split_has_only_an_image():
     sample = Sample("dog", (3, 4), lambda: IMAGE)
-    hidden = (sample.fixations, sample.observers, sample.read_density, sample.sigma, sample.caption, sample.boxes)
-    assert hidden == (None,) * 6
+    rest = [getattr(sample, field.name) for field in dataclasses.fields(Sample)][3:]
+    assert rest == [None] * 7
     assert sample.image is IMAGE
 
 
@@ -66,6 +67,42 @@ def test_observers_without_fixations_are_refused():
 
 def test_observers_may_be_unknown():
     assert full_sample(observers=None).observers is None
+
+
+def test_boxes_become_float_rows_and_categories_whole_numbers():
+    sample = full_sample(boxes=[[0, 0, 2, 1], [1, 1, 1, 2]], categories=[1, 90])
+    assert (sample.boxes.dtype, sample.categories.dtype) == (np.float64, np.int64)
+    assert (sample.boxes.tolist(), sample.categories.tolist()) == ([[0, 0, 2, 1], [1, 1, 1, 2]], [1, 90])
+
+
+def test_no_boxes_are_not_unknown_boxes():
+    sample = full_sample(boxes=[], categories=[])
+    assert (sample.boxes.shape, sample.categories.shape) == ((0, 4), (0,))
+    assert full_sample(categories=None).categories is None
+    assert full_sample(boxes=None, categories=None).boxes is None
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 1), (0, 0, 1, -1), (np.nan, 0, 1, 1), (0, np.inf, 1, 1), (0, 0, np.inf, 1)])
+def test_boxes_that_are_not_finite_or_empty_are_refused_with_the_id(box):
+    with pytest.raises(ValueError, match=r"cat: boxes: expected finite .* got 1 other boxes, the first \["):
+        full_sample(boxes=[(0, 0, 1, 1), box], categories=[1, 1])
+
+
+@pytest.mark.parametrize("boxes", [[0, 0, 1, 1], [[0, 0, 1]], np.ones((1, 1, 4))])
+def test_boxes_of_another_shape_are_refused(boxes):
+    with pytest.raises(ValueError, match=r"cat: boxes: expected a \(K, 4\) array of x, y, width, height, got shape"):
+        full_sample(boxes=boxes)
+
+
+@pytest.mark.parametrize("categories", [[], [1, 2], [[1]], 1, [1.0], ["cat"], [True]])
+def test_one_category_per_box(categories):
+    with pytest.raises(ValueError, match=r"cat: categories: expected one whole number for each of the 1 boxes, got"):
+        full_sample(categories=categories)
+
+
+def test_categories_without_boxes_are_refused():
+    with pytest.raises(ValueError, match=r"each of the 0 boxes, got int64 of shape \(1,\)"):
+        full_sample(boxes=None)
 
 
 def test_the_image_is_read_on_every_access():

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 _TOLERANCE = 1e-6  # pixels; rounding may push a point of the border this far off the canvas
+_LEAST_SHARE = 0.25  # of a moved box's area; one of which the canvas keeps no more shows little of its object
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +80,15 @@ class Geometry:
         """Move boxes, float (K, 4) of x, y, width, height in pixels.
 
         Returns:
-            float (M, 4), M <= K: the upright box around each moved box, cut at the canvas; without those of which
-            nothing is left.
+            (moved, kept): float (K, 4), the upright box around the four moved corners, cut at the canvas; and a bool
+            (K,) mask of the boxes of which the cut leaves more than a quarter of the area.
         """
         corners = boxes[:, None, :2] + boxes[:, None, 2:] * [(0, 0), (1, 0), (0, 1), (1, 1)]
         corners = self._forward(corners.reshape(-1, 2)).reshape(-1, 4, 2)
-        low, high = (np.clip(edge, 0.0, self.size[::-1]) for edge in (corners.min(1), corners.max(1)))
-        return np.concatenate([low, high - low], axis=1)[(high > low).all(axis=1)]
+        whole = corners.min(1), corners.max(1)
+        low, high = (np.clip(edge, 0.0, self.size[::-1]) for edge in whole)
+        area, whole_area = (high - low).prod(1), (whole[1] - whole[0]).prod(1)
+        return np.concatenate([low, high - low], axis=1), area > _LEAST_SHARE * whole_area
 
     def _forward(self, points):
         return (points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T

@@ -35,8 +35,8 @@ def augment(sample, augmentation, *, seed=0, labels="moved"):
     """Augment a sample. Nothing is decoded or filtered before the image or density of the result is read.
 
     A photometric augmentation leaves everything but the image as it is. A geometric one moves fixations (those that
-    leave the canvas are dropped, with their observers), boxes and the distributed density; `sigma`, in pixels, and
-    the caption stay.
+    leave the canvas are dropped, with their observers), boxes (cut at the canvas; those of which no more than a quarter
+    is left are dropped, with their categories) and the distributed density; `sigma`, in pixels, and the caption stay.
 
     Args:
         sample: a `Sample`.
@@ -110,5 +110,7 @@ def _with_labels(renamed, sample, geometry):
     if sample.read_density is not None:
         changes["read_density"] = partial(_moved_density, sample, geometry)
     if sample.boxes is not None:
-        changes["boxes"] = geometry.boxes(np.asarray(sample.boxes, dtype=np.float64))
+        moved, kept = geometry.boxes(sample.boxes)
+        changes["boxes"] = moved[kept]
+        changes["categories"] = None if sample.categories is None else sample.categories[kept]
     return Augmented(replace(renamed, **changes), dropped)

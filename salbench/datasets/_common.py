@@ -66,7 +66,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self):
-        """16 hex digits that change with the ids, sizes, fixations, observers or sigmas of the data set.
+        """16 hex digits that change with the ids, sizes, captions, fixations, observers or sigmas of the data set.
 
         So does whether densities are distributed with it. Pixel data is left out on purpose: reading every image
         of a large split to start a run costs minutes.
@@ -74,6 +74,8 @@ class Dataset:
         parts = []
         for s in self.split or self.samples:
             parts += [s.id, repr(s.size), repr(s.sigma), repr(s.read_density is None)]
+            if s.caption is not None:
+                parts.append(s.caption)
             for array in (s.fixations, s.observers):
                 parts.append(b"" if array is None else np.ascontiguousarray(array, dtype="<f8").tobytes())
         return hash_bytes(*parts)

@@ -10,17 +10,22 @@ Layout below the data root; the archives unpack to it (fixations and maps hold t
 Only the field fixations is read. Its columns are x, y and count pixels from 1: 1 is subtracted. `observers` holds
 the index into gaze, which names no person across images. The distributed maps are never blurred again; 19 pixels
 is the Gaussian of the authors' API. Parsing takes seconds to minutes, so its result is kept in the user cache
-folder under a hash of the files' names, sizes and times.
+folder.
+
+Captions and boxes of objects come from COCO's annotations where these lie beside SALICON (see `_coco`); they are None
+where not, and on the test split, for which COCO publishes none. COCO's records in the authors' ten examples of 2015
+say 640 x 480, so images are taken to be originals, neither resized nor cut; `_coco` checks the sizes of all.
 
 Paper: Jiang, Huang, Duan, Zhao: SALICON: Saliency in context, CVPR 2015.
 """
 
-import logging
 from functools import partial
 
 import numpy as np
 from tqdm import tqdm
 
+from salbench.datasets._cache import cached
+from salbench.datasets._coco import read_captions, read_objects
 from salbench.datasets._common import (
     NO_DOWNLOAD,
     Dataset,
@@ -30,13 +35,11 @@ from salbench.datasets._common import (
     check_published,
     read_density,
     require_files,
-    user_cache,
 )
 from salbench.datasets._mat import gaze_points, read_mat
-from salbench.files import atomic_write, hash_bytes, read_image
+from salbench.files import read_image
 from salbench.sample import Sample
 
-log = logging.getLogger(__name__)
 SIZE = (480, 640)
 SIGMA = 19.0
 EXPECTED = {  # means after the subtraction
@@ -57,11 +60,15 @@ def load(split, root):
     Raises:
         DatasetProblem: files that are missing, unreadable, or of another release.
     """
-    base = root / "SALICON"
+    base, coco = root / "SALICON", root / "COCO" / "annotations"
     stems = _list_images(base / "images" / split, split)
+    names = [f"{stem}.jpg" for stem in stems]
+    ground_truth = _ground_truth(base, split, stems)
+    captions = read_captions(coco / f"captions_{split}2014.json", names)
+    objects = read_objects(coco / f"instances_{split}2014.json", names, SIZE)
     samples = [
-        Sample(stem, SIZE, partial(read_image, base / "images" / split / f"{stem}.jpg"), *gaze, sigma=SIGMA)
-        for stem, gaze in zip(stems, _ground_truth(base, split, stems), strict=True)
+        Sample(stem, SIZE, partial(read_image, base / "images" / split / name), *gaze, SIGMA, caption, *boxes)
+        for stem, name, gaze, caption, boxes in zip(stems, names, ground_truth, captions, objects, strict=True)
     ]
     return Dataset(
         name=f"salicon_{split}",
@@ -99,8 +106,9 @@ def _ground_truth(base, split, stems):
     files, maps = base / "fixations" / split, base / "maps" / split
     require_files(files, [f"{stem}.mat" for stem in stems], _how("fixations"))
     require_files(maps, [f"{stem}.png" for stem in stems], _how("maps"))
-    points, observers, counts = _cached_fixations([files / f"{stem}.mat" for stem in stems], split)
-    points = points.astype(np.float64) - 1
+    paths = [files / f"{stem}.mat" for stem in stems]
+    parsed = cached(f"salicon_{split}", paths, partial(_parse, paths), partial(_whole, len(paths)))
+    points, observers, counts = parsed["points"].astype(np.float64) - 1, parsed["observers"], parsed["counts"]
     cause = (
         "Most likely these are the fixations of the 2015 release (train 3171533, val 1662655), "
         f"or an archive not unpacked to its end. {_how('fixations')}"
@@ -113,35 +121,20 @@ def _ground_truth(base, split, stems):
     ]
 
 
-def _cached_fixations(paths, split):
-    """`_parse` of all files, from the cache where they are unchanged since."""
-    listing = "\n".join(f"{path.name} {stat.st_size} {stat.st_mtime_ns}" for path in paths for stat in [path.stat()])
-    cache = user_cache() / "parsed" / f"salicon_{split}_{hash_bytes(listing)}.npz"
-    try:
-        with np.load(cache, allow_pickle=False) as arrays:
-            points, observers, counts = (arrays[name] for name in ("points", "observers", "counts"))
-        if len(points) == len(observers) == counts.sum() and len(counts) == len(paths):
-            return points, observers, counts
-    except Exception:  # absent, or broken in any way that zip, zlib and NumPy know: it is only a cache
-        pass
-    points, observers, counts = _parse(paths)
-    try:
-        with atomic_write(cache, "wb") as file:
-            np.savez(file, points=points, observers=observers, counts=counts)
-    except OSError as error:
-        log.warning("%s is not kept, the next start will parse again: %s", cache, error)
-    return points, observers, counts
-
-
 def _parse(paths):
     """Read all files one after the other.
 
     Returns:
-        (points, observers, counts): stored x, y of all fixations, their observers, and the number per file.
+        {points, observers, counts}: stored x, y of all fixations, their observers, and the number per file.
     """
     bar = tqdm(paths, desc="SALICON: parsing fixations, once", unit="file", disable=None)
     points, observers = zip(*(_parse_one(path) for path in bar), strict=True)
-    return np.concatenate(points), np.concatenate(observers), np.array([len(p) for p in points])
+    counts = np.array([len(p) for p in points])
+    return {"points": np.concatenate(points), "observers": np.concatenate(observers), "counts": counts}
+
+
+def _whole(files, points, observers, counts):
+    return len(points) == len(observers) == counts.sum() and len(counts) == files
 
 
 def _parse_one(path):

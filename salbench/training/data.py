@@ -3,8 +3,10 @@
 import logging
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
 from salbench.augment import augment, get
@@ -17,6 +19,29 @@ AHEAD = 3  # batches prepared while one is trained on
 
 class NoTrainingData(ValueError):
     """Samples that nothing can be learned from; says what was expected."""
+
+
+class Batch(NamedTuple):
+    """What one step trains on.
+
+    Attributes:
+        ids: list of str.
+        images: uint8 (B, H, W, 3).
+        density: float32 (B, H, W), peaking at one.
+        counts: float32 (B, H, W), fixations per pixel.
+        samples: list of `Sample`, as shown: augmented, at their own size; for captions, boxes and categories.
+    """
+
+    ids: list
+    images: np.ndarray
+    density: np.ndarray
+    counts: np.ndarray
+    samples: list
+
+    def part(self, index, of, device):
+        """Every `of`-th image from `index` on, as tensors on `device`."""
+        arrays = (torch.from_numpy(a[index::of]).to(device) for a in (self.images, self.density, self.counts))
+        return Batch(self.ids[index::of], *arrays, self.samples[index::of])
 
 
 class TrainingSet:
@@ -67,9 +92,8 @@ class TrainingSet:
         return versions
 
     def batches(self, epoch, batch_size):
-        """Yield (ids, images, density, counts) in a random order that depends on seed and epoch alone.
+        """Yield every `Batch` of an epoch, in a random order that depends on seed and epoch alone.
 
-        images: uint8 (B, H, W, 3); density: float32 (B, H, W), peaking at one; counts: float32 (B, H, W).
         A last, smaller batch is left out, unless it is the only one.
         """
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
@@ -85,25 +109,24 @@ class TrainingSet:
                 yield ahead.popleft().result()
 
     def _batch(self, group, epoch):
-        ids, images, densities, counts = zip(*(self._item(int(i), epoch) for i in group), strict=True)
-        return list(ids), np.stack(images), np.stack(densities).astype(np.float32), np.stack(counts).astype(np.float32)
+        samples, images, densities, counts = zip(*(self._item(int(i), epoch) for i in group), strict=True)
+        arrays = np.stack(images), np.stack(densities).astype(np.float32), np.stack(counts).astype(np.float32)
+        return Batch([sample.id for sample in samples], *arrays, list(samples))
 
     def _item(self, i, epoch):
-        """(id, image, density, counts) of sample `i` as it is shown in `epoch`."""
-        kept = version = self._versions[i][(i + epoch) % len(self._versions[i])]
+        """(sample, image, density, counts) of sample `i` as it is shown in `epoch`."""
+        kept = shown = self._versions[i][(i + epoch) % len(self._versions[i])]
         rng = np.random.default_rng([self.seed, epoch, i])
         if self.p is not None and self.copies and rng.random() >= self.p:
-            version = self._replaced(version, rng)
+            shown = self._replaced(shown, rng)
         if self.jitter:
-            version = self._jittered(version, rng)
-        if version is not kept:
-            return version.id, *to_arrays(version, self.size)
-        if version.id not in self._kept:
-            arrays = to_arrays(version, self.size)
-            if len(self._kept) >= self._room:
-                return version.id, *arrays
-            self._kept[version.id] = arrays
-        return version.id, *self._kept[version.id]
+            shown = self._jittered(shown, rng)
+        arrays = self._kept.get(shown.id) if shown is kept else None
+        if arrays is None:
+            arrays = to_arrays(shown, self.size)
+            if shown is kept and len(self._kept) < self._room:
+                self._kept[shown.id] = arrays
+        return shown, *arrays
 
     def _replaced(self, sample, rng):
         augmentation = self.copies[rng.integers(len(self.copies))]

@@ -12,6 +12,7 @@ import logging
 import math
 import time
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,6 @@ from salbench.metrics.fused import score
 from salbench.protocol import PROTOCOLS, Others
 from salbench.training import checkpoint
 from salbench.training.data import NoTrainingData, TrainingSet
-from salbench.training.losses import weighted
 
 log = logging.getLogger(__name__)
 PROTOCOL = PROTOCOLS["tuebingen"]  # of the validation
@@ -42,6 +42,8 @@ class Recipe:
     Attributes:
         size: (height, width) of the images and maps trained on, in pixels.
         epochs, batch_size, learning_rate, weight_decay: of AdamW; the rate is the peak.
+        steps: optimisation steps after which training stops, whatever `epochs` says; None: `epochs` decides.
+        rates: {prefix of parameter names: share of the learning rate}, where that is not 1.
         warmup_steps: steps of linear warm-up before the cosine decay to 1 % of the peak.
         clip: largest norm of the gradient.
         average: decay per step of the moving average of the weights.
@@ -55,9 +57,11 @@ class Recipe:
 
     size: tuple[int, int]
     epochs: int = 30
+    steps: int | None = None
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
+    rates: dict[str, float] = field(default_factory=dict)
     warmup_steps: int = 100
     clip: float = 1.0
     average: float = 0.998
@@ -86,8 +90,9 @@ class Trainer:
     """One training: a network, its data, and a folder that holds `last` and `best` checkpoints and `log.csv`.
 
     Args:
-        network: takes what `preprocess` returns, gives logits (B, H, W).
-        preprocess: from a uint8 tensor (B, H, W, 3) to the network's input.
+        network: a torch module; parameters that take no gradient stay as they are.
+        method: knows what to do with it: `loss(network, batch)` and `log_density(network, sample)`, see
+            `LearnedMethod`.
         samples, validation: to train on and to validate on.
         recipe: `Recipe`.
         folder: of the checkpoints; a training of the same key that was stopped there goes on.
@@ -101,7 +106,7 @@ class Trainer:
     def __init__(
         self,
         network,
-        preprocess,
+        method,
         samples,
         validation,
         recipe,
@@ -112,7 +117,7 @@ class Trainer:
         device="cpu",
         progress=True,
     ):
-        self.recipe, self.folder, self.seed, self.preprocess = recipe, Path(folder), seed, preprocess
+        self.recipe, self.folder, self.seed, self.method = recipe, Path(folder), seed, method
         self.data = TrainingSet(
             samples, recipe.size, copies=copies, p=recipe.p, labels=recipe.labels, jitter=recipe.jitter, seed=seed
         )
@@ -129,12 +134,13 @@ class Trainer:
         cuda = device.startswith("cuda")
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if cuda else "no")
         self.progress = progress and self.accelerator.is_main_process
-        self.optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
+        self.optimizer = torch.optim.AdamW(_groups(network, recipe), lr=recipe.learning_rate)
         network = network.to(memory_format=torch.channels_last)  # convolutions take half the time, on CPUs too
         self.network, self.optimizer = self.accelerator.prepare(network, self.optimizer)
         self.average = {name: t.clone() for name, t in self._own().state_dict().items()}
         self.history, self.step = [], 0
         self.steps_per_epoch = max(1, len(self.data) // recipe.batch_size)
+        self.steps = recipe.steps or recipe.epochs * self.steps_per_epoch
 
     def run(self):
         """Train to the end, from where the folder's last checkpoint stands. Returns (tensors, facts) of the best epoch.
@@ -143,7 +149,7 @@ class Trainer:
             TrainingProblem: a loss or gradient that is no number (naming the batch's images), or too little memory.
         """
         self._resume()
-        while len(self.history) < self.recipe.epochs and not self._stale():
+        while self.step < self.steps and not self._stale():
             self._epoch(len(self.history))
         tensors, facts = checkpoint.load(self.folder / "best.safetensors")
         return tensors, facts
@@ -151,11 +157,12 @@ class Trainer:
     def _epoch(self, epoch):
         start, busy, losses = time.perf_counter(), 0.0, []
         self.network.train()
-        bar = tqdm(total=self.steps_per_epoch, desc=f"epoch {epoch + 1}", unit="step", disable=not self.progress)
+        number = min(self.steps_per_epoch, self.steps - self.step)
+        bar = tqdm(total=number, desc=f"epoch {epoch + 1}", unit="step", disable=not self.progress)
         with bar:
-            for batch in self.data.batches(epoch, self.recipe.batch_size):
+            for batch in islice(self.data.batches(epoch, self.recipe.batch_size), number):
                 begun = time.perf_counter()
-                losses.append(self._train_on(*batch))
+                losses.append(self._train_on(batch))
                 busy += time.perf_counter() - begun
                 bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
                 bar.update()
@@ -167,23 +174,20 @@ class Trainer:
             self._save()
             _to_tensorboard(self.folder, self.history[-1])
 
-    def _train_on(self, ids, images, density, counts):
+    def _train_on(self, batch):
         torch.manual_seed(hash_to_int(self.seed, self.step))  # of dropout: the same after a resume
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
-        part = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
-        images, density, counts = (
-            torch.from_numpy(a[part]).to(self.accelerator.device) for a in (images, density, counts)
-        )
+            group["lr"] = group["share"] * self._rate()
+        accelerator = self.accelerator
+        batch = batch.part(accelerator.process_index, accelerator.num_processes, accelerator.device)
         try:
-            with self.accelerator.autocast():
-                logits = self.network(self.preprocess(images).contiguous(memory_format=torch.channels_last))
-            loss = weighted(logits, {"density": density, "counts": counts}, self.recipe.losses)
-            value = self._finite(loss.item(), "loss", ids)
+            with accelerator.autocast():
+                loss = self.method.loss(self.network, batch)
+            value = self._finite(loss.item(), "loss", batch.ids)
             self.optimizer.zero_grad()
-            self.accelerator.backward(loss)
-            norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-            self._finite(norm.item(), "gradient", ids)
+            accelerator.backward(loss)
+            norm = accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+            self._finite(norm.item(), "gradient", batch.ids)
             self.optimizer.step()
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
@@ -204,9 +208,8 @@ class Trainer:
         return value
 
     def _rate(self):
-        total = self.recipe.epochs * self.steps_per_epoch
         warm = min(1.0, (self.step + 1) / max(1, self.recipe.warmup_steps))
-        return self.recipe.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / total)))
+        return self.recipe.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / self.steps)))
 
     @torch.no_grad()
     def _update_average(self):
@@ -228,7 +231,7 @@ class Trainer:
         network.eval()
         rows = []
         for sample in self.validation:
-            log_density = predict(network, self.preprocess, sample.image, self.recipe.size)
+            log_density = self.method.log_density(network, sample)
             prepared = PROTOCOL.prepare(log_density, "log_density", sample.size)
             truth = PROTOCOL.truth(sample, self._others)
             rows.append(score(prepared.point_map, **vars(truth), options=PROTOCOL.options))
@@ -282,17 +285,6 @@ class Trainer:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
 
-def predict(network, preprocess, image, size):
-    """Log density, float32 of `size`, of one uint8 (h, w, 3) image."""
-    from PIL import Image
-
-    resized = np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        logits = network(preprocess(torch.from_numpy(resized.copy())[None].to(device)))[0].float()
-        return torch.log_softmax(logits.flatten(), 0).reshape(logits.shape).cpu().numpy()
-
-
 def hash_to_int(*parts):
     """A seed below 2**63 from whole numbers."""
     return int(hash_bytes(*map(str, parts)), 16) >> 1
@@ -315,16 +307,25 @@ def _to_tensorboard(folder, row):
 
 
 def _content(samples):
-    """A hash of ids and fixations."""
-    parts = [(s.id, b"" if s.fixations is None else s.fixations.tobytes()) for s in samples]
-    return hash_bytes(*(part for pair in parts for part in pair))
+    """A hash of all that samples tell but their images: ids, fixations, captions, boxes and categories."""
+    parts = []
+    for s in samples:
+        arrays = s.fixations, s.boxes, s.categories
+        parts += [s.id, s.caption or "", *(b"" if a is None else a.tobytes() for a in arrays)]
+    return hash_bytes(*parts)
 
 
-def _groups(network, weight_decay):
-    """Weight decay for matrices and kernels only, not for biases, norms and other vectors."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+def _groups(network, recipe):
+    """Weight decay for matrices and kernels only, not for biases, norms and other vectors; rates by name."""
+    groups = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            share = next((rate for prefix, rate in recipe.rates.items() if name.startswith(prefix)), 1.0)
+            groups.setdefault((share, parameter.ndim <= 1), []).append(parameter)
+    return [
+        {"params": parameters, "share": share, "weight_decay": 0.0 if is_vector else recipe.weight_decay}
+        for (share, is_vector), parameters in sorted(groups.items(), key=lambda group: group[0])
+    ]
 
 
 def _csv(rows):

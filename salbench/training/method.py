@@ -3,17 +3,23 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from salbench import registry
 from salbench.files import hash_file
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.training import checkpoint
-from salbench.training.loop import Recipe, Trainer, predict, split
+from salbench.training.loop import Recipe, Trainer, split
+from salbench.training.losses import weighted
 
 
 class LearnedMethod(SaliencyMethod):
-    """A network with its preprocessing and its recipe. Subclasses set `recipe` and `weights` and write two methods.
+    """A network with its preprocessing and its recipe.
+
+    Subclasses set `recipe` and `weights` and write `build_network` and `preprocess`. Where the network takes more
+    than the image they write `logits` instead of `preprocess`, and where it learns more than saliency, `loss`.
 
     Attributes:
         recipe: `Recipe`.
@@ -42,6 +48,29 @@ class LearnedMethod(SaliencyMethod):
         """From a uint8 tensor (B, H, W, 3) to the network's input."""
         raise NotImplementedError
 
+    def logits(self, network, images, captions):
+        """Logits (B, H, W) of the fixation density.
+
+        Args:
+            images: uint8 tensor (B, H, W, 3) of the recipe's size, on the network's device.
+            captions: list of str or None.
+        """
+        return network(self.preprocess(images))
+
+    def loss(self, network, batch):
+        """What one step of training minimises: a scalar, for a `training.data.Batch` of tensors."""
+        logits = self.logits(network, batch.images, [sample.caption for sample in batch.samples])
+        return weighted(logits, {"density": batch.density, "counts": batch.counts}, self.recipe.losses)
+
+    def log_density(self, network, sample):
+        """Log density of a sample, float32 array of the recipe's size."""
+        height, width = self.recipe.size
+        resized = np.array(Image.fromarray(sample.image).resize((width, height), Image.Resampling.BILINEAR))
+        images = torch.from_numpy(resized)[None].to(next(network.parameters()).device)
+        with torch.inference_mode():
+            logits = self.logits(network, images, [sample.caption])[0].float()
+            return torch.log_softmax(logits.flatten(), 0).reshape(logits.shape).cpu().numpy()
+
     def weights_hash(self):
         return hash_file(self._existing_weights())
 
@@ -58,7 +87,7 @@ class LearnedMethod(SaliencyMethod):
             raise ValueError(f"{self.name}: set its `folder`, where the checkpoints go, before `fit`")
         torch.manual_seed(seed)
         trainer = Trainer(
-            self.build_network(), self.preprocess, *split(samples, self.recipe.validation_share), self.recipe,
+            self.build_network(), self, *split(samples, self.recipe.validation_share), self.recipe,
             self.folder, copies=tuple(augment or ()), seed=seed, device=self.device,
         )  # fmt: skip
         trainer.run()
@@ -68,7 +97,7 @@ class LearnedMethod(SaliencyMethod):
     def predict(self, sample):
         if self._network is None:
             self._network = self._loaded()
-        return predict(self._network, self.preprocess, sample.image, self.recipe.size)
+        return self.log_density(self._network, sample)
 
     def _existing_weights(self):
         if self.weights is None or not self.weights.exists():
@@ -100,5 +129,8 @@ def create(name, **changes):
     method = registry.create(name)
     if not isinstance(method, LearnedMethod):
         raise registry.MethodProblem(f"{name}: expected a method that can be trained, got one without a recipe")
-    method.recipe = replace(method.recipe, **{k: v for k, v in changes.items() if v is not None})
+    changes = {k: v for k, v in changes.items() if v is not None}
+    if "epochs" in changes:
+        changes["steps"] = None
+    method.recipe = replace(method.recipe, **changes)
     return method

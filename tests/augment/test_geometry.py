@@ -160,10 +160,39 @@ def test_uncovered_canvas_is_filled():
 
 def test_boxes_are_moved_cut_and_dropped():
     boxes = np.array([[0.0, 0.0, 4.0, 2.0], [9.0, 5.0, 1.0, 1.0]])
-    np.testing.assert_array_equal(flip((6, 10), RNG, axis="x").boxes(boxes), [[6, 0, 4, 2], [0, 5, 1, 1]])
-    turned = rotate((6, 10), RNG, clockwise_deg=90, canvas="loose").boxes(boxes)
+    flipped, kept = flip((6, 10), RNG, axis="x").boxes(boxes)
+    assert kept.all()
+    np.testing.assert_array_equal(flipped, [[6, 0, 4, 2], [0, 5, 1, 1]])
+    turned, kept = rotate((6, 10), RNG, clockwise_deg=90, canvas="loose").boxes(boxes)
+    assert kept.all()
     np.testing.assert_allclose(turned, [[4, 0, 2, 4], [0, 9, 1, 1]], atol=1e-12)
-    np.testing.assert_array_equal(Geometry((3, 3), [[1, 0, 2], [0, 1, 0]]).boxes(boxes), [[0, 0, 2, 2]])
+    cut, kept = Geometry((3, 3), [[1, 0, 2], [0, 1, 0]]).boxes(boxes)
+    assert kept.tolist() == [True, False]
+    assert cut[0].tolist() == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize(("shift", "kept"), [((5.9, 0), True), ((6, 0), False), ((3.9, 4), True), ((4, 4), False)])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_box_needs_more_than_a_quarter_of_its_area_on_the_canvas(shift, kept, side):
+    box = np.array([[0.0 if side > 0 else 12.0, 0.0 if side > 0 else 12.0, 8.0, 8.0]])
+    geometry = Geometry((20, 20), [[1, 0, side * shift[0]], [0, 1, side * shift[1]]])
+    assert geometry.boxes(box)[1].tolist() == [kept]
+
+
+def test_the_box_of_a_turned_square_is_around_its_corners():
+    ((x, y, width, height),), kept = rotate((40, 40), RNG, clockwise_deg=45).boxes(np.array([[15.0, 15, 10, 10]]))
+    np.testing.assert_allclose((x, y, width, height), (20 - 50**0.5, 20 - 50**0.5, 200**0.5, 200**0.5), rtol=1e-12)
+    assert kept.all()
+
+
+def test_a_box_too_thin_for_float_is_dropped_and_not_kept_without_a_width():
+    _, kept = flip((6, 10), RNG, axis="x").boxes(np.array([[7.0, 2, 1e-17, 2]]))
+    assert kept.tolist() == [False]
+
+
+def test_no_boxes_stay_none():
+    moved, kept = flip((6, 10), RNG, axis="x").boxes(np.empty((0, 4)))
+    assert (moved.shape, kept.shape) == ((0, 4), (0,))
 
 
 @pytest.mark.parametrize("matrix", [np.eye(3), [[1, 0, 0], [1, 0, 0]], [[1, 0, np.nan], [0, 1, 0]]])

@@ -18,6 +18,7 @@ GEOMETRIC = [name for name in names() if get(name).kind == "geometric"]
 PHOTOMETRIC = [name for name in names() if get(name).kind == "photometric"]
 RANDOM = ["crop_128", "crop_256", "noise_var_0.1", "noise_var_0.2"]
 SIZE = (480, 640)
+BOXES = [(x, y, 30, 18) for x in range(11, 600, 67) for y in range(7, 450, 53)]
 # whole, fractional, near the border, the centre; several are inside every crop and shear
 SPOTS = [(x + 0.3, y + 0.8) for x in range(21, 640, 80) for y in range(19, 480, 75)] + [(320.0, 240.0), (333, 250)]
 
@@ -61,12 +62,67 @@ def test_the_peak_of_image_and_density_follows_the_moved_point(name):
     assert seen >= 1
 
 
+def filled(box):
+    """Grey as the fill of the squashed canvases, and white in the box."""
+    x, y, width, height = box
+    image = np.full((*SIZE, 3), 128, np.uint8)
+    image[y : y + height, x : x + width] = 255
+    return Sample("box", SIZE, lambda: image, boxes=[box], categories=[17])
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+def test_the_moved_box_is_around_the_moved_pixels(name):
+    seen = 0
+    for box in BOXES:
+        new = augment(filled(box), name).sample
+        assert len(new.boxes) == len(new.categories)
+        if not len(new.boxes):
+            continue
+        low, extent = new.boxes.reshape(2, 2)
+        if (low < 1).any() or (low + extent > np.array(new.size[::-1]) - 1).any():
+            continue  # cut, so that the upright box around the corners is not that of the pixels that are left
+        seen += 1
+        assert new.categories.tolist() == [17]
+        rows, columns = np.nonzero(new.image[..., 0] > 140)
+        np.testing.assert_allclose(low, (columns.min(), rows.min()), rtol=0, atol=1, err_msg=str(box))
+        np.testing.assert_allclose(low + extent, (columns.max() + 1, rows.max() + 1), rtol=0, atol=1, err_msg=str(box))
+    assert seen >= 2
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+def test_as_released_leaves_boxes_where_they_were(name):
+    sample = filled((250, 210, 38, 22))
+    new, moved = augment(sample, name, labels="as_released").sample, augment(sample, name).sample
+    if get(name).crops:
+        np.testing.assert_array_equal(new.boxes, moved.boxes)
+        np.testing.assert_array_equal(new.categories, moved.categories)
+    else:
+        assert (new.boxes.tolist(), new.categories.tolist()) == ([[250, 210, 38, 22]], [17])
+
+
+def test_a_box_that_leaves_takes_its_category_with_it(sample):
+    boxes = [[0.0, 0, 60, 40], [300.0, 10, 60, 40], [190.0, 250, 40, 40], [195.0, 5, 6, 6]]
+    sample = dataclasses.replace(sample, boxes=boxes, categories=[1, 2, 3, 4])
+    new = augment(sample, "crop_left_200").sample
+    assert new.boxes.tolist() == [[100, 10, 60, 40], [0, 250, 30, 40]]
+    assert new.categories.tolist() == [2, 3]
+    unnamed = augment(dataclasses.replace(sample, categories=None), "crop_left_200").sample
+    assert (len(unnamed.boxes), unnamed.categories) == (2, None)
+
+
+@pytest.mark.parametrize("name", ["hflip", "crop_128", "shear_x_0.5"])
+def test_an_image_without_objects_stays_one(sample, name):
+    new = augment(dataclasses.replace(sample, boxes=[], categories=[]), name).sample
+    assert (new.boxes.shape, new.categories.shape) == ((0, 4), (0,))
+
+
 @pytest.mark.parametrize("name", PHOTOMETRIC)
 def test_photometric_ones_change_the_image_and_nothing_else(sample, name):
+    sample = dataclasses.replace(sample, categories=np.array([17, 1]))
     new = augment(sample, name)
     assert (new.dropped, new.empty) == (0, False)
     assert new.sample.id == f"cat@{name}"
-    for field in ("size", "sigma", "caption", "boxes", "observers", "fixations", "read_density"):
+    for field in {field.name for field in dataclasses.fields(Sample)} - {"id", "read_image"}:
         assert getattr(new.sample, field) is getattr(sample, field)
     assert new.sample.fixations.tobytes() == sample.fixations.tobytes()
     assert new.sample.image.shape == sample.image.shape
@@ -144,7 +200,8 @@ def test_an_image_left_without_points_is_flagged(sample):
 def test_a_sample_without_labels_stays_without(sample, name):
     new = augment(sample.blind(), name)
     assert (new.dropped, new.empty) == (0, False)
-    assert (new.sample.fixations, new.sample.observers, new.sample.read_density, new.sample.boxes) == (None,) * 4
+    assert (new.sample.fixations, new.sample.observers, new.sample.read_density) == (None,) * 3
+    assert (new.sample.boxes, new.sample.categories) == (None, None)
 
 
 @pytest.mark.parametrize("name", names())

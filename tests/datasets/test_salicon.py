@@ -1,3 +1,4 @@
+import json
 import os
 
 import numpy as np
@@ -6,6 +7,8 @@ import scipy.io
 from builders import SALICON_LISTS, write_gaze, write_image
 
 from salbench.datasets import DatasetProblem, load, salicon
+from salbench.evaluate import Evaluation
+from salbench.protocol import PROTOCOLS
 
 
 @pytest.fixture
@@ -19,6 +22,18 @@ def stem(split, number=9):
 
 def cache_files(tmp_path):
     return sorted((tmp_path / "cache" / "salbench" / "parsed").glob("*.npz"))
+
+
+CAPTIONS = [{"image_id": 36, "caption": "A skier."}, {"image_id": 9, "caption": "Some soup."}]
+INSTANCES = [{"image_id": 36, "bbox": [20.5, 30, 600, 400], "category_id": 1}]
+
+
+def write_coco(root, kind, split, annotations):
+    images = [{"id": n, "file_name": f"{stem(split, n)}.jpg", "height": 480, "width": 640} for n in (36, 9)]
+    path = root / "COCO" / "annotations" / f"{kind}_{split}2014.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    return path
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -182,6 +197,53 @@ def test_truncated_map(salicon_tree, base):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"0009\.png: not a readable picture"):
         load("salicon_val", salicon_tree).samples[0].read_density()
+
+
+class TestCoco:
+    def test_captions_and_boxes_of_each_image(self, salicon_tree):
+        for split in ("train", "val"):
+            write_coco(salicon_tree, "captions", split, CAPTIONS)
+            write_coco(salicon_tree, "instances", split, INSTANCES)
+            soup, skier = load(f"salicon_{split}", salicon_tree).samples
+            assert (soup.caption, skier.caption) == ("Some soup.", "A skier.")
+            assert (soup.boxes.shape, soup.categories.shape) == ((0, 4), (0,))
+            assert (skier.boxes.tolist(), skier.categories.tolist()) == ([[20.5, 30, 600, 400]], [1])
+            assert (len(skier.fixations), skier.sigma) == (3, 19.0)
+
+    def test_one_file_without_the_other(self, salicon_tree):
+        path = write_coco(salicon_tree, "captions", "val", CAPTIONS)
+        sample = load("salicon_val", salicon_tree).samples[1]
+        assert (sample.caption, sample.boxes, sample.categories) == ("A skier.", None, None)
+        path.unlink()
+        write_coco(salicon_tree, "instances", "val", INSTANCES)
+        sample = load("salicon_val", salicon_tree).samples[1]
+        assert (sample.caption, sample.boxes.shape, sample.categories.tolist()) == (None, (1, 4), [1])
+
+    @pytest.mark.parametrize("split", ["train", "val", "test"])
+    def test_neither_file(self, salicon_tree, split):
+        write_coco(salicon_tree, "captions", "val" if split == "train" else "train", CAPTIONS)
+        for sample in load(f"salicon_{split}", salicon_tree).samples:
+            assert (sample.caption, sample.boxes, sample.categories) == (None,) * 3
+
+    def test_the_file_of_another_split(self, salicon_tree):
+        path = write_coco(salicon_tree, "instances", "train", INSTANCES)
+        path.rename(path.with_name("instances_val2014.json"))
+        with pytest.raises(DatasetProblem, match=r"2 of them are not listed, such as COCO_val2014_000000000009\.jpg"):
+            load("salicon_val", salicon_tree)
+
+    def test_the_caption_reaches_predict_and_the_boxes_do_not(self, salicon_tree, tmp_path, add_method):
+        write_coco(salicon_tree, "captions", "val", CAPTIONS)
+        write_coco(salicon_tree, "instances", "val", INSTANCES)
+        body = (
+            "def predict(self, sample):\n"
+            "    assert sample.caption == {'9': 'Some soup.', '6': 'A skier.'}[sample.id[-1]], sample.caption\n"
+            "    assert (sample.boxes, sample.categories) == (None, None)\n"
+            "    return np.ones(sample.size)"
+        )
+        add_method("reader", body)
+        dataset = load("salicon_val", salicon_tree)
+        result = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path / "out", progress=False).run("reader")
+        assert (result.failures, result.n_images) == ({}, 2)
 
 
 class TestCache:

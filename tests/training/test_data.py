@@ -29,7 +29,8 @@ def sample_of(fixations, size=SIZE, **others):
 
 
 def collect(data, epoch, batch_size=2):
-    return list(data.batches(epoch, batch_size))
+    """Batches of an epoch as (ids, images, density, counts)."""
+    return [tuple(batch)[:4] for batch in data.batches(epoch, batch_size)]
 
 
 def ids(batches):

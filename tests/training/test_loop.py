@@ -15,9 +15,9 @@ from torch import nn
 
 from salbench.files import FileProblem, read_image
 from salbench.metrics import METRICS
-from salbench.training import Recipe, Trainer, TrainingProblem, checkpoint, loop
+from salbench.training import LearnedMethod, Recipe, Trainer, TrainingProblem, checkpoint, loop
 from salbench.training.data import NoTrainingData, TrainingSet
-from salbench.training.loop import predict, split
+from salbench.training.loop import split
 
 SIZE = (24, 32)
 RECIPE = Recipe(
@@ -41,8 +41,15 @@ def network(seed=0):
     return nn.Sequential(first, nn.BatchNorm2d(8), nn.SiLU(), nn.Dropout2d(0.2), last, nn.Flatten(1, 2))
 
 
-def preprocess(images):
-    return images.permute(0, 3, 1, 2).float() / 255 - 0.5
+class Plain(LearnedMethod):
+    """What a trainer asks of a method."""
+
+    def __init__(self, recipe=RECIPE):
+        super().__init__()
+        self.recipe = recipe
+
+    def preprocess(self, images):
+        return images.permute(0, 3, 1, 2).float() / 255 - 0.5
 
 
 class Traced(Trainer):
@@ -53,10 +60,10 @@ class Traced(Trainer):
         self.stop_at, self.scores = stop_at, scores
         self.rates, self.norms, self.weights, self.averages = [], [], [], []
 
-    def _train_on(self, *batch):
+    def _train_on(self, batch):
         if self.step == self.stop_at:
             raise KeyboardInterrupt
-        value = super()._train_on(*batch)
+        value = super()._train_on(batch)
         self.rates.append([group["lr"] for group in self.optimizer.param_groups])
         self.norms.append(math.sqrt(sum(float((p.grad**2).sum()) for p in self._own().parameters())))
         self.weights.append(copied(self._own().state_dict()))
@@ -90,7 +97,7 @@ def trainer(make_spots, tmp_path):
     def make(folder="run", recipe=RECIPE, *, net=None, samples=None, validation=None, **options):
         return Traced(
             net or network(),
-            preprocess,
+            Plain(recipe),
             make_spots(8) if samples is None else samples,
             make_spots(3, seed=1) if validation is None else validation,
             recipe,
@@ -105,7 +112,7 @@ def trainer(make_spots, tmp_path):
 def whole(make_spots, tmp_path_factory):
     """A training that nothing stopped: its folder, and what `run` returned."""
     folder = tmp_path_factory.mktemp("whole")
-    trainer = Traced(network(), preprocess, make_spots(8), make_spots(3, seed=1), RECIPE, folder, progress=False)
+    trainer = Traced(network(), Plain(), make_spots(8), make_spots(3, seed=1), RECIPE, folder, progress=False)
     tensors, facts = trainer.run()
     return folder, tensors, facts
 
@@ -541,10 +548,10 @@ class TestLearning:
         assert best["auc"] > 0.95
 
 
-class TestPredict:
+class TestLogDensity:
     def test_is_a_normalised_log_density_of_the_recipes_size(self, make_spots):
         (sample,) = make_spots(1, size=(50, 41))
-        log_density = predict(network().eval(), preprocess, sample.image, SIZE)
+        log_density = Plain().log_density(network().eval(), sample)
         assert log_density.shape == SIZE
         assert log_density.dtype == np.float32
         assert np.exp(log_density.astype(float)).sum() == pytest.approx(1, abs=1e-5)
@@ -553,7 +560,7 @@ class TestPredict:
         (sample,) = make_spots(1)
         image, net = sample.image, network().eval()
         before, weights = image.copy(), copied(net.state_dict())
-        predict(net, preprocess, image, SIZE)
+        Plain().log_density(net, replace(sample, read_image=lambda: image))
         np.testing.assert_array_equal(image, before)
         assert_equal(net.state_dict(), weights)
         assert all(p.requires_grad for p in net.parameters())

@@ -1,0 +1,152 @@
+"""What COCO knows of images of its 2014 release: captions, and boxes of objects with their categories.
+
+Layout below the data root, as annotations_trainval2014.zip unpacks in a folder COCO::
+
+    COCO/annotations/captions_{train,val}2014.json      {images: [{id, file_name, height, width}],
+                                                        annotations: [{image_id, caption}]}
+    COCO/annotations/instances_{train,val}2014.json     the same, with annotations: [{image_id, bbox, category_id}]
+
+A file that is not there is no error; what it would tell is None. A file of hundreds of megabytes is parsed once, and
+what is read of the images asked for is kept in the user cache folder.
+
+Paper: Lin et al.: Microsoft COCO: Common objects in context, ECCV 2014; format: cocodataset.org/#format-data.
+"""
+
+import json
+import logging
+from functools import partial
+
+import numpy as np
+
+from salbench.datasets._cache import cached
+from salbench.datasets._common import DatasetProblem
+from salbench.datasets._mat import structure
+
+log = logging.getLogger(__name__)
+LAYOUT = (
+    "a JSON file as in annotations_trainval2014.zip of cocodataset.org "
+    "(unpack it again as COCO/annotations, or take the file away to go without it)"
+)
+_READ = {"images", "annotations", "id", "file_name", "height", "width", "image_id", "caption", "bbox", "category_id"}
+
+
+def read_captions(path, names):
+    """The caption of each image: the first of COCO's five in the order of the file, as Aydemir et al. 2024 use it.
+
+    Args:
+        path: captions_*.json.
+        names: of the image files, as in `file_name`.
+
+    Returns:
+        List of str, blanks between words single, with None for an image without caption; None for every image
+        where there is no such file.
+
+    Raises:
+        DatasetProblem: not COCO's JSON, or an image that it does not list.
+    """
+    if not path.is_file():
+        return [None] * len(names)
+    arrays = cached(path.stem, [path], partial(_parse_captions, path, names), partial(_whole_captions, names))
+    return [caption or None for caption in arrays["captions"].tolist()]
+
+
+def read_objects(path, names, size):
+    """Boxes of the objects in each image, and their categories.
+
+    COCO's boxes count pixels as `salbench.sample` does: from 0 at the image's upper left corner. They are scaled where
+    COCO's image is of another size but the same aspect ratio, cut at the border, and left out where nothing remains.
+    A region that COCO marks as a crowd has a box and a category as any other, and counts as one object.
+
+    Args:
+        path: instances_*.json.
+        names: of the image files, as in `file_name`.
+        size: (height, width) of all the images in pixels.
+
+    Returns:
+        For each image (boxes, categories): float (K, 4) of x, y, width, height in pixels and int64 (K,) of COCO's
+        category ids, from 1 to 90; K is 0 where nothing is annotated. (None, None) where there is no such file.
+
+    Raises:
+        DatasetProblem: not COCO's JSON, an image that it does not list, or one of another aspect ratio.
+    """
+    if not path.is_file():
+        return [(None, None)] * len(names)
+    arrays = cached(path.stem, [path], partial(_parse_objects, path, names), partial(_whole_objects, names))
+    sizes, counts = arrays["sizes"], arrays["counts"]
+    _check_aspect(path, names, sizes, size)
+    owner = np.repeat(np.arange(len(names)), counts)
+    scaled = arrays["boxes"] * (size[1] / sizes[owner, 1:])
+    low, high = (np.clip(edge, 0, size[::-1]) for edge in (scaled[:, :2], scaled[:, :2] + scaled[:, 2:]))
+    left = (high > low).all(axis=1)
+    boxes, categories = np.concatenate([low, high - low], axis=1)[left], arrays["categories"][left]
+    starts = np.searchsorted(owner[left], np.arange(1, len(names)))
+    return list(zip(np.split(boxes, starts), np.split(categories, starts), strict=True))
+
+
+def _check_aspect(path, names, sizes, size):
+    other = np.flatnonzero(sizes[:, 0] * size[1] != sizes[:, 1] * size[0])
+    if len(other):
+        height, width = sizes[other[0]]
+        raise DatasetProblem(
+            f"{path}: expected images with the aspect ratio of {size[1]} x {size[0]} pixels, got {len(other)} others, "
+            f"such as {names[other[0]]} of {width} x {height}: it is unknown where their boxes belong. Take the file "
+            "away to go without boxes"
+        )
+
+
+def _parse_captions(path, names):
+    with structure(path, LAYOUT):
+        first = [found[0]["caption"] if found else "" for _, found in _annotated(path, names)]
+        captions = [" ".join(caption.split()) for caption in first]
+    return {"names": np.array(names), "captions": np.array(captions)}
+
+
+def _whole_captions(wanted, names, captions):
+    return names.tolist() == wanted and len(captions) == len(wanted)
+
+
+def _parse_objects(path, names):
+    """{names, sizes (N, 2) of height and width, counts (N,), boxes (sum of counts, 4), categories}, all as stored."""
+    with structure(path, LAYOUT):
+        images, found = zip(*_annotated(path, names), strict=True)
+        sizes = np.array([(image["height"], image["width"]) for image in images])
+        objects = [annotation for annotations in found for annotation in annotations]
+        boxes = np.array([annotation["bbox"] for annotation in objects] or np.empty((0, 4)), dtype=np.float64)
+        categories = np.array([annotation["category_id"] for annotation in objects], dtype=None if objects else int)
+        if sizes.dtype.kind != "i" or sizes.min() < 1:
+            raise ValueError("got a height or width that is not a whole number of pixels")
+        if boxes.shape != (len(objects), 4) or not np.isfinite(boxes).all():
+            raise ValueError("got a bbox that is not four finite numbers")
+        if categories.shape != (len(objects),) or categories.dtype.kind != "i":
+            raise ValueError("got a category_id that is not a whole number")
+    counts = np.array([len(annotations) for annotations in found])
+    return {"names": np.array(names), "sizes": sizes, "counts": counts, "boxes": boxes, "categories": categories}
+
+
+def _whole_objects(wanted, names, sizes, counts, boxes, categories):
+    shapes = sizes.shape == (len(wanted), 2) and counts.shape == (len(wanted),)
+    return names.tolist() == wanted and shapes and counts.sum() == len(boxes) == len(categories)
+
+
+def _annotated(path, names):
+    """COCO's record of each image, and the list of its annotations in the order of the file."""
+    log.info("%s: parsing, once", path)
+    with open(path, encoding="utf-8") as file:
+        content = json.load(file, object_hook=_slim)
+    images = {image["file_name"]: image for image in content["images"]}
+    missing = [name for name in names if name not in images]
+    if missing:
+        raise DatasetProblem(
+            f"{path}: expected {len(names)} images, {len(missing)} of them are not listed, such as {missing[0]}. "
+            "Is this the file of another split? Take it away to go without it"
+        )
+    found = {images[name]["id"]: [] for name in names}
+    for annotation in content["annotations"]:
+        if annotation["image_id"] in found:
+            found[annotation["image_id"]].append(annotation)
+    return [(images[name], found[images[name]["id"]]) for name in names]
+
+
+def _slim(record):
+    """Without what is not read: outlines of objects are most of the file, and would be gigabytes of memory."""
+    return {key: value for key, value in record.items() if key in _READ}
