@@ -100,12 +100,13 @@ class TestDataset:
         "changes",
         [
             {"id": "b"},
+            {"caption": "A red bus."},
             {"size": (5, 6)},
             {"sigma": 2.1},
             {"fixations": np.array([[1.0, 2.0], [5.5, 3.4]])},
             {"fixations": np.array([[5.5, 3.5], [1.0, 2.0]])},
             {"fixations": None, "observers": None},
-            {"observers": np.array([{"caption": "A red bus."}, 0, 2])},
+            {"observers": np.array([0, 2])},
             {"observers": None},
         ],
     )
