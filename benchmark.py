@@ -22,6 +22,7 @@ examples:
   python benchmark.py ablate --methods lite --dataset osie --augmentations paper12 --seeds 0,1,2
   python benchmark.py table --ablation osie --figure ablation.pdf
   python benchmark.py show --augmentations paper12 --dataset osie --id 1001 --out sheet.png
+  python benchmark.py features --image FILE --backbone DIR --out sheet.png
   python benchmark.py speed
 
 `run` is the default verb; python benchmark.py VERB --help tells the options of each.
@@ -127,16 +128,16 @@ def _parser():
 
     show = _verb(verbs, "show", "draw an image and its augmentations, fixations overlaid, on one picture")
     show.add_argument("--augmentations", default="paper12", help="names or presets with commas between; see list")
-    source = show.add_mutually_exclusive_group()
-    source.add_argument("--image", metavar="FILE", help="a picture of your own")
-    source.add_argument("--dataset", default="popout", help="data set (default: popout, embedded); see list datasets")
-    show.add_argument("--fixations", metavar="FILE", help="of --image: .npy (N x 2), or .csv with columns x and y")
-    show.add_argument("--data-root", metavar="DIR", help="holds one folder per data set")
-    show.add_argument("--id", help="image of --dataset (default: its first)")
+    _add_picture(show)
     show.add_argument("--labels", choices=("moved", "as_released"), default="moved", help="default: moved")
     show.add_argument("--seed", type=_seed, default=0, help="of crops and noise (default: 0)")
-    show.add_argument("--out", default="sheet.png", metavar="FILE", help="default: sheet.png")
     _add_augmentations_dir(show)
+
+    features = _verb(verbs, "features", "draw what a method's feature maps look like")
+    features.add_argument("--methods", default="diffusion_readout", help="name, or name:CHECKPOINT, of one method")
+    _add_picture(features)
+    _add_device(features)
+    _add_methods_dir(features)
 
     _verb(verbs, "speed", "how fast the metric core is on this machine, beside pysaliency")
     return parser
@@ -170,12 +171,42 @@ def _add_inputs(parser, methods):
     _add_methods_dir(parser)
 
 
-def _add_machine(parser):
+def _add_picture(parser):
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--image", metavar="FILE", help="a picture of your own")
+    source.add_argument("--dataset", default="popout", help="data set (default: popout, embedded); see list datasets")
+    parser.add_argument("--fixations", metavar="FILE", help="of --image: .npy (N x 2), or .csv with columns x and y")
+    parser.add_argument("--id", help="image of --dataset (default: its first)")
+    _add_data_root(parser)
+    parser.add_argument("--out", default="sheet.png", metavar="FILE", help="default: sheet.png")
+
+
+def _picture(options):
+    from salbench import sheet
+
+    if options.image:
+        return sheet.sample_of_files(options.image, options.fixations)
+    return sheet.sample_of_dataset(options.dataset, options.id, options.data_root)
+
+
+def _add_data_root(parser):
     parser.add_argument(
         "--data-root", metavar="DIR", help="holds one folder per data set (default: $SALBENCH_DATA, then the cache)"
     )
+
+
+def _add_machine(parser):
+    _add_data_root(parser)
     parser.add_argument("--workers", type=_positive, default=os.cpu_count(), metavar="N", help="threads (default: all)")
+    _add_device(parser)
+
+
+def _add_device(parser):
     parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:1 (default: cpu)")
+    parser.add_argument(
+        "--backbone", metavar="DIR_OR_HUB_ID", help="frozen diffusion model of methods that build on one "
+        "(default: $SALBENCH_BACKBONE, then Stable Diffusion v1.5)",
+    )  # fmt: skip
 
 
 def _add_regime(parser):
@@ -240,6 +271,7 @@ def _run(options):
         train=lambda: training_split(dataset, options.data_root),
         workers=options.workers,
         device=options.device,
+        backbone=options.backbone,
         seed=options.seed,
         save_maps=options.save_maps,
         overwrite=options.overwrite,
@@ -272,7 +304,7 @@ def _fit(options):
     names = augment.select(options.augment) if options.augment else []
     for spec in specs:
         method = training.create(spec, epochs=options.epochs, p=_p(options))
-        method.device = options.device
+        method.device, method.backbone = options.device, options.backbone
         method.folder = Path(options.out) / method.name / "+".join([dataset.name, *names]) / f"seed{options.seed}"
         method.fit(dataset.samples, augment=names, seed=options.seed)
         print(f"trained; score it with: python benchmark.py --methods {method.name}:{method.folder} --dataset NAME")
@@ -298,6 +330,7 @@ def _ablate(options):
             p=_p(options),
             labels=options.labels,
             device=options.device,
+            backbone=options.backbone,
             workers=options.workers,
         )
     print(report.table(options.out, options.dataset))
@@ -342,7 +375,7 @@ def _submit(options):
     failed = 0
     for spec in _methods(options):
         method = registry.create(spec)
-        method.device = options.device
+        method.device, method.backbone = options.device, options.backbone
         registry.fit_at_run(method, dataset, lambda: training_split(dataset, options.data_root), seed=options.seed)
         path = Path(options.out) / f"{dataset.name}_{method.label}.zip"
         write = submission.FORMATS[options.format]
@@ -357,15 +390,24 @@ def _show(options):
 
     _use_augmentations_dir(options)
     names = augment.select(options.augmentations)
-    if options.image:
-        sample = sheet.sample_of_files(options.image, options.fixations)
-    else:
-        sample = sheet.sample_of_dataset(options.dataset, options.id, options.data_root)
+    sample = _picture(options)
     failed = sheet.augmentation_sheet(sample, names, options.out, seed=options.seed, labels=options.labels)
     for name, reason in failed.items():
         print(f"not applied: {name}: {reason}", file=sys.stderr)
     print(f"sheet: {options.out}")
     return int(len(failed) == len(names))
+
+
+def _features(options):
+    from salbench import registry, sheet
+
+    spec, *others = _methods(options)
+    if others:
+        raise registry.MethodProblem(f"--methods: expected one method to look into, got {options.methods}")
+    method, sample = registry.create(spec), _picture(options)
+    method.device, method.backbone = options.device, options.backbone
+    sheet.feature_sheet(sample, method.features(sample.blind()), options.out)
+    print(f"sheet: {options.out}")
 
 
 def _speed(options):
@@ -382,6 +424,7 @@ VERBS = {
     "table": _table,
     "submit": _submit,
     "show": _show,
+    "features": _features,
     "speed": _speed,
 }
 

@@ -64,6 +64,7 @@ class Evaluation:
         train: returns the data set's training split or None; called if a method is fitted at run.
         workers: number of threads.
         device: where networks run, as torch names it.
+        backbone: of the methods that build on one, or None (see `SaliencyMethod`).
         seed: of the bootstrap and of any fitting.
         save_maps: folder for the scored maps as 8-bit PNG, or None.
         overwrite: replace results made under other settings instead of refusing.
@@ -82,6 +83,7 @@ class Evaluation:
         train=lambda: None,
         workers=1,
         device="cpu",
+        backbone=None,
         seed=0,
         save_maps=None,
         overwrite=False,
@@ -93,7 +95,8 @@ class Evaluation:
                 "fixations write the maps with `submit`; a folder of your own needs fixations.csv or fixations/"
             )
         self.dataset, self.protocol, self.out, self.seed = dataset, protocol, out, seed
-        self.workers, self.device, self.overwrite, self.progress = workers, device, overwrite, progress
+        self.workers, self.overwrite, self.progress = workers, overwrite, progress
+        self.device, self.backbone = device, backbone
         self.save_maps = None if save_maps is None else Path(save_maps)
         self._train = cache(train)
         if Path(out).exists() and not Path(out).is_dir():
@@ -131,7 +134,7 @@ class Evaluation:
 
     def _prepared(self, method):
         """Fit the method where every run does; returns the key of its result."""
-        method.device = self.device
+        method.device, method.backbone = self.device, self.backbone
         fitted_on = registry.fit_at_run(method, self.dataset, self._train, seed=self.seed)
         return self._key(method, fitted_on)
 

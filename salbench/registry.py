@@ -50,6 +50,8 @@ class SaliencyMethod:
         fits_at_run: `fit` takes seconds, so every run calls it: on the training split where the data set has
             one, else on the scored split itself. `predict` must then leave out what `fit` saw of the same id.
         device: where to run a network, as torch names it; set by the caller before `fit` and `predict`.
+        backbone: place of a large frozen model that the method builds on, where it does and one was given; a folder
+            or what the method says; set by the caller as `device` is.
         name: the file's stem, set by `register`.
         variant: tells apart two runs of one method (two folders of maps, two checkpoints); "" for the plain one.
     """
@@ -59,6 +61,7 @@ class SaliencyMethod:
     sees_fixations = False
     fits_at_run = False
     device = "cpu"
+    backbone = None
     name = ""
     variant = ""
 
@@ -89,6 +92,10 @@ class SaliencyMethod:
             MethodUnavailable: something that every prediction needs is missing; the whole method is skipped.
         """
         raise NotImplementedError
+
+    def features(self, sample):
+        """Feature maps to look at: {title: float array (C, h, w)}, of a blind `Sample`. Optional."""
+        raise MethodProblem(f"{self.name} has no feature maps to show")
 
     def predict_held_out(self, sample):
         """For `sees_fixations`: yield (prediction, mask), mask marking the fixations it may be scored on."""

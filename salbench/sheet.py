@@ -1,4 +1,4 @@
-"""A contact sheet: one sample and its augmentations, with the fixations drawn where they are now."""
+"""Contact sheets: a sample and its augmentations, fixations drawn where they are now; or its feature maps."""
 
 import csv
 import difflib
@@ -41,8 +41,7 @@ def augmentation_sheet(sample, names, path, *, seed=0, labels="moved"):
     Raises:
         ValueError: an unknown name.
     """
-    if Path(path).suffix.lower() != ".png":
-        raise ValueError(f"{path}: expected a name ending in .png for the sheet")
+    _check_png(path)
     augmentations = [get(name) for name in names]
     tiles, failed = [_tile(sample, f"original {sample.id}", 0)], {}
     for augmentation in augmentations:
@@ -55,6 +54,51 @@ def augmentation_sheet(sample, names, path, *, seed=0, labels="moved"):
     with atomic_write(path, "wb") as file:
         _join(tiles).save(file, "PNG")
     return failed
+
+
+def feature_sheet(sample, maps, path):
+    """Draw the sample and feature maps of it on one PNG, written whole or not at all.
+
+    Args:
+        sample: a `Sample`.
+        maps: {title: float (C, h, w)}; the first three principal components of the C channels over the places are
+            shown as red, green and blue, each from its 1st to its 99th percentile. One channel is shown in grey.
+        path: the file to write.
+
+    Raises:
+        ValueError: a path with another ending than .png.
+    """
+    _check_png(path)
+    height, width = sample.size
+    tiles = [_picture_tile(sample.image, f"original {sample.id}", f"{width} x {height} px")]
+    for title, features in maps.items():
+        channels, rows, columns = features.shape
+        shown, share = _principal_components(np.asarray(features, np.float64))
+        picture = Image.fromarray(shown).resize((width, height), Image.Resampling.NEAREST)
+        text = f"{channels} x {rows} x {columns}, {share:.0%} of the variance shown"
+        tiles.append(_picture_tile(np.asarray(picture), title, text))
+    with atomic_write(path, "wb") as file:
+        _join(tiles).save(file, "PNG")
+
+
+def _principal_components(features):
+    """uint8 (h, w, 3) picture of the first three components, and their share of the variance."""
+    channels, rows, columns = features.shape
+    flat = features.reshape(channels, -1)
+    flat = flat - flat.mean(1, keepdims=True)
+    variances, axes = np.linalg.eigh(flat @ flat.T)
+    axes = axes[:, ::-1][:, :3] if channels >= 3 else axes[:, -1:].repeat(3, 1)
+    axes = axes * np.sign(axes[np.abs(axes).argmax(0), range(3)])  # a component has no sign of its own
+    shown = axes.T @ flat
+    low, high = np.percentile(shown, (1, 99), axis=1)
+    shown = np.clip((shown - low[:, None]) / np.maximum(high - low, 1e-12)[:, None], 0, 1)
+    share = variances[::-1][: min(channels, 3)].sum() / max(variances.sum(), 1e-300)
+    return np.round(255 * shown).astype(np.uint8).T.reshape(rows, columns, 3), share
+
+
+def _check_png(path):
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"{path}: expected a name ending in .png for the sheet")
 
 
 def sample_of_files(image, fixations=None):
@@ -102,13 +146,19 @@ def _read_points(path, image):
 
 
 def _tile(sample, name, dropped):
-    thumbnail, scale = _thumbnail(sample.image)
     height, width = sample.size
     text = f"{width} x {height} px"
     if sample.fixations is not None:
-        _draw_points(thumbnail, sample.fixations * scale)
         text += f", {len(sample.fixations)} fixations" if len(sample.fixations) else ", no fixation left"
         text += f", {dropped} dropped" if dropped else ""
+    return _picture_tile(sample.image, name, text, sample.fixations)
+
+
+def _picture_tile(image, name, text, points=None):
+    """A picture with two lines above it and points drawn on it."""
+    thumbnail, scale = _thumbnail(image)
+    if points is not None:
+        _draw_points(thumbnail, points * scale)
     tile = _empty_tile(name, text)
     left, top = ((room - used) // 2 for room, used in zip(TILE, thumbnail.size, strict=True))
     tile.paste(thumbnail, (left, _TEXT_HEIGHT + top))

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import benchmark
+from salbench import sheet
 from salbench.augment import PRESETS, catalog
 from salbench.sample import Sample
 from salbench.sheet import _POINT, _TEXT_HEIGHT, TILE, augmentation_sheet, sample_of_dataset, sample_of_files
@@ -163,3 +164,41 @@ def test_a_real_photograph(shared, tmp_path):
     arguments = "--augmentations", "paper12", "--dataset", "osie", "--id", "1001", "--data-root", root, "--out", out
     assert run("show", *arguments) == 0
     assert out.stat().st_size > 100_000
+
+
+class TestFeatureSheet:
+    def test_components_are_those_of_scikit_learn(self):
+        from sklearn.decomposition import PCA
+
+        rng = np.random.default_rng(0)
+        features = rng.normal(size=(5, 4, 6)) * np.array([5, 3, 2, 0.1, 0.1])[:, None, None]
+        shown, share = sheet._principal_components(features)
+        pca = PCA(3, svd_solver="full")
+        expected = pca.fit_transform(features.reshape(5, -1).T)
+        assert shown.shape == (4, 6, 3)
+        assert share == pytest.approx(pca.explained_variance_ratio_.sum())
+        for ours, theirs in zip(shown.reshape(-1, 3).T, expected.T, strict=True):
+            inside = (ours > 0) & (ours < 255)
+            assert abs(np.corrcoef(ours[inside], theirs[inside])[0, 1]) > 0.999
+
+    def test_one_channel_is_grey(self):
+        ramp = np.arange(12.0).reshape(1, 3, 4)
+        shown, share = sheet._principal_components(ramp)
+        assert share == pytest.approx(1)
+        assert (shown == shown[..., :1]).all()
+        assert (np.diff(shown[..., 0].ravel().astype(int)) > 0).all()
+
+    def test_a_constant_map_is_no_error(self):
+        shown, _ = sheet._principal_components(np.ones((4, 3, 3)))
+        assert shown.max() == 0
+
+    def test_a_tile_for_the_picture_and_each_map(self, tmp_path, make_samples):
+        (sample,) = make_samples([(30, 40)])
+        maps = {name: np.random.default_rng(0).normal(size=(8, 6, 8)) for name in ("high", "low")}
+        sheet.feature_sheet(sample, maps, tmp_path / "sheet.png")
+        with Image.open(tmp_path / "sheet.png") as picture:
+            assert picture.width == 3 * (sheet.TILE[0] + 12) + 12
+
+    def test_only_png(self, tmp_path, make_samples):
+        with pytest.raises(ValueError, match=r"expected a name ending in \.png"):
+            sheet.feature_sheet(make_samples([(30, 40)])[0], {}, tmp_path / "sheet.gif")

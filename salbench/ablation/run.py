@@ -31,7 +31,7 @@ class Failure:
 
 def ablate(
     name, dataset, augmentations, seeds, *, out, checkpoints, root=None, epochs=None, p=None, labels="moved",
-    device="cpu", workers=1, progress=True,
+    device="cpu", backbone=None, workers=1, progress=True,
 ):  # fmt: skip
     """Train and score every arm with every seed.
 
@@ -45,7 +45,7 @@ def ablate(
         root: of the data. epochs: instead of the recipe's.
         p: probability of the original, else its augmentation is shown; None: both in turn.
         labels: "moved", or "as_released" to see what labels left in place do (see `augment`).
-        device, workers, progress: as named.
+        device, backbone, workers, progress: as for `Evaluation`.
 
     Returns:
         list of `Failure`.
@@ -56,14 +56,15 @@ def ablate(
     train, test = load(f"{dataset}_train", root), load(f"{dataset}_test", root)
     folder = arms.results_name(dataset)
     evaluation = Evaluation(
-        replace(test, name=folder), PROTOCOLS["tuebingen"], out, workers=workers, device=device, progress=progress
-    )
+        replace(test, name=folder), PROTOCOLS["tuebingen"], out, workers=workers, device=device, backbone=backbone,
+        progress=progress,
+    )  # fmt: skip
     recipes = {arms.BASELINE: ((), {})}
     recipes |= {arms.arm_name(a, p, labels): ((a,), {"p": p, "labels": labels}) for a in augmentations}
     failures = []
     for seed, (arm, (augment, changes)) in itertools.product(seeds, recipes.items()):
         method = training.create(name, epochs=epochs, jitter=(), patience=NEVER, **changes)
-        method.variant, method.device = arms.variant(arm, seed), device
+        method.variant, method.device, method.backbone = arms.variant(arm, seed), device, backbone
         method.folder = Path(checkpoints) / folder / name / arm / f"seed{seed}"
         log.info("%s: %s, seed %d", name, arm, seed)
         try:

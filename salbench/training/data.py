@@ -30,6 +30,7 @@ class Batch(NamedTuple):
         density: float32 (B, H, W), peaking at one.
         counts: float32 (B, H, W), fixations per pixel.
         samples: list of `Sample`, as shown: augmented, at their own size; for captions, boxes and categories.
+        progress: share of the training's steps that lie behind this one.
     """
 
     ids: list
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
     density: np.ndarray
     counts: np.ndarray
     samples: list
+    progress: float = 0.0
 
     def part(self, index, of, device):
         """Every `of`-th image from `index` on, as tensors on `device`."""

@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -79,6 +79,10 @@ class Recipe:
         if self.p is not None and not 0 <= self.p <= 1:
             raise ValueError(f"p, the probability of the original: expected 0 to 1, got {self.p}")
 
+    def at(self, size):
+        """The same recipe at another (height, width)."""
+        return replace(self, size=tuple(size))
+
 
 def split(samples, share):
     """(training, validation): a sample is held out by the hash of its id, so that it always falls on the same side."""
@@ -126,6 +130,7 @@ class Trainer:
             "copies": self.data.empty_copies,
             "seed": seed,
             "images": _content([*samples, *validation]),
+            "setup": method.setup(),
         }
         self.validation = [s for s in validation if s.fixations is not None and len(s.fixations)]
         if not self.validation:
@@ -180,6 +185,7 @@ class Trainer:
             group["lr"] = group["share"] * self._rate()
         accelerator = self.accelerator
         batch = batch.part(accelerator.process_index, accelerator.num_processes, accelerator.device)
+        batch = batch._replace(progress=self.step / self.steps)
         try:
             with accelerator.autocast():
                 loss = self.method.loss(self.network, batch)

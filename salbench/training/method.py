@@ -24,12 +24,14 @@ class LearnedMethod(SaliencyMethod):
     Attributes:
         recipe: `Recipe`.
         weights: path of the weights that come with the method, or None.
+        fit_options: of the command that trains them, for who has none.
         folder: where `fit` keeps its checkpoints; set by the caller.
     """
 
     output = "log_density"
     recipe: Recipe
     weights: Path | None = None
+    fit_options = "--dataset osie_train"
     folder: Path | None = None
 
     def __init__(self, place=None):
@@ -39,6 +41,10 @@ class LearnedMethod(SaliencyMethod):
             path = Path(place).expanduser().resolve()
             self.weights = path / "best.safetensors" if path.is_dir() else path
             self.variant = f"{path.parent.name}-{path.name}" if path.is_dir() else path.stem
+
+    def setup(self):
+        """What else a training depends on, beside its recipe and data, as JSON can hold it; kept in the checkpoint."""
+        return {}
 
     def build_network(self):
         """A new torch module: what `preprocess` returns in, logits (B, H, W) out."""
@@ -64,15 +70,19 @@ class LearnedMethod(SaliencyMethod):
 
     def log_density(self, network, sample):
         """Log density of a sample, float32 array of the recipe's size."""
-        height, width = self.recipe.size
-        resized = np.array(Image.fromarray(sample.image).resize((width, height), Image.Resampling.BILINEAR))
-        images = torch.from_numpy(resized)[None].to(next(network.parameters()).device)
+        images = self.images_of(sample).to(next(network.parameters()).device)
         with torch.inference_mode():
             logits = self.logits(network, images, [sample.caption])[0].float()
             return torch.log_softmax(logits.flatten(), 0).reshape(logits.shape).cpu().numpy()
 
+    def images_of(self, sample):
+        """A sample's image as the network gets it: uint8 tensor (1, H, W, 3) of the recipe's size."""
+        height, width = self.recipe.size
+        resized = Image.fromarray(sample.image).resize((width, height), Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(resized))[None]
+
     def weights_hash(self):
-        return hash_file(self._existing_weights())
+        return hash_file(self.existing_weights())
 
     def fit(self, samples, *, augment=None, seed=0):
         """Train a new network on samples, with one augmented copy of each per name in `augment`.
@@ -95,25 +105,45 @@ class LearnedMethod(SaliencyMethod):
         return self
 
     def predict(self, sample):
+        return self.log_density(self.network, sample)
+
+    @property
+    def network(self):
+        """The network with its weights, loaded at the first call."""
         if self._network is None:
             self._network = self._loaded()
-        return self.log_density(self._network, sample)
+        return self._network
 
-    def _existing_weights(self):
+    def existing_weights(self):
+        """Path of the weights. Raises `MethodUnavailable` where there are none."""
         if self.weights is None or not self.weights.exists():
             where = f" at {self.weights}" if self.weights else ""
             raise MethodUnavailable(
                 f"has no weights{where}; train it with: "
-                f"python benchmark.py fit --methods {self.name} --dataset osie_train"
+                f"python benchmark.py fit --methods {self.name} {self.fit_options}"
             )
         return self.weights
 
     def _loaded(self):
-        path = self._existing_weights()
+        path = self.existing_weights()
+        tensors, facts = checkpoint.load(path)
+        if "key" in facts:
+            self._check_setup(facts["key"], path)
         network = self.build_network()
-        tensors, _ = checkpoint.load(path)
         checkpoint.load_into(network, tensors, path)
         return network.to(self.device).eval()
+
+    def _check_setup(self, key, path):
+        """Take the size that the weights were trained at; refuse them where they need something else than is here."""
+        self.recipe = self.recipe.at(key["recipe"]["size"])
+        trained, here = key.get("setup", {}), self.setup()
+        other = [name for name in here if trained.get(name) != here[name]]
+        if other:
+            name = other[0]
+            raise checkpoint.CheckpointProblem(
+                f"{path}: trained with another {name}, {trained.get(name)}, than is used here, {here[name]}; "
+                "give that one, or train anew"
+            )
 
 
 def create(name, **changes):

@@ -1,0 +1,116 @@
+"""diffusion_readout: saliency from the features of a frozen latent diffusion model, the paper's own model.
+
+Aydemir et al., Data Augmentation via Latent Diffusion for Saliency Prediction, ECCV 2024, section 3. The image is
+encoded and inverted to noise in a few steps (`features`); the U-Net's features on the way are mixed into a high-level
+and a low-level map (`aggregation`), from which saliency, the category and the photometric properties of an area are
+read (`readouts`, `properties`). What the paper leaves open is decided as follows, and in the parts:
+
+- Two stages in one training, as long as section 5.1 says: first the readouts, then the saliency readout too. The
+  feature extractors go on learning in the second, from the sum of both losses, so that the readouts stay true.
+- The learning rates are the section's, 1e-4 and half of it for the extractors; both fall by a cosine. The batch of
+  four is ours (released code: one), and so is the 5 % of the images that the best epoch is chosen on.
+- The map is trained and predicted at the size of its features and resized bilinearly; no blur.
+"""
+
+import os
+from functools import cached_property
+
+import torch
+from torch.nn.functional import interpolate
+
+from salbench.files import hash_bytes
+from salbench.registry import register
+from salbench.training import LearnedMethod, Recipe, checkpoint
+from salbench.training.losses import weighted
+
+TIMESTEPS = 6
+READOUT_STEPS, SALIENCY_STEPS = 20_000, 22_000  # section 5.1
+NEVER = 10**9  # epochs of patience: the first stage does not learn what is validated
+
+
+@register
+class DiffusionReadout(LearnedMethod):
+    """Readouts of a frozen Stable Diffusion (Aydemir et al. 2024); needs its weights and a training."""
+
+    paper = "Aydemir et al., Data Augmentation via Latent Diffusion for Saliency Prediction, ECCV 2024"
+    fit_options = "--dataset salicon_train --backbone DIR_OR_HUB_ID"
+    recipe = Recipe(
+        size=(512, 512), steps=READOUT_STEPS + SALIENCY_STEPS, batch_size=4, learning_rate=1e-4,
+        rates={"aggregation.": 0.5}, weight_decay=0.01, losses={"kl": 1.0, "cc": 1.0}, validation_share=0.05,
+        patience=NEVER,
+    )  # fmt: skip
+
+    @cached_property
+    def frozen(self):
+        """The `Backbone`: at `self.backbone`, else at $SALBENCH_BACKBONE, else Stable Diffusion v1.5 from the hub."""
+        from .backbone import STABLE_DIFFUSION, Backbone  # diffusers takes seconds to import
+
+        place = self.backbone or os.environ.get("SALBENCH_BACKBONE") or STABLE_DIFFUSION
+        return Backbone.load(place, self.device)
+
+    def setup(self):
+        return {"backbone": self.frozen.hash, "timesteps": TIMESTEPS}
+
+    def fit(self, samples, *, augment=None, seed=0):
+        self.recipe = self.recipe.at(self.frozen.image_size)
+        return super().fit(samples, augment=augment, seed=seed)
+
+    def build_network(self):
+        from .network import ReadoutNetwork
+
+        return ReadoutNetwork(self.frozen.channels, self.frozen.embedding, steps=TIMESTEPS)
+
+    def weights_hash(self):
+        """Of the weights and of the backbone that they were trained on."""
+        _, facts = checkpoint.load(self.existing_weights())
+        return hash_bytes(super().weights_hash(), facts["key"]["setup"]["backbone"])
+
+    def features(self, sample):
+        """The high-level and the low-level map, and the saliency read from them; before any training, random ones."""
+        is_trained = self.weights is not None
+        torch.manual_seed(0)  # of random maps
+        network = self.network if is_trained else self.build_network().to(self.device).eval()
+        images = self.images_of(sample)
+        with torch.inference_mode():
+            high, low = network.aggregation(self._steps(images, [sample.caption]))
+            saliency = network.saliency(high, low).exp()
+        state = "" if is_trained else " (untrained)"
+        maps = {"high-level": high[0], "low-level": low[0], "saliency": saliency}
+        return {title + state: features.cpu().numpy() for title, features in maps.items()}
+
+    def logits(self, network, images, captions):
+        return _at_size(network(self._steps(images, captions)).logits, images)
+
+    def loss(self, network, batch):
+        from . import areas
+        from .properties import box_masks, photometric_properties
+        from .readouts import readout_loss
+
+        captions = [sample.caption for sample in batch.samples]
+        boxes, categories = areas.draw(batch.samples, batch.images.device)
+        output = network(self._steps(batch.images, captions), boxes)
+        pixels = batch.images.permute(0, 3, 1, 2).float() / 255
+        properties = photometric_properties(pixels, box_masks(boxes, pixels.shape[-2:]))
+        loss = readout_loss(output.properties, properties, output.categories, categories)
+        is_second_stage = batch.progress >= READOUT_STEPS / (READOUT_STEPS + SALIENCY_STEPS)
+        truth = {"density": batch.density, "counts": batch.counts}
+        # Times zero rather than left out: with several processes, every parameter must take part in every step.
+        return loss + is_second_stage * weighted(_at_size(output.logits, batch.images), truth, self.recipe.losses)
+
+    def _steps(self, images, captions):
+        """Generate what the aggregation takes: (features, embedding) of each diffusion step, in float32."""
+        from .features import ddim_timesteps, invert
+
+        frozen = self.frozen
+        prompts = frozen.embed_prompts([caption or "" for caption in captions])
+        for step in invert(frozen, frozen.encode(images), prompts, ddim_timesteps(frozen, TIMESTEPS)):
+            embedding = frozen.embed_timestep(step.timestep, len(images))
+            features = [layer.float() for layer in step.features]
+            del step  # before the next one is made
+            yield features, embedding
+            del features
+
+
+def _at_size(logits, images):
+    """Logits (B, h, w) resized to the size of images (B, H, W, 3)."""
+    return interpolate(logits[:, None], size=images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]

@@ -1,0 +1,273 @@
+"""The frozen latent diffusion model whose U-Net the features come from."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
+from safetensors import safe_open
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from salbench.files import hash_bytes, hash_file
+from salbench.registry import MethodUnavailable
+
+STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"  # v1.5, the paper's, where it is on the hub now
+FILES = (
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json", "text_encoder/model.safetensors",
+    "tokenizer/tokenizer_config.json",
+    "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json", "vae/diffusion_pytorch_model.safetensors",
+)  # fmt: skip
+VOCABULARY = ("tokenizer/merges.txt", "tokenizer/special_tokens_map.json", "tokenizer/vocab.json")
+VOCABULARY_IN_ONE = "tokenizer/tokenizer.json"  # what newer releases of transformers write, and read first
+PATTERNS = ("*/*.json", "tokenizer/*.txt", "text_encoder/model.safetensors", "*/diffusion_pytorch_model.safetensors")
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A model of the Stable Diffusion family, frozen: no parameter of it takes a gradient.
+
+    Latents, noise and time embeddings are float32 everywhere; prompts and features have the type that the networks
+    run in (`dtype`), in which a prediction is made.
+
+    Attributes:
+        folder: where it was loaded from.
+        vae: the autoencoder. Its decoder, a twentieth of all parameters, is for editing and not for prediction.
+        unet: the denoising U-Net.
+        text_encoder, tokenizer: of CLIP.
+        scheduler: diffusers' `DDIMScheduler` with the noise schedule that the U-Net was trained on.
+    """
+
+    folder: Path
+    vae: Any
+    unet: Any
+    text_encoder: Any
+    tokenizer: Any
+    scheduler: Any
+
+    @classmethod
+    def load(cls, place=STABLE_DIFFUSION, device="cpu"):
+        """Load a backbone: float32 on the CPU; on a GPU bfloat16, or float16 where it has no bfloat16.
+
+        Args:
+            place: a folder in the layout of diffusers, or an id on the Hugging Face hub, which is downloaded unless
+                it is in the local cache. Weights are read from safetensors only.
+            device: as torch names it.
+
+        Raises:
+            MethodUnavailable: no such backbone, or a file of it is missing; says how to fetch it.
+            ValueError: a damaged file, or parts that are not of one model of this family.
+        """
+        folder = _find(place)
+        for name in _names(folder):
+            _check_readable(folder / name)
+        dtype = _dtype(torch.device(device))
+        networks = {
+            "vae": _network(AutoencoderKL, folder / "vae", torch_dtype=dtype),
+            "unet": _network(UNet2DConditionModel, folder / "unet", torch_dtype=dtype),
+            "text_encoder": _network(CLIPTextModel, folder / "text_encoder", dtype=dtype),
+        }
+        schedule = _loaded(DDIMScheduler.load_config, folder / "scheduler")
+        backbone = cls(
+            folder=folder,
+            tokenizer=_loaded(CLIPTokenizer.from_pretrained, folder / "tokenizer"),
+            scheduler=DDIMScheduler.from_config(schedule),
+            **{name: part.to(device).requires_grad_(False).eval() for name, part in networks.items()},
+        )
+        backbone._check_fits()
+        return backbone
+
+    @property
+    def device(self):
+        return self.unet.conv_in.weight.device  # unet.device walks through all parameters, milliseconds at each use
+
+    @property
+    def dtype(self):
+        return self.unet.conv_in.weight.dtype
+
+    @property
+    def channels(self):
+        """Widths of the decoder's ResNet blocks in the order in which they run (SD 1.5: 1280 x 6, 640 x 3, 320 x 3)."""
+        return [resnet.conv2.out_channels for block in self.unet.up_blocks for resnet in block.resnets]
+
+    @property
+    def embedding(self):
+        """Length of the time embedding (SD 1.5: 1280)."""
+        return self.unet.time_embedding.linear_2.out_features
+
+    @property
+    def image_size(self):
+        """(height, width) in pixels of the images that it was trained on (SD 1.5: 512 x 512)."""
+        side = self.unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return side, side
+
+    @property
+    def multiple(self):
+        """What height and width of an image must be multiples of, in pixels (SD 1.5: 64)."""
+        halvings = len(self.vae.config.block_out_channels) + len(self.unet.config.block_out_channels) - 2
+        return 2**halvings
+
+    def identity(self):
+        """{file: hash} of everything from disk that the features depend on; alike in a folder and the hub's cache."""
+        return {name: hash_file(self.folder / name) for name in _names(self.folder)}
+
+    @cached_property
+    def hash(self):
+        """16 hex digits of `identity()`; the 4 GB of SD 1.5 take some seconds, once."""
+        return hash_bytes(*(part for pair in self.identity().items() for part in pair))
+
+    def encode(self, images):
+        """Latents of images: the mean of the posterior (the released code samples it), scaled as the U-Net expects.
+
+        Args:
+            images: uint8 (B, H, W, 3) RGB, H and W multiples of `multiple`; -1 to 1 for the autoencoder (the released
+                code gives it 0 to 1 in training and -1 to 1 afterwards).
+
+        Returns:
+            float32 (B, 4, H / f, W / f), f being the autoencoder's factor (SD 1.5: 8).
+
+        Raises:
+            ValueError: another type, shape or size.
+        """
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != torch.uint8:
+            raise ValueError(f"images: expected uint8 (B, H, W, 3), got {images.dtype} {tuple(images.shape)}")
+        height, width = images.shape[1:3]
+        if height % self.multiple or width % self.multiple or not images.numel():
+            raise ValueError(
+                f"images: expected height and width to be multiples of {self.multiple}, got {height} x {width}; resize"
+            )
+        pixels = images.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        mean = self.vae.encode(pixels.to(self.dtype)).latent_dist.mean.float()
+        return (mean - (self.vae.config.shift_factor or 0)) * self.vae.config.scaling_factor
+
+    def embed_prompts(self, captions):
+        """Last hidden state of the text encoder, (B, 77, D) of `dtype`.
+
+        Args:
+            captions: list of str; "" is the empty prompt. What is longer than 77 tokens is cut.
+
+        Raises:
+            ValueError: not a list of str.
+        """
+        if isinstance(captions, str) or not all(isinstance(caption, str) for caption in captions):
+            raise ValueError(f'captions: expected a list of str, with "" for none, got {captions!r}')
+        if not any(captions):
+            return self._empty_prompt.expand(len(captions), -1, -1)
+        return self._embed(captions)
+
+    @cached_property
+    def _empty_prompt(self):
+        return self._embed([""])
+
+    def _embed(self, captions):
+        length = self.text_encoder.config.max_position_embeddings
+        padding = {"padding": "max_length", "truncation": True, "max_length": length}
+        tokens = self.tokenizer(list(captions), return_tensors="pt", **padding).input_ids
+        return self.text_encoder(tokens.to(self.device)).last_hidden_state
+
+    def embed_timestep(self, timestep, batch):
+        """The U-Net's own embedding of a diffusion timestep, float32 (batch, E), the same in every row.
+
+        The released code embeds a step counter from 5 to 0 instead.
+        """
+        sinusoids = self.unet.time_proj(torch.full((1,), timestep, device=self.device))
+        return self.unet.time_embedding(sinusoids.to(self.dtype)).float().expand(batch, -1)
+
+    def _check_fits(self):
+        """Raise `ValueError` unless the U-Net takes what the autoencoder and the text encoder give."""
+        takes = self.unet.config.in_channels, self.unet.config.cross_attention_dim
+        given = self.vae.config.latent_channels, self.text_encoder.config.hidden_size
+        if takes != given:
+            raise ValueError(
+                f"{self.folder}: expected a text-to-image model like Stable Diffusion 1 or 2, whose U-Net takes "
+                f"latents and prompts of {given[0]} and {given[1]} channels, got one for {takes[0]} and {takes[1]}"
+            )
+
+
+def _find(place):
+    """The folder of a backbone, complete. Raises `MethodUnavailable`."""
+    folder = Path(place).expanduser()
+    if folder.is_dir():
+        missing = _missing(folder)
+        if missing:
+            command = f"{_command(STABLE_DIFFUSION)} --local-dir {folder}"
+            raise MethodUnavailable(f"needs a whole backbone, {folder} lacks {missing[0]}; fetch one with: {command}")
+        return folder
+    try:
+        return _snapshot(str(place))
+    except HFValidationError as error:
+        command = _command(STABLE_DIFFUSION)
+        raise MethodUnavailable(f"needs a backbone, there is no folder {place}; fetch one with: {command}") from error
+    except OSError as error:
+        reason = str(error).partition("\n")[0]
+        raise MethodUnavailable(
+            f"needs the backbone {place}: no such folder, nor could it be had from the Hugging Face hub ({reason}); "
+            f"fetch it with: {_command(place)}"
+        ) from error
+
+
+def _snapshot(repository):
+    """The folder in the hub's cache of a backbone, complete; downloaded if need be."""
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns=PATTERNS, local_files_only=True))
+    except FileNotFoundError:
+        folder = None
+    if folder is None or _missing(folder):
+        folder = Path(snapshot_download(repository, allow_patterns=PATTERNS))
+    if _missing(folder):
+        raise FileNotFoundError(f"it lacks {_missing(folder)[0]}")
+    return folder
+
+
+def _command(repository):
+    return " --include ".join([f"hf download {repository}", *(f'"{pattern}"' for pattern in PATTERNS)])
+
+
+def _names(folder):
+    """The files of a backbone that are read."""
+    return sorted(FILES + ((VOCABULARY_IN_ONE,) if (folder / VOCABULARY_IN_ONE).exists() else VOCABULARY))
+
+
+def _missing(folder):
+    return [name for name in _names(folder) if not (folder / name).exists()]
+
+
+def _check_readable(path):
+    """Raise `ValueError` if a JSON or safetensors file is damaged: its loaders often do not say which file it was."""
+    try:
+        if path.suffix == ".json":
+            json.loads(path.read_bytes())
+        elif path.suffix == ".safetensors":
+            with safe_open(path, framework="pt"):
+                pass
+    except Exception as error:  # safetensors raises one of its own, which is no ValueError
+        raise ValueError(f"{path}: damaged (empty, cut off or something else), fetch it anew: {error}") from error
+
+
+def _loaded(load, path, **options):
+    """`load(path)` from this folder alone, its many kinds of errors as one that names the folder."""
+    try:
+        return load(path, local_files_only=True, **options)
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be loaded, fetch it anew: {error}") from error
+
+
+def _network(cls, path, **dtype):
+    """A network with all its weights. Raises `ValueError` where the file lacks one, which would stay random."""
+    network, report = _loaded(cls.from_pretrained, path, use_safetensors=True, output_loading_info=True, **dtype)
+    if report["missing_keys"]:
+        names = sorted(report["missing_keys"])
+        raise ValueError(f"{path}: expected all weights of a {cls.__name__}, {len(names)} are missing: {names[0]}, ...")
+    return network
+
+
+def _dtype(device):
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
