@@ -1,0 +1,152 @@
+"""What a prediction costs at the size of Stable Diffusion v1.5: a table of times, memory and operations.
+
+    python methods/diffusion_readout/full_size.py [--device cuda] [--repeats 3]
+
+The weights are random, in SD 1.5's exact configurations, as time does not depend on them. Nothing is downloaded or
+written; on a CPU it takes minutes and 6 GB of memory. Parts are timed apart, with the device idle between them.
+"""
+
+import argparse
+import importlib
+import resource
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from tabulate import tabulate
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from salbench import registry
+
+UNET = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}  # the rest are diffusers' defaults
+VAE = {
+    "block_out_channels": (128, 256, 512, 512), "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4, "layers_per_block": 2, "latent_channels": 4, "sample_size": 512,
+}  # fmt: skip
+TEXT_ENCODER = {
+    "vocab_size": 49408, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+    "num_attention_heads": 12, "max_position_embeddings": 77,
+}  # fmt: skip
+SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def random_backbone(unet=UNET, vae=VAE, text_encoder=TEXT_ENCODER, device="cpu"):
+    """A `Backbone` with random weights; its prompts are empty whatever they say."""
+    torch.manual_seed(0)
+    dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
+    networks = {
+        "unet": UNet2DConditionModel(**unet),
+        "vae": AutoencoderKL(**vae),
+        "text_encoder": CLIPTextModel(CLIPTextConfig(**text_encoder)),
+    }
+    networks = {name: part.to(device, dtype).requires_grad_(False).eval() for name, part in networks.items()}
+    backbone = _part("backbone").Backbone
+    return backbone(folder=None, tokenizer=_tokens, scheduler=DDIMScheduler(**SCHEDULE), **networks)
+
+
+class Clock:
+    """Seconds spent in named parts, the device idle before and after each."""
+
+    def __init__(self, device):
+        self.device, self.seconds = torch.device(device), defaultdict(float)
+
+    def __call__(self, name, function, *arguments):
+        self._wait()
+        start = time.perf_counter()
+        result = function(*arguments)
+        self._wait()
+        self.seconds[name] += time.perf_counter() - start
+        return result
+
+    def _wait(self):
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def predict(backbone, network, images, clock):
+    """The logits of images, as the method predicts them, by a clock."""
+    features = _part("features")
+    latents = clock("encoder", backbone.encode, images)
+    prompts = clock("text encoder", backbone.embed_prompts, [""] * len(images))
+    inversion = features.invert(
+        backbone, latents, prompts, features.ddim_timesteps(backbone, network.aggregation.steps)
+    )
+
+    def steps():
+        while (step := clock("U-Net with extraction", next, inversion, None)) is not None:
+            yield [layer.float() for layer in step.features], backbone.embed_timestep(step.timestep, len(images))
+
+    high, low = clock("all until the maps", network.aggregation, steps())
+    clock.seconds["aggregation"] = clock.seconds["all until the maps"] - clock.seconds["U-Net with extraction"]
+    return clock("saliency readout", network.saliency, high, low)
+
+
+def report(backbone, repeats):
+    """The table, as Markdown."""
+    network = _part("network").ReadoutNetwork(backbone.channels, backbone.embedding, steps=6)
+    network.to(backbone.device).eval()
+    images = torch.randint(0, 256, (1, *backbone.image_size, 3), dtype=torch.uint8)
+    latents = torch.randn(1, 4, *[side // 8 for side in backbone.image_size], device=backbone.device)
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:  # and warms up
+            predict(backbone, network, images, Clock(backbone.device))
+        clock = Clock(backbone.device)
+        for _ in range(repeats):
+            predict(backbone, network, images, clock)
+            prompts = backbone.embed_prompts([""])
+            for _ in range(network.aggregation.steps):
+                clock("U-Net alone", backbone.unet, latents.to(backbone.dtype), 0, prompts)
+    return _table(backbone, network, {name: s / repeats for name, s in clock.seconds.items()}, counter)
+
+
+def _table(backbone, network, seconds, counter):
+    parts = "encoder", "text encoder", "U-Net with extraction", "aggregation", "saliency readout"
+    total = sum(seconds[part] for part in parts)
+    readouts = (seconds["aggregation"] + seconds["saliency readout"]) / total
+    extra = seconds["U-Net with extraction"] / seconds["U-Net alone"] - 1
+    operations = counter.get_total_flops()
+    rows = [[part, f"{seconds[part]:.3g} s"] for part in parts]
+    rows += [
+        ["one image", f"{total:.3g} s"],
+        ["aggregation and saliency readout, share of it", f"{readouts:.1%}"],
+        ["extraction over the bare U-Net calls", f"{extra:+.1%}"],
+        ["operations of one image", f"{operations / 1e12:.3g} TFLOP"],
+        ["rate", f"{operations / total / 1e12:.3g} TFLOP/s"],
+        ["peak memory", f"{_peak(backbone.device):.2f} GiB"],
+        ["parameters: U-Net, autoencoder, text encoder", ", ".join(
+            f"{_millions(p):.1f} M" for p in (backbone.unet, backbone.vae, backbone.text_encoder))],
+        ["parameters trained: aggregation, all readouts", f"{_millions(network.aggregation):.1f} M, "
+            f"{_millions(network) - _millions(network.aggregation):.1f} M"],
+    ]  # fmt: skip
+    return tabulate(rows, ["what", str(backbone.device)], tablefmt="github")
+
+
+def _peak(device):
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _millions(network):
+    return sum(p.numel() for p in network.parameters()) / 1e6
+
+
+def _tokens(captions, **_):
+    """In place of a tokenizer: empty prompts."""
+    return argparse.Namespace(input_ids=torch.zeros(len(captions), 77, dtype=torch.long))
+
+
+def _part(name):
+    return importlib.import_module(f"{registry.get(Path(__file__).parent.name).__module__}.{name}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--repeats", type=int, default=1, help="predictions to average over, after one to warm up")
+    options = parser.parse_args()
+    sys.stdout.write(report(random_backbone(device=options.device), options.repeats) + "\n")
