@@ -307,7 +307,8 @@ def _fit(options):
         method.device, method.backbone = options.device, options.backbone
         method.folder = Path(options.out) / method.name / "+".join([dataset.name, *names]) / f"seed{options.seed}"
         method.fit(dataset.samples, augment=names, seed=options.seed)
-        print(f"trained; score it with: python benchmark.py --methods {method.name}:{method.folder} --dataset NAME")
+        place = f"{method.name}:{method.folder}" + (f" --backbone {options.backbone}" if options.backbone else "")
+        print(f"trained; score it with: python benchmark.py --dataset NAME --methods {place}")
 
 
 def _ablate(options):

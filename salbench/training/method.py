@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class LearnedMethod(SaliencyMethod):
 
     def __init__(self, place=None):
         """`place`: a folder that `fit` has written, or a .safetensors file; the method's own weights by default."""
-        self._network = None
+        self._network, self._lock = None, Lock()
         if place:
             path = Path(place).expanduser().resolve()
             self.weights = path / "best.safetensors" if path.is_dir() else path
@@ -105,7 +106,8 @@ class LearnedMethod(SaliencyMethod):
         return self
 
     def predict(self, sample):
-        return self.log_density(self.network, sample)
+        with self._lock:  # one image at a time: a network uses all cores itself, and hooks must not meet
+            return self.log_density(self.network, sample)
 
     @property
     def network(self):

@@ -35,7 +35,7 @@ def make_samples(number, size=(48, 64), **others):
 
 def evaluation(samples, out, backbone):
     dataset = Dataset("toy", samples, gaze="none", licence="none", citation="none")
-    return Evaluation(dataset, PROTOCOLS["tuebingen"], out, backbone=backbone, progress=False)
+    return Evaluation(dataset, PROTOCOLS["tuebingen"], out, backbone=backbone, workers=4, progress=False)
 
 
 @pytest.fixture(scope="module")
