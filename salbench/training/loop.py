@@ -137,6 +137,8 @@ class Trainer:
             raise NoTrainingData("expected at least one image with fixations to validate on, got none")
         self._others = Others(self.validation, PROTOCOL)
         cuda = device.startswith("cuda")
+        if ":" in device:
+            torch.cuda.set_device(device)  # accelerate takes the current one
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if cuda else "no")
         self.progress = progress and self.accelerator.is_main_process
         self.optimizer = torch.optim.AdamW(_groups(network, recipe), lr=recipe.learning_rate)
@@ -156,6 +158,7 @@ class Trainer:
         self._resume()
         while self.step < self.steps and not self._stale():
             self._epoch(len(self.history))
+        self.accelerator.wait_for_everyone()  # the main process may still be writing
         tensors, facts = checkpoint.load(self.folder / "best.safetensors")
         return tensors, facts
 

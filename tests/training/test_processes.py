@@ -1,0 +1,57 @@
+"""Several processes, as on several GPUs: the weights are those that one process makes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from salbench.training import checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+METHOD = """
+import torch
+from torch import nn
+from salbench.registry import register
+from salbench.training import LearnedMethod, Recipe
+
+
+@register
+class Twin(LearnedMethod):
+    '''A method of the tests.'''
+
+    recipe = Recipe(size=(12, 16), epochs=1, batch_size=4, warmup_steps=1, validation_share=0.3)
+
+    def build_network(self):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.SiLU(), nn.Conv2d(4, 1, 1, bias=False), nn.Flatten(1, 2))
+
+    def preprocess(self, images):
+        return images.permute(0, 3, 1, 2).float() / 255 - 0.5
+"""
+
+
+def test_two_processes_make_the_weights_of_one(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    rows = ["image,x,y"]
+    for i in range(16):
+        name = f"picture{i}.png"
+        Image.fromarray(rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)).save(tmp_path / "set" / "images" / name)
+        rows += [f"{name},{x:.1f},{y:.1f}" for x, y in rng.uniform((0, 0), (31, 23), (5, 2))]
+    (tmp_path / "set" / "fixations.csv").write_text("\n".join(rows))
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "twin.py").write_text(METHOD)
+    fit = ["benchmark.py", "fit", "--methods-dir", tmp_path / "methods", "--methods", "twin"]
+    fit += ["--dataset", f"folder:{tmp_path / 'set'}", "--out"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for command in ([sys.executable, *fit, tmp_path / "one"], [*torchrun, *fit, tmp_path / "two"]):
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=120)
+    one, two = (checkpoint.load(next((tmp_path / n).rglob("last.safetensors")))[0] for n in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-6, msg=name)
