@@ -91,7 +91,9 @@ def _parser():
     )
     _add_regime(fit)
     fit.add_argument("--epochs", type=_positive, metavar="N", help="instead of what the method's recipe says")
-    fit.add_argument("--out", default="checkpoints", metavar="DIR", help="folder of the checkpoints")
+    fit.add_argument(
+        "--out", default="checkpoints", metavar="DIR", help="folder of the checkpoints (default: checkpoints)"
+    )
     _add_augmentations_dir(fit)
 
     ablate = _verb(verbs, "ablate", "train with one augmentation at a time and compare; what is finished is kept")
@@ -105,7 +107,9 @@ def _parser():
     ablate.add_argument("--labels", choices=("moved", "as_released"), default="moved", help="default: moved")
     ablate.add_argument("--epochs", type=_positive, metavar="N", help="instead of what the method's recipe says")
     ablate.add_argument("--out", default="results", metavar="DIR", help="folder of the results (default: results)")
-    ablate.add_argument("--checkpoints", default="checkpoints", metavar="DIR", help="folder of the trainings")
+    ablate.add_argument(
+        "--checkpoints", default="checkpoints", metavar="DIR", help="folder of the trainings (default: checkpoints)"
+    )
     _add_machine(ablate)
     _add_methods_dir(ablate)
     _add_augmentations_dir(ablate)
@@ -211,7 +215,7 @@ def _add_device(parser):
 
 def _add_regime(parser):
     parser.add_argument(
-        "--mode", choices=("copies", "replace"), default="copies",
+        "--mode", choices=("copies", "replace"),
         help="copies: an image and its augmented copies in turn; replace: one or the other by chance (default: copies)",
     )  # fmt: skip
     parser.add_argument(
@@ -220,6 +224,8 @@ def _add_regime(parser):
 
 
 def _p(options):
+    if options.p is not None and options.mode == "copies":
+        raise ValueError("--p: expected --mode replace with it, got copies, which shows all in turn")
     return 0.5 if options.p is None and options.mode == "replace" else options.p
 
 
@@ -300,15 +306,20 @@ def _fit(options):
     from salbench import augment, training
 
     _use_augmentations_dir(options)
-    specs, dataset = _methods(options), _dataset(options)
+    specs = _methods(options)
     names = augment.select(options.augment) if options.augment else []
+    p = _p(options)
+    if not names and (p is not None or options.mode):
+        raise ValueError("--mode, --p: expected --augment with them, they say how augmentations are shown")
+    dataset = _dataset(options)
+    place = "+".join([dataset.name, *names]) + (f"-p{p:g}" if p is not None else "")
     for spec in specs:
-        method = training.create(spec, epochs=options.epochs, p=_p(options))
+        method = training.create(spec, epochs=options.epochs, p=p)
         method.device, method.backbone = options.device, options.backbone
-        method.folder = Path(options.out) / method.name / "+".join([dataset.name, *names]) / f"seed{options.seed}"
+        method.folder = Path(options.out) / method.name / place / f"seed{options.seed}"
         method.fit(dataset.samples, augment=names, seed=options.seed)
-        place = f"{method.name}:{method.folder}" + (f" --backbone {options.backbone}" if options.backbone else "")
-        print(f"trained; score it with: python benchmark.py --dataset NAME --methods {place}")
+        typed = f"{method.name}:{method.folder}" + (f" --backbone {options.backbone}" if options.backbone else "")
+        print(f"trained; score it with: python benchmark.py --dataset NAME --methods {typed}")
 
 
 def _ablate(options):
@@ -334,9 +345,10 @@ def _ablate(options):
             backbone=options.backbone,
             workers=options.workers,
         )
-    print(report.table(options.out, options.dataset))
     for failure in failures:
         print(f"failed: {failure.arm}, seed {failure.seed}: {failure.reason}", file=sys.stderr)
+    print(report.table(options.out, options.dataset))
+    print(f"again, drawn too: python benchmark.py table --ablation {options.dataset} --out {options.out} --figure FILE")
     return int(bool(failures))
 
 
@@ -359,9 +371,10 @@ def _table(options):
     elif options.ablation:
         from salbench.ablation import report
 
-        print(report.table(options.out, options.ablation, options.format), end="")
         if options.figure:
             report.figure(options.out, options.ablation, options.figure)
+            print(f"figure: {options.figure}", file=sys.stderr)
+        print(report.table(options.out, options.ablation, options.format), end="")
     else:
         from salbench.datasets import results_name
 

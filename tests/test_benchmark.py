@@ -218,3 +218,29 @@ def test_the_wheel_ships_every_package_of_the_library():
 def test_no_data_is_tracked():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert not [name for name in tracked if name.endswith((".jpg", ".jpeg", ".mat", ".pt", ".pth"))]
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["fit", "--methods", "lite", "--p", "0.5"], "expected --augment with them"),
+        (["fit", "--methods", "lite", "--mode", "replace"], "expected --augment with them"),
+        (
+            ["fit", "--methods", "lite", "--augment", "hflip", "--mode", "copies", "--p", "0.5"],
+            "expected --mode replace",
+        ),
+        (["table", "--paper", "table2", "--figure", "x.png"], "expected --ablation with it"),
+        (["features", "--methods", "lite,uniform"], "expected one method to look into"),
+        (["features", "--methods", "lite"], "lite has no feature maps"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(typed, message, capsys):
+    assert benchmark.main(typed) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("p", ["2", "-0.1"])
+def test_a_probability_is_one(p, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(["ablate", "--methods", "lite", "--p", p])
+    assert "expected a probability from 0 to 1" in capsys.readouterr().err

@@ -174,7 +174,7 @@ class TestCommandLine:
         assert self.run(*fit) == 0
         printed = capsys.readouterr()
         folder = out / "lite" / "popout_first8" / "seed0"
-        assert f"--methods lite:{folder} " in printed.out
+        assert f"--methods lite:{folder}" in printed.out
         assert "loss=" in printed.err
         files = {"best.json", "best.safetensors", "last.json", "last.safetensors", "log.csv"}
         assert {p.name for p in folder.iterdir()} == files
@@ -193,7 +193,7 @@ class TestCommandLine:
         assert "| lite+popout_first8-seed0 " in capsys.readouterr().out
 
         assert self.run(*fit[:-4], "--epochs", 2, "--out", out) == 2
-        assert "holds a training with another recipe; choose another --out" in capsys.readouterr().err
+        assert "holds a training with another recipe; choose another folder" in capsys.readouterr().err
 
     def test_too_few_images_are_told(self, tmp_path, capsys):
         assert self.run("fit", "--methods", "lite", "--dataset", "popout", "--limit", 1, "--out", tmp_path) == 2

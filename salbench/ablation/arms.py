@@ -1,11 +1,15 @@
 """The arms of an ablation on disk, and what each changed against training without augmentation."""
 
 import csv
+import json
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 
 from salbench import results
+from salbench.datasets import DATASETS
+from salbench.files import atomic_write
 from salbench.metrics import METRICS
 from salbench.stats import holm, paired_difference
 
@@ -24,6 +28,43 @@ def results_name(dataset):
 def arm_name(augmentation, p=None, labels="moved"):
     """The arm of one augmentation: its name, and how it was shown where that is not as copies with moved labels."""
     return augmentation + (f"-p{p:g}" if p is not None else "") + (f"-{labels}" if labels != "moved" else "")
+
+
+def splits(dataset):
+    """Names of the training and the test split of a data set.
+
+    Raises:
+        AblationProblem: it has none.
+    """
+    whole = sorted(name[: -len("_train")] for name in DATASETS if name.endswith("_train"))
+    whole = [name for name in whole if f"{name}_test" in DATASETS]
+    if dataset not in whole and not dataset.startswith("folder:"):
+        raise AblationProblem(
+            f"--dataset: expected one with splits to train and to test on, {', '.join(whole)}, or folder:X for the "
+            f"folders X_train and X_test, got {dataset}"
+        )
+    return f"{dataset}_train", f"{dataset}_test"
+
+
+def keep_recipe(out, dataset, method, recipe):
+    """Write down by which recipe all arms of a method are trained, or check that it is the one written down.
+
+    Raises:
+        AblationProblem: there are arms by another recipe.
+    """
+    path = Path(out) / results_name(dataset) / "recipes" / f"{method}.json"
+    recipe = json.loads(json.dumps(recipe))
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        other = [f"{name} {kept.get(name)}, here {recipe[name]}" for name in recipe if kept.get(name) != recipe[name]]
+        if other:
+            raise AblationProblem(
+                f"{path.parent.parent}: holds an ablation of {method} with {'; '.join(other)}. Arms are compared by "
+                "one recipe only: choose another --out (and --checkpoints), or remove it"
+            )
+        return
+    with atomic_write(path) as file:
+        file.write(json.dumps(recipe, indent=2) + "\n")
 
 
 def variant(arm, seed):

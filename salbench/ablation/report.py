@@ -52,6 +52,8 @@ def _changes(method, dataset, by_arm, style):
         f"* p < {tables.SIGNIFICANT} after Holm's correction over the {len(changes)} arms of a column; bold where "
         "that is a gain.",
     ]
+    if len(by_arm[arms.BASELINE]["auc"]) == 1:
+        notes.append("One seed: neither intervals nor stars say how much two trainings of the same arm would differ.")
     return tables.render(f"{method} on {dataset}: change against no augmentation", rows, list(METRICS), notes, style)
 
 
@@ -96,6 +98,7 @@ def _draw(by_method, dataset):
             _bars(panel, [names.index(arm) + shift for arm in changes], changes, metric, f"C{k}", method)
         panel.axvline(0, color="0.3", linewidth=0.8, zorder=0)
         panel.grid(axis="x", color="0.9", zorder=0)
+        panel.set_ylim(-0.6, len(names) - 0.4)
         panel.set_title(f"{metric} {'↑' if facts.higher_is_better else '↓'}", fontsize=10)
         panel.set_yticks(range(len(names)), names, fontsize=8)
         panel.xaxis.set_major_locator(MaxNLocator(5))

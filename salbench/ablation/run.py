@@ -7,7 +7,7 @@ stopped one goes on, a failing one does not take the others with it.
 
 import itertools
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from salbench import registry, training
@@ -52,8 +52,9 @@ def ablate(
 
     Raises:
         DatasetProblem, MethodProblem: no such data set or method.
+        AblationProblem: no splits, or arms by another recipe in the same folder.
     """
-    train, test = load(f"{dataset}_train", root), load(f"{dataset}_test", root)
+    train, test = (load(split, root) for split in arms.splits(dataset))
     folder = arms.results_name(dataset)
     evaluation = Evaluation(
         replace(test, name=folder), PROTOCOLS["tuebingen"], out, workers=workers, device=device, backbone=backbone,
@@ -61,12 +62,14 @@ def ablate(
     )  # fmt: skip
     recipes = {arms.BASELINE: ((), {})}
     recipes |= {arms.arm_name(a, p, labels): ((a,), {"p": p, "labels": labels}) for a in augmentations}
+    recipe = asdict(training.create(name, epochs=epochs, jitter=(), patience=NEVER).recipe)
+    arms.keep_recipe(out, dataset, name, {k: v for k, v in recipe.items() if k not in ("p", "labels")})
     failures = []
-    for seed, (arm, (augment, changes)) in itertools.product(seeds, recipes.items()):
+    for number, (seed, (arm, (augment, changes))) in enumerate(itertools.product(seeds, recipes.items()), 1):
         method = training.create(name, epochs=epochs, jitter=(), patience=NEVER, **changes)
         method.variant, method.device, method.backbone = arms.variant(arm, seed), device, backbone
         method.folder = Path(checkpoints) / folder / name / arm / f"seed{seed}"
-        log.info("%s: %s, seed %d", name, arm, seed)
+        log.info("%s: %s, seed %d (%d of %d)", name, arm, seed, number, len(seeds) * len(recipes))
         try:
             method.fit(train.samples, augment=augment, seed=seed)
             if evaluation.run_method(method).n_failed:

@@ -3,6 +3,9 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from salbench.files import hash_bytes
 
 KINDS = ("photometric", "geometric")
 
@@ -37,6 +40,10 @@ class Augmentation:
     def __post_init__(self):
         if self.kind not in KINDS:
             raise ValueError(f"{self.name}: expected a kind of {' or '.join(KINDS)}, got {self.kind!r}")
+
+    def code_hash(self):
+        """16 hex digits of the file that its function is written in, and of its parameters."""
+        return hash_bytes(Path(inspect.getfile(self.function)).read_bytes(), repr(dict(self.parameters)))
 
 
 def photometric(function):

@@ -47,7 +47,9 @@ def load(path):
     except FileNotFoundError as error:
         raise CheckpointProblem(f"{path}: no such checkpoint") from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise CheckpointProblem(f"{path}: expected a checkpoint of this project, cannot read it: {error}") from error
+        raise CheckpointProblem(
+            f"{path}: damaged, or no checkpoint of this project; remove its folder to train anew ({error})"
+        ) from error
 
 
 def load_into(network, tensors, source):

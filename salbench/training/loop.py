@@ -20,6 +20,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from salbench.augment import get
 from salbench.files import atomic_write, hash_bytes
 from salbench.metrics import METRICS
 from salbench.metrics.fused import score
@@ -130,11 +131,13 @@ class Trainer:
             "copies": self.data.empty_copies,
             "seed": seed,
             "images": _content([*samples, *validation]),
+            "code": [method.code_hash(), *(get(name).code_hash() for name in (*copies, *recipe.jitter))],
             "setup": method.setup(),
         }
         self.validation = [s for s in validation if s.fixations is not None and len(s.fixations)]
         if not self.validation:
             raise NoTrainingData("expected at least one image with fixations to validate on, got none")
+        self.folder.mkdir(parents=True, exist_ok=True)  # now, not after an epoch, if it cannot be
         self._others = Others(self.validation, PROTOCOL)
         cuda = device.startswith("cuda")
         if ":" in device:
@@ -156,7 +159,7 @@ class Trainer:
             TrainingProblem: a loss or gradient that is no number (naming the batch's images), or too little memory.
         """
         self._resume()
-        while self.step < self.steps and not self._stale():
+        while not self._is_over():
             self._epoch(len(self.history))
         self.accelerator.wait_for_everyone()  # the main process may still be writing
         tensors, facts = checkpoint.load(self.folder / "best.safetensors")
@@ -251,6 +254,9 @@ class Trainer:
         sign = -1 if METRICS[self.recipe.criterion].higher_is_better else 1
         return min(self.history, key=lambda row: sign * row[self.recipe.criterion])
 
+    def _is_over(self):
+        return self.step >= self.steps or self._stale()
+
     def _stale(self):
         return bool(self.history) and len(self.history) - self._best()["epoch"] >= self.recipe.patience
 
@@ -274,7 +280,7 @@ class Trainer:
         if facts["key"] != self.key:
             other = [name for name in self.key if facts["key"].get(name) != self.key[name]]
             raise TrainingProblem(
-                f"{self.folder}: holds a training with another {', '.join(other)}; choose another --out, or remove it"
+                f"{self.folder}: holds a training with another {', '.join(other)}; choose another folder, or remove it"
             )
         parts = {"average": {}, "network": {}, "optimizer": {}}
         for name, tensor in tensors.items():
@@ -284,7 +290,8 @@ class Trainer:
         checkpoint.load_into(self._own(), parts["network"], path)
         self._resume_optimizer(parts["optimizer"])
         self.history, self.step = facts["history"], facts["step"]
-        log.info("going on after epoch %d", len(self.history))
+        state = "is finished, nothing to do" if self._is_over() else f"goes on after epoch {len(self.history)}"
+        log.info("the training in %s %s", self.folder, state)
 
     def _resume_optimizer(self, tensors):
         state = {}

@@ -36,16 +36,25 @@ class LearnedMethod(SaliencyMethod):
     folder: Path | None = None
 
     def __init__(self, place=None):
-        """`place`: a folder that `fit` has written, or a .safetensors file; the method's own weights by default."""
+        """`place`: a folder that `fit` has written, or a .safetensors file; the method's own weights by default.
+
+        NAME=PLACE names the row in tables, to tell two trainings apart.
+        """
         self._network, self._lock = None, Lock()
         if place:
+            name, given, rest = place.partition("=")
+            name, place = (name, rest) if given and not Path(place).exists() else ("", place)
             path = Path(place).expanduser().resolve()
             self.weights = path / "best.safetensors" if path.is_dir() else path
-            self.variant = f"{path.parent.name}-{path.name}" if path.is_dir() else path.stem
+            self.variant = name or (f"{path.parent.name}-{path.name}" if path.is_dir() else path.stem)
 
     def setup(self):
         """What else a training depends on, beside its recipe and data, as JSON can hold it; kept in the checkpoint."""
         return {}
+
+    def code_hash(self):
+        """Of the method's source: a training goes on with the same only."""
+        return registry.code_hash(self.name)
 
     def build_network(self):
         """A new torch module: what `preprocess` returns in, logits (B, H, W) out."""
@@ -67,6 +76,11 @@ class LearnedMethod(SaliencyMethod):
     def loss(self, network, batch):
         """What one step of training minimises: a scalar, for a `training.data.Batch` of tensors."""
         logits = self.logits(network, batch.images, [sample.caption for sample in batch.samples])
+        if logits.shape != batch.density.shape:
+            raise ValueError(
+                f"{self.name}: expected its network to give logits of shape (batch, height, width), here "
+                f"{tuple(batch.density.shape)}, got {tuple(logits.shape)}; resize them at its end"
+            )
         return weighted(logits, {"density": batch.density, "counts": batch.counts}, self.recipe.losses)
 
     def log_density(self, network, sample):
@@ -120,6 +134,8 @@ class LearnedMethod(SaliencyMethod):
         """Path of the weights. Raises `MethodUnavailable` where there are none."""
         if self.weights is None or not self.weights.exists():
             where = f" at {self.weights}" if self.weights else ""
+            below = sorted(self.weights.parent.glob(f"{self.name}/*/*/best.safetensors"))[:1] if self.weights else []
+            where += f" (but {below[0].parent} has)" if below else ""
             raise MethodUnavailable(
                 f"has no weights{where}; train it with: "
                 f"python benchmark.py fit --methods {self.name} {self.fit_options}"
@@ -160,7 +176,9 @@ def create(name, **changes):
     """
     method = registry.create(name)
     if not isinstance(method, LearnedMethod):
-        raise registry.MethodProblem(f"{name}: expected a method that can be trained, got one without a recipe")
+        raise registry.MethodProblem(
+            f"{name}: expected a method that can be trained, got one without a recipe; lite is one that can"
+        )
     changes = {k: v for k, v in changes.items() if v is not None}
     if "epochs" in changes:
         changes["steps"] = None

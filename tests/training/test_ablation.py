@@ -11,7 +11,7 @@ from salbench import registry, results
 from salbench.ablation import arms, report
 from salbench.ablation import run as ablation
 from salbench.ablation.arms import AblationProblem
-from salbench.datasets import Dataset
+from salbench.datasets import DATASETS, Dataset
 from salbench.metrics import METRICS
 from salbench.stats import holm, paired_difference
 
@@ -24,6 +24,8 @@ def ablate(add_learned, make_spots, tmp_path, monkeypatch):
         for name, n, seed in (("toy_train", 20, 0), ("toy_test", 6, 1))
     }
     monkeypatch.setattr(ablation, "load", lambda name, root: splits[name])
+    for name in splits:
+        monkeypatch.setitem(DATASETS, name, None)
 
     def run(augmentations, seeds=(0, 1), name="own", **options):
         if name not in registry.available():
@@ -144,6 +146,27 @@ def test_a_change_is_the_mean_difference_of_the_same_images(ablate, tmp_path):
         expected = np.mean(by_arm["hflip"][name] - by_arm["none"][name])
         assert changes["hflip"][name]["mean"] == pytest.approx(expected, rel=1e-9)
         assert changes["hflip"][name]["low"] <= expected <= changes["hflip"][name]["high"]
+
+
+def test_arms_by_another_recipe_are_refused_before_anything_is_trained(ablate, tmp_path):
+    ablate(["hflip"], seeds=[0], epochs=1)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(AblationProblem, match=r"holds an ablation of own with epochs 1, here 2"):
+        ablate(["invert"], seeds=[0], epochs=2)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["nus_scene", "osie_train", "osei"])
+def test_a_data_set_without_splits_is_told(name, tmp_path):
+    with pytest.raises(AblationProblem, match=rf"expected one with splits to train and to test on, osie, .*got {name}"):
+        ablation.ablate("lite", name, [], [0], out=tmp_path, checkpoints=tmp_path)
+
+
+def test_one_seed_is_said_to_say_little(ablate, tmp_path):
+    ablate(["hflip"], seeds=[0])
+    assert "One seed: neither intervals nor stars" in report.table(tmp_path / "r", "toy")
+    ablate(["hflip"], seeds=[1])
+    assert "One seed" not in report.table(tmp_path / "r", "toy")
 
 
 def test_a_method_without_a_recipe_is_refused(ablate, tmp_path):

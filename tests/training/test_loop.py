@@ -51,6 +51,9 @@ class Plain(LearnedMethod):
     def preprocess(self, images):
         return images.permute(0, 3, 1, 2).float() / 255 - 0.5
 
+    def code_hash(self):
+        return "plain"
+
 
 class Traced(Trainer):
     """Keeps what happens at every step; `stop_at`: number of the step before which it is killed; `scores`: made up."""
@@ -197,14 +200,14 @@ class TestAnotherTraining:
             ("recipe", {"recipe": replace(RECIPE, learning_rate=0.01)}),
             ("recipe", {"recipe": replace(RECIPE, epochs=4)}),
             ("seed", {"seed": 1}),
-            ("copies", {"copies": ("vflip",)}),
+            ("copies, code", {"copies": ("vflip",)}),
         ],
     )
     def test_is_refused(self, trainer, tmp_path, name, options):
         with pytest.raises(KeyboardInterrupt):
             trainer(stop_at=STEPS).run()
         before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
-        with pytest.raises(TrainingProblem, match=f"run: holds a training with another {name}; choose another --out"):
+        with pytest.raises(TrainingProblem, match=f"run: holds a training with another {name}; choose another folder"):
             trainer(**options).run()
         assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
 
@@ -226,7 +229,7 @@ class TestAnotherTraining:
             trainer(stop_at=STEPS).run()
         path = tmp_path / "run" / "last.safetensors"
         path.write_bytes(path.read_bytes()[:500])
-        with pytest.raises(checkpoint.CheckpointProblem, match=r"last\.safetensors: expected a checkpoint"):
+        with pytest.raises(checkpoint.CheckpointProblem, match=r"last\.safetensors: damaged"):
             trainer().run()
 
 

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from salbench import registry
+from salbench.augment import add_folder as add_augmentations
+from salbench.augment import catalog
 from salbench.datasets import Dataset
 from salbench.evaluate import Evaluation, Skipped
 from salbench.files import hash_file
@@ -17,7 +19,13 @@ from salbench.registry import MethodUnavailable
 from salbench.training import LearnedMethod, Recipe, checkpoint, create
 from salbench.training.checkpoint import CheckpointProblem
 from salbench.training.data import NoTrainingData
-from salbench.training.loop import split
+from salbench.training.loop import TrainingProblem, split
+
+
+@pytest.fixture(autouse=True)
+def _own_catalog(monkeypatch):
+    monkeypatch.setattr(catalog, "_CATALOG", dict(catalog._CATALOG))
+
 
 SHARE = 0.3  # held out by the recipe
 
@@ -122,6 +130,49 @@ class TestFit:
             method.fit(train)
         assert not (tmp_path / "few").exists()
 
+    def test_a_network_of_the_wrong_shape_is_told_at_the_first_step(self, add_learned, samples, tmp_path):
+        add_learned("own")
+        method = registry.create("own")
+        method.folder, build = tmp_path / "run", method.build_network
+        method.build_network = lambda: torch.nn.Sequential(build(), torch.nn.Unflatten(1, (1, -1)))
+        with pytest.raises(ValueError, match=r"^own: expected .* logits .* here \(4, 24, 32\), got \(4, 1, 24, 32\)"):
+            method.fit(samples)
+
+    def test_a_folder_that_cannot_be_written_is_told_before_training(self, add_learned, samples, tmp_path, monkeypatch):
+        add_learned("own")
+        (tmp_path / "file").write_text("")
+        method = registry.create("own")
+        method.folder = tmp_path / "file" / "run"
+        monkeypatch.setattr("salbench.training.loop.Trainer._epoch", None)
+        with pytest.raises(OSError, match="file"):
+            method.fit(samples)
+
+    def test_a_training_goes_on_with_the_same_code_only(self, fit, samples, add_learned, tmp_path):
+        folder = tmp_path / "augmentations"
+        folder.mkdir()
+        text = (
+            "from salbench.augment import photometric\n\n\n@photometric\ndef mine(image, rng, *, level=1):\n"
+            '    """Mine."""\n    return image\n'
+        )
+        (folder / "mine.py").write_text(text)
+        add_augmentations(folder)
+        fit(augment=["mine"])
+        (folder / "mine.py").write_text(text.replace("return image", "return image // 2"))
+        with pytest.raises(TrainingProblem, match="another code"):
+            fit(augment=["mine"])
+        fit("plain")
+        add_learned("own", channels=5)
+        with pytest.raises(TrainingProblem, match="another code"):
+            fit("plain")
+
+    def test_the_folder_above_is_told_where_the_weights_are(self, add_learned, samples, tmp_path):
+        add_learned("own")
+        method = registry.create("own")
+        method.folder = tmp_path / "out" / "own" / "spots" / "seed0"
+        method.fit(samples)
+        with pytest.raises(MethodUnavailable, match=r"best\.safetensors \(but .*own/spots/seed0 has\); train it"):
+            registry.create(f"own:{tmp_path / 'out'}").predict(samples[0])
+
 
 class TestWeights:
     def test_by_folder_and_by_file(self, fit, samples, tmp_path):
@@ -139,6 +190,8 @@ class TestWeights:
         assert registry.create(f"own:{folder}/").label == "own+checkpoints-seed0"
         assert registry.create(f"own:{folder}/best.safetensors").label == "own+best"
         assert registry.create(f"own:{tmp_path}/mine.safetensors").label == "own+mine"
+        assert registry.create(f"own:other={folder}").label == "own+other"
+        assert registry.create(f"own:other={folder}").weights == folder / "best.safetensors"
 
     def test_hash(self, fit):
         method = fit("a")
