@@ -135,6 +135,7 @@ class Evaluation:
     def _prepared(self, method):
         """Fit the method where every run does; returns the key of its result."""
         method.device, method.backbone = self.device, self.backbone
+        method.notes()  # what is wrong with its weights is told now, and not by every image
         fitted_on = registry.fit_at_run(method, self.dataset, self._train, seed=self.seed)
         return self._key(method, fitted_on)
 
@@ -293,6 +294,7 @@ class Evaluation:
             failures=failures,
             seconds=round(seconds, 3),
             provenance=results.provenance() | {"date": datetime.now(UTC).isoformat(timespec="seconds")},
+            notes=method.notes(),
         )
         return result, rows
 

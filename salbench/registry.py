@@ -74,6 +74,10 @@ class SaliencyMethod:
         """16 hex digits of everything from disk that the predictions depend on (weights, maps), or None."""
         return None
 
+    def notes(self):
+        """What must be said beneath every table with this method, such as what it was trained on: list of str."""
+        return []
+
     def fit(self, samples, *, augment=None, seed=0):
         """Learn from samples with their ground truth. Optional."""
         raise NotImplementedError(f"{self.name} has nothing to fit")

@@ -85,6 +85,7 @@ class Result:
         failures: id -> message.
         seconds: wall time of the call that finished the run, predicting and scoring.
         provenance: versions, git commit, date.
+        notes: what the method wants said beneath every table (see `SaliencyMethod.notes`).
     """
 
     key: Key
@@ -100,6 +101,7 @@ class Result:
     failures: dict
     seconds: float
     provenance: dict = field(default_factory=dict)
+    notes: list = field(default_factory=list)
 
 
 def paths(out, dataset, label):

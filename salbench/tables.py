@@ -153,6 +153,7 @@ def _notes(found, rows):
             notes.append(f"{r.key.method}: {r.n_without_fixations} images without fixations are in no mean.")
         if r.metrics["kl"] and r.zero_share > _ZEROS_WORTH_SAYING:
             notes.append(f"{r.key.method}: {r.zero_share:.0%} of its pixels are exactly zero, which raises KL.")
+        notes += [f"{r.key.method}: {note}" for note in r.notes]
     resized = [r.key.method for r in found if r.n_resized]
     if resized:
         notes.append(f"Resized to the stimulus by the protocol: {', '.join(resized)}.")

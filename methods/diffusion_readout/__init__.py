@@ -65,6 +65,16 @@ class DiffusionReadout(LearnedMethod):
         _, facts = checkpoint.load(self.existing_weights())
         return hash_bytes(super().weights_hash(), facts["key"]["setup"]["backbone"])
 
+    def notes_on(self, counts):
+        notes = super().notes_on(counts)
+        if not counts["captions"]:
+            notes.append("trained without captions, on the empty prompt.")
+        if not counts["boxes"]:
+            notes.append(
+                "trained without annotated objects: on random patches, and without the loss of their category."
+            )
+        return notes
+
     def features(self, sample):
         """The high-level and the low-level map, and the saliency read from them; before any training, random ones."""
         is_trained = self.weights is not None

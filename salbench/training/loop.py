@@ -137,6 +137,11 @@ class Trainer:
         self.validation = [s for s in validation if s.fixations is not None and len(s.fixations)]
         if not self.validation:
             raise NoTrainingData("expected at least one image with fixations to validate on, got none")
+        self.counts = {
+            "images": len(self.data),
+            "captions": sum(s.caption is not None for s in samples),
+            "boxes": sum(s.boxes is not None for s in samples),
+        }
         self.folder.mkdir(parents=True, exist_ok=True)  # now, not after an epoch, if it cannot be
         self._others = Others(self.validation, PROTOCOL)
         cuda = device.startswith("cuda")
@@ -265,7 +270,7 @@ class Trainer:
         tensors |= {f"network.{n}": t for n, t in self._own().state_dict().items()}
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{n}": torch.as_tensor(t) for n, t in state.items()}
-        facts = {"key": self.key, "step": self.step, "history": self.history}
+        facts = {"key": self.key, "step": self.step, "history": self.history, "data": self.counts}
         if self._best() is self.history[-1]:
             checkpoint.save(self.folder / "best.safetensors", self.average, facts)
         with atomic_write(self.folder / "log.csv") as file:

@@ -130,6 +130,14 @@ class LearnedMethod(SaliencyMethod):
             self._network = self._loaded()
         return self._network
 
+    def notes(self):
+        _, facts = checkpoint.load(self.existing_weights())
+        return self.notes_on(facts["data"]) if "data" in facts else []
+
+    def notes_on(self, counts):
+        """Notes on a training with so many "images", "captions" and "boxes" (images with annotated objects)."""
+        return [f"trained on {counts['images']} images."]
+
     def existing_weights(self):
         """Path of the weights. Raises `MethodUnavailable` where there are none."""
         if self.weights is None or not self.weights.exists():

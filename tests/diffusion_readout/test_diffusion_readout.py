@@ -70,6 +70,9 @@ class TestFit:
         result = evaluation(samples, tmp_path / "r", method.backbone).run(f"diffusion_readout:{tmp_path / 'run'}")
         assert (result.n_failed, result.n_images) == (0, 8)
         assert result.key.weights == method.weights_hash()
+        assert [note.split(",")[0] for note in result.notes] == [
+            f"trained on {len(loop.split(samples, 0.4)[0])} images.", "trained without captions", "trained without annotated objects: on random patches",
+        ]  # fmt: skip
 
     def test_a_killed_training_ends_with_the_same_weights(self, make, samples, tmp_path, monkeypatch):
         make("whole").fit(samples)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from salbench import registry
+from salbench import registry, tables
 from salbench.augment import add_folder as add_augmentations
 from salbench.augment import catalog
 from salbench.datasets import Dataset
-from salbench.evaluate import Evaluation, Skipped
+from salbench.evaluate import Broken, Evaluation, Skipped
 from salbench.files import hash_file
 from salbench.metrics import METRICS
 from salbench.protocol import PROTOCOLS
@@ -248,6 +248,20 @@ class TestEvaluation:
         skipped = evaluate(add_learned("own"), samples, tmp_path)
         assert isinstance(skipped, Skipped)
         assert skipped.reason.startswith("has no weights; train it with")
+
+    def test_damaged_weights_are_told_once(self, fit, samples, tmp_path):
+        path = fit().folder / "best.safetensors"
+        path.write_bytes(path.read_bytes()[:100])
+        broken = evaluate(f"own:{path.parent}", samples, tmp_path / "out")
+        assert isinstance(broken, Broken)
+        assert "damaged, or no checkpoint" in broken.reason
+
+    def test_the_table_says_how_much_it_was_trained_on(self, fit, samples, tmp_path):
+        result = evaluate(f"own:{fit().folder}", samples, tmp_path / "out")
+        train, _ = split(samples, SHARE)
+        assert result.notes == [f"trained on {len(train)} images."]
+        table = tables.dataset_table(tmp_path / "out", "spots")
+        assert f"- own+checkpoints-seed0: trained on {len(train)} images." in table
 
     def test_with_weights_of_another_network_every_image_fails(self, fit, add_learned, samples, tmp_path):
         add_learned("wide", channels=6)
