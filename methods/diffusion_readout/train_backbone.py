@@ -14,8 +14,8 @@ The training has two stages. The autoencoder learns to reconstruct random crops:
 divergence, without adversary or perceptual loss, so that fine texture is lost. Then some crops of every picture are
 encoded once, and the U-Net learns to find the noise in them (Ho et al. 2020, equation 14) on Stable Diffusion's
 noise schedule. What is kept is a moving average of the weights. Steps are the time budget: the default recipe is
-made for about an hour on two cores. Same pictures, recipe, seed, machine and threads, same weights, also where a training was
-killed and goes on.
+made for about an hour on two cores. Same pictures, recipe, seed, machine and threads, same weights, also where a
+training was killed and goes on.
 """
 
 import argparse

@@ -71,7 +71,9 @@ class TestFit:
         assert (result.n_failed, result.n_images) == (0, 8)
         assert result.key.weights == method.weights_hash()
         assert [note.split(",")[0] for note in result.notes] == [
-            f"trained on {len(loop.split(samples, 0.4)[0])} images.", "trained without captions", "trained without annotated objects: on random patches",
+            f"trained on {len(loop.split(samples, 0.4)[0])} images.",
+            "trained without captions",
+            "trained without annotated objects: on random patches",
         ]  # fmt: skip
 
     def test_a_killed_training_ends_with_the_same_weights(self, make, samples, tmp_path, monkeypatch):
