@@ -90,8 +90,8 @@ def report(backbone, repeats):
     network = _part("network").ReadoutNetwork(backbone.channels, backbone.embedding, steps=6)
     network.to(backbone.device).eval()
     images = torch.randint(0, 256, (1, *backbone.image_size, 3), dtype=torch.uint8)
-    latents = torch.randn(1, 4, *[side // 8 for side in backbone.image_size], device=backbone.device)
     with torch.inference_mode():
+        latents = backbone.encode(images)
         with FlopCounterMode(display=False) as counter:  # and warms up
             predict(backbone, network, images, Clock(backbone.device))
         clock = Clock(backbone.device)

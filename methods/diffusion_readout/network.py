@@ -15,8 +15,13 @@ NARROWEST = 96
 
 
 class Output(NamedTuple):
-    """What the network reads: logits (B, h, w) of the fixation density; of the areas, properties (B, 6) and category
-    logits (B, 91), or None where no areas were given."""
+    """What the network reads.
+
+    Attributes:
+        logits: (B, h, w), of the fixation density.
+        properties: (B, 6) of the areas, columns as in `PROPERTIES`, or None where no areas were given.
+        categories: (B, 91) logits of the objects in them, or None likewise.
+    """
 
     logits: torch.Tensor
     properties: torch.Tensor | None
@@ -32,17 +37,15 @@ class ReadoutNetwork(nn.Module):
         channels: of the backbone's layers, in decoder order.
         embedding: length of its time embedding.
         steps: number of diffusion steps.
-        checkpointed: see `Aggregation`.
     """
 
-    def __init__(self, channels, embedding, *, steps, checkpointed=False):
+    def __init__(self, channels, embedding, *, steps):
         super().__init__()
         width = max(NARROWEST, 32 * round(WIDTH * max(channels) / WIDEST / 32))
         hidden = width * HIDDEN // WIDTH
         self.aggregation = Aggregation(
-            channels, embedding, steps=steps, width=width, hidden=hidden, groups=gcd(32, hidden),
-            checkpointed=checkpointed,
-        )  # fmt: skip
+            channels, embedding, steps=steps, width=width, hidden=hidden, groups=gcd(32, hidden)
+        )
         self.saliency = SaliencyReadout(width)
         self.low_level = LowLevelReadout(width)
         self.high_level = HighLevelReadout(width)
