@@ -4,6 +4,7 @@
     python methods/diffusion_readout/train_backbone.py @pictures.txt FOLDER_OF_MORE --out small_backbone
     python benchmark.py fit --methods diffusion_readout --dataset osie_train --backbone small_backbone
 
+With `--vae-steps 0 --unet-steps 0` the weights stay random, for a control.
 Its topology is that of Stable Diffusion 1.5 (Rombach et al. 2022) at a tenth of the width: an autoencoder with
 four latent channels, a U-Net of four levels with twelve ResNet blocks in the decoder and attention at three
 levels, CLIP's text encoder. Photographs have no captions, so all of them are trained with the empty prompt: the text
@@ -60,14 +61,15 @@ class Recipe:
         size: height and width in pixels of the images trained on, a multiple of `multiple`.
         vae_widths: channels of the autoencoder's levels; each but the first halves the resolution.
         unet_widths, heads: channels and attention heads of the U-Net's four levels.
-        vae_steps, vae_batch_size, vae_rate: of the first stage: steps, crops in each, peak learning rate. The crops
-            are of half the size at the same scale, as the autoencoder looks at what is near only.
+        vae_steps, vae_batch_size, vae_rate: of the first stage: steps (0: random weights), crops in each, peak
+            learning rate. The crops are of half the size at the same scale, as the autoencoder looks at what is near
+            only.
         unet_steps, unet_batch_size, unet_rate: of the second.
         views: crops of every picture that the U-Net is trained on.
         average: decay per step of the moving average of the weights.
 
     Raises:
-        ValueError: a size that is no multiple, or a number below one.
+        ValueError: a size that is no multiple, negative steps, or another number below one.
     """
 
     size: int = 128
@@ -85,8 +87,9 @@ class Recipe:
 
     def __post_init__(self):
         for name in ("size", "vae_steps", "vae_batch_size", "unet_steps", "unet_batch_size", "views"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected 1 or more, got {getattr(self, name)}")
+            least = 0 if name.endswith("_steps") else 1
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: expected {least} or more, got {getattr(self, name)}")
         if self.size % self.multiple:
             raise ValueError(f"size: expected a multiple of {self.multiple} pixels, got {self.size}")
 

@@ -117,6 +117,18 @@ class TestFacts:
         assert trained[1]["vae"]["psnr"] == pytest.approx(np.mean(values), abs=1e-3)
 
 
+class TestNoSteps:
+    def test_leaves_the_weights_random(self, pictures, tmp_path, quick):
+        """Those that are drawn for the seed, rounded as they are stored; the latents are scaled all the same."""
+        facts = script.train([pictures], tmp_path, replace(TINY, vae_steps=0, unet_steps=0))
+        drawn = script._Training(*script._read(script._paths([pictures]), 128)[:1], tmp_path, TINY, {"seed": 0}, "cpu")
+        stored = load_file(tmp_path / "unet" / "diffusion_pytorch_model.safetensors")
+        assert stored.keys() == drawn.unet.state_dict().keys()
+        assert all(torch.equal(tensor.half(), stored[name]) for name, tensor in drawn.unet.state_dict().items())
+        assert facts["unet"]["losses"] == facts["vae"]["losses"] == []
+        assert json.loads((tmp_path / "vae" / "config.json").read_text())["scaling_factor"] != 1
+
+
 class TestKilled:
     @pytest.mark.parametrize(("stage", "rest"), [("_vae_loss", [1, 0, 1]), ("_unet_loss", [1])])
     def test_goes_on_to_the_same_bytes(self, stage, rest, trained, pictures, tmp_path, monkeypatch, quick):
@@ -246,10 +258,15 @@ class TestBadInput:
         with pytest.raises(ValueError, match=rf"size: expected a multiple of 64 pixels, got {size}"):
             replace(TINY, size=size)
 
-    @pytest.mark.parametrize("name", ["size", "vae_steps", "vae_batch_size", "unet_steps", "unet_batch_size", "views"])
+    @pytest.mark.parametrize("name", ["size", "vae_batch_size", "unet_batch_size", "views"])
     def test_numbers_below_one(self, name):
         with pytest.raises(ValueError, match=rf"{name}: expected 1 or more, got 0"):
             replace(TINY, **{name: 0})
+
+    @pytest.mark.parametrize("name", ["vae_steps", "unet_steps"])
+    def test_steps_below_none(self, name):
+        with pytest.raises(ValueError, match=rf"{name}: expected 0 or more, got -1"):
+            replace(TINY, **{name: -1})
 
 
 class TestDefaultRecipe:
@@ -284,7 +301,7 @@ class TestCommandLine:
         [
             (["--size", "100"], "size: expected a multiple of 32 pixels, got 100"),
             (["--device", "abacus"], "device: expected one that torch can use here"),
-            (["--vae-steps", "0"], "vae_steps: expected 1 or more, got 0"),
+            (["--vae-steps", "-1"], "vae_steps: expected 0 or more, got -1"),
         ],
     )
     def test_bad_input_is_told(self, options, reason, pictures, tmp_path, capsys):
