@@ -48,12 +48,19 @@ class DiffusionReadout(LearnedMethod):
         place = self.backbone or os.environ.get("SALBENCH_BACKBONE") or STABLE_DIFFUSION
         return Backbone.load(place, self.device)
 
+    @cached_property
+    def _extractor(self):
+        from .extraction import Extractor
+
+        return Extractor(self.frozen, TIMESTEPS)
+
     def setup(self):
         return {"backbone": self.frozen.hash, "timesteps": TIMESTEPS}
 
     def fit(self, samples, *, augment=None, seed=0):
         self.recipe = self.recipe.at(self.frozen.image_size)
-        return super().fit(samples, augment=augment, seed=seed)
+        with self._extractor.keeping(len(samples) * (1 + len(augment or ()))):
+            return super().fit(samples, augment=augment, seed=seed)
 
     def build_network(self):
         from .network import ReadoutNetwork
@@ -82,14 +89,14 @@ class DiffusionReadout(LearnedMethod):
         network = self.network if is_trained else self.build_network().to(self.device).eval()
         images = self.images_of(sample)
         with torch.inference_mode():
-            high, low = network.aggregation(self._steps(images, [sample.caption]))
+            high, low = network.aggregation(self._extractor.steps(images, [sample.caption]))
             saliency = network.saliency(high, low).exp()
         state = "" if is_trained else " (untrained)"
         maps = {"high-level": high[0], "low-level": low[0], "saliency": saliency}
         return {title + state: features.cpu().numpy() for title, features in maps.items()}
 
     def logits(self, network, images, captions):
-        return _at_size(network(self._steps(images, captions)).logits, images)
+        return _at_size(network(self._extractor.steps(images, captions)).logits, images)
 
     def loss(self, network, batch):
         from . import areas
@@ -98,7 +105,7 @@ class DiffusionReadout(LearnedMethod):
 
         captions = [sample.caption for sample in batch.samples]
         boxes, categories = areas.draw(batch.samples, batch.images.device)
-        output = network(self._steps(batch.images, captions), boxes)
+        output = network(self._extractor.steps(batch.images, captions), boxes)
         pixels = batch.images.permute(0, 3, 1, 2).float() / 255
         properties = photometric_properties(pixels, box_masks(boxes, pixels.shape[-2:]))
         loss = readout_loss(output.properties, properties, output.categories, categories)
@@ -106,19 +113,6 @@ class DiffusionReadout(LearnedMethod):
         truth = {"density": batch.density, "counts": batch.counts}
         # Times zero rather than left out: with several processes, every parameter must take part in every step.
         return loss + is_second_stage * weighted(_at_size(output.logits, batch.images), truth, self.recipe.losses)
-
-    def _steps(self, images, captions):
-        """Generate what the aggregation takes: (features, embedding) of each diffusion step, in float32."""
-        from .features import ddim_timesteps, invert
-
-        frozen = self.frozen
-        prompts = frozen.embed_prompts([caption or "" for caption in captions])
-        for step in invert(frozen, frozen.encode(images), prompts, ddim_timesteps(frozen, TIMESTEPS)):
-            embedding = frozen.embed_timestep(step.timestep, len(images))
-            features = [layer.float() for layer in step.features]
-            del step  # before the next one is made
-            yield features, embedding
-            del features
 
 
 def _at_size(logits, images):

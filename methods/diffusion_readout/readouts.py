@@ -10,6 +10,7 @@ from .properties import PROPERTIES, area_mean
 
 CATEGORIES = 91  # COCO category ids 0 to 90; 0 is "no object"
 UNKNOWN_CATEGORY = -1
+MOMENTUM = 0.005  # of running statistics, per batch
 
 
 class SaliencyReadout(nn.Module):
@@ -79,7 +80,9 @@ class AreaReadout(nn.Module):
 class LowLevelReadout(nn.Module):
     """Low-level features and an area -> its photometric properties (B, 6), as in PROPERTIES (paper section 3.2).
 
-    One head per property. The paper counts seven heads and names these six.
+    One head per property. The paper counts seven heads and names these six. While it is trained it keeps the mean and
+    mean square of what it reads, running over the last few hundred areas: edits are held to the deviation (section
+    4.2). It is that of the readings, as the released code's, since an edit is judged by its reading.
     """
 
     def __init__(self, width=384):
@@ -87,10 +90,20 @@ class LowLevelReadout(nn.Module):
         self.heads = nn.ModuleDict(
             {name: AreaReadout(width, 1, sees_image=name == "global_contrast") for name in PROPERTIES}
         )
+        self.register_buffer("mean", torch.zeros(len(PROPERTIES)))
+        self.register_buffer("mean_square", torch.zeros(len(PROPERTIES)))
 
     def forward(self, low, masks):
         """Low-level features (B, width, h, w), masks (B, 1, h, w) in [0, 1]."""
-        return torch.cat([head(low, masks) for head in self.heads.values()], 1)
+        read = torch.cat([head(low, masks) for head in self.heads.values()], 1)
+        if self.training:
+            self.mean.lerp_(read.detach().mean(0), MOMENTUM)
+            self.mean_square.lerp_(read.detach().square().mean(0), MOMENTUM)
+        return read
+
+    def deviation(self):
+        """Standard deviation (6,) of the properties over the areas that it was trained on."""
+        return (self.mean_square - self.mean.square()).clamp(min=0).sqrt()
 
 
 class HighLevelReadout(AreaReadout):
