@@ -23,6 +23,8 @@ examples:
   python benchmark.py table --ablation osie --figure ablation.pdf
   python benchmark.py show --augmentations paper12 --dataset osie --id 1001 --out sheet.png
   python benchmark.py features --image FILE --backbone DIR --out sheet.png
+  python benchmark.py edit --dataset salicon_train --type contrast --strength 1.2,1.5,2.0 --out EDITS
+  python benchmark.py edit --image FILE --caption "a red bus on a street" --word bus --type color --color purple
   python benchmark.py speed
 
 `run` is the default verb; python benchmark.py VERB --help tells the options of each.
@@ -143,6 +145,27 @@ def _parser():
     _add_device(features)
     _add_methods_dir(features)
 
+    edit = _verb(verbs, "edit", "edit images where people look, or where a word or a mask says, by a diffusion model")
+    edit.add_argument("--methods", default="diffusion_readout", help="name, or name:CHECKPOINT, of one method")
+    _add_picture(edit)
+    edit.set_defaults(out=None)
+    edit.add_argument("--type", default="contrast", metavar="TYPES", help="contrast, brightness, color, or several")
+    edit.add_argument(
+        "--strength", type=_numbers, metavar="1.2,1.5", help="contrast: a factor, below 1 lowers it (1.2,1.5,2); "
+        "brightness: black to white is 2 (0.1,0.2,0.4); color: scale of the attention (1,2,4)",
+    )  # fmt: skip
+    edit.add_argument("--color", metavar="WORD", help="of --type color")
+    edit.add_argument("--word", help="of the caption, to edit (default: the most salient one)")
+    edit.add_argument("--caption", help="of --image")
+    edit.add_argument(
+        "--mask", metavar="FILE_OR_DIR", help="region to edit, a picture; for --dataset a folder of ID.png; or: "
+        "saliency, for where people look (no caption is needed then)",
+    )  # fmt: skip
+    edit.add_argument("--unconstrained", action="store_true", help="do not weaken edits that look too strong")
+    edit.add_argument("--limit", type=_positive, metavar="N", help="only the first N images of --dataset")
+    _add_device(edit)
+    _add_methods_dir(edit)
+
     _verb(verbs, "speed", "how fast the metric core is on this machine, beside pysaliency")
     return parser
 
@@ -245,6 +268,13 @@ def _seed(text):
     if not text.strip().isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {text!r}")
     return int(text)
+
+
+def _numbers(text):
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between, got {text!r}") from error
 
 
 def _probability(text):
@@ -413,15 +443,58 @@ def _show(options):
 
 
 def _features(options):
-    from salbench import registry, sheet
+    from salbench import sheet
+
+    method, sample = _one_method(options), _picture(options)
+    sheet.feature_sheet(sample, method.features(sample.blind()), options.out)
+    print(f"sheet: {options.out}")
+
+
+def _one_method(options):
+    from salbench import registry
 
     spec, *others = _methods(options)
     if others:
-        raise registry.MethodProblem(f"--methods: expected one method to look into, got {options.methods}")
-    method, sample = registry.create(spec), _picture(options)
+        raise registry.MethodProblem(f"--methods: expected one method, got {options.methods}")
+    method = registry.create(spec)
     method.device, method.backbone = options.device, options.backbone
-    sheet.feature_sheet(sample, method.features(sample.blind()), options.out)
-    print(f"sheet: {options.out}")
+    return method
+
+
+def _edit(options):
+    from salbench import edits
+
+    method, wanted = _one_method(options), edits.wanted(options.type, options.strength)
+    request = {"color": options.color, "word": options.word, "constrained": not options.unconstrained}
+    edit = _edit_picture if options.image or options.id else _edit_dataset
+    return edit(options, method, wanted, request)
+
+
+def _edit_picture(options, method, wanted, request):
+    from salbench import making, sheet
+
+    sample, out = _picture(options), options.out or "sheet.png"
+    made = making.edit_one(method, sample, wanted, caption=options.caption, mask=options.mask, **request)
+    sheet.edit_sheet(sample, made, making.predicting(method) if request["constrained"] else None, out)
+    for dropped in made.dropped:
+        print(f"dropped: {dropped['type']} {dropped['asked']:g}: {dropped['reason']}", file=sys.stderr)
+    print(f"sheet: {out}")
+    return int(not made.edits)
+
+
+def _edit_dataset(options, method, wanted, request):
+    from salbench import edits, making
+    from salbench.datasets import load
+
+    dataset, out = load(options.dataset, options.data_root), options.out or "edits"
+    failures = making.make(method, dataset, out, wanted, limit=options.limit, masks=options.mask, **request)
+    for id, reason in list(failures.items())[:SHOWN]:
+        print(f"not edited: {id}: {reason}", file=sys.stderr)
+    if len(failures) > SHOWN:
+        print(f"and {len(failures) - SHOWN} more images that were not edited", file=sys.stderr)
+    print(f"edit set: {out}: {edits.read(out).summary()}")
+    print(f"train with it: python benchmark.py fit --methods lite --dataset {options.dataset} --augment edits:{out}")
+    return int(bool(failures))
 
 
 def _speed(options):
@@ -439,6 +512,7 @@ VERBS = {
     "submit": _submit,
     "show": _show,
     "features": _features,
+    "edit": _edit,
     "speed": _speed,
 }
 

@@ -101,6 +101,25 @@ class SaliencyMethod:
         """Feature maps to look at: {title: float array (C, h, w)}, of a blind `Sample`. Optional."""
         raise MethodProblem(f"{self.name} has no feature maps to show")
 
+    def edit(self, sample, wanted, *, color=None, word=None, mask=None, constrained=True):
+        """Versions of an image in which the saliency of a region should change in a known direction. Optional.
+
+        Args:
+            sample: a `Sample`, with or without ground truth.
+            wanted: {type, such as "contrast": list of strengths}.
+            color: for the type "color", the colour's word.
+            word: of the caption, whose region is edited; by default the method chooses.
+            mask: float (H, W), >= 0, the region to edit, in place of a word's; or `salbench.edits.SALIENCY`.
+            constrained: whether edits that look too strong to the method are weakened, or dropped.
+
+        Returns:
+            `salbench.edits.MadeEdits`.
+
+        Raises:
+            ValueError: an image or request that cannot be edited so.
+        """
+        raise MethodProblem(f"{self.name} cannot edit images")
+
     def predict_held_out(self, sample):
         """For `sees_fixations`: yield (prediction, mask), mask marking the fixations it may be scored on."""
         raise NotImplementedError

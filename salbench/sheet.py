@@ -1,4 +1,4 @@
-"""Contact sheets: a sample and its augmentations, fixations drawn where they are now; or its feature maps."""
+"""Contact sheets: a sample and its augmentations, its feature maps, or its edits and what is predicted on them."""
 
 import csv
 import difflib
@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from salbench.augment import augment, get
 from salbench.datasets import load
 from salbench.files import FileProblem, atomic_write, image_size, read_image
+from salbench.maps import resize
 from salbench.sample import Sample
 
 TILE = (320, 240)  # width, height in pixels that every thumbnail fits into
@@ -79,6 +80,63 @@ def feature_sheet(sample, maps, path):
         tiles.append(_picture_tile(np.asarray(picture), title, text))
     with atomic_write(path, "wb") as file:
         _join(tiles).save(file, "PNG")
+
+
+def edit_sheet(sample, made, predict, path):
+    """Draw how a sample was edited on one PNG, written whole or not at all.
+
+    First what was given and chosen: the original, its reconstruction without an edit, the word's attention and the
+    region. Then, for each type of edit, the reconstruction and the edits at rising strength, and beneath each the
+    saliency that a model predicts on it, with the share of it inside the region.
+
+    Args:
+        sample: a `Sample`.
+        made: `salbench.edits.MadeEdits` of it.
+        predict: from an image, uint8 (H, W, 3), to a density (h, w) that sums to one; None: no saliency is drawn.
+        path: the file to write.
+
+    Raises:
+        ValueError: a path with another ending than .png.
+    """
+    _check_png(path)
+    size = f"{made.original.shape[1]} x {made.original.shape[0]} px"
+    first = [_picture_tile(sample.image, f"original {sample.id}", f"{sample.size[1]} x {sample.size[0]} px")]
+    first.append(_picture_tile(made.original, "reconstruction", f"{size}, without an edit"))
+    if made.attention is not None:
+        first.append(_map_tile(made.attention, made.original, f"attention of {made.word!r}", made.caption or ""))
+    rows = [first]
+    for type, mask in made.masks.items():
+        first.append(_map_tile(mask, made.original, f"region, {type}", f"{mask.mean():.1%} of the image"))
+        images = [("reconstruction", made.original)]
+        images += [(f"{type} {e.strength:.3g}{_asked(e)}", e.image) for e in made.edits if e.type == type]
+        rows.append([_picture_tile(image, name, size) for name, image in images])
+        if predict is not None:
+            rows.append([_saliency_tile(predict(image), mask, image) for _, image in images])
+    columns = max(map(len, rows))
+    with atomic_write(path, "wb") as file:
+        _join([tile for row in rows for tile in _padded(row, columns)], columns).save(file, "PNG")
+
+
+def _asked(edit):
+    return "" if edit.strength == edit.asked else f", asked {edit.asked:.3g}"
+
+
+def _padded(row, length):
+    return row + [Image.new("RGB", row[0].size, _PAPER)] * (length - len(row))
+
+
+def _saliency_tile(density, mask, image):
+    inside = float((density * resize(mask, density.shape)).sum())
+    return _map_tile(density, image, "saliency", f"{inside:.1%} inside the region")
+
+
+def _map_tile(values, image, name, text):
+    """A map over its image: grey where it is zero, in its colours where it peaks."""
+    height, width = image.shape[:2]
+    weight = resize(np.asarray(values, np.float64), (height, width))[:, :, None]
+    weight = np.clip(weight / max(weight.max(), 1e-300), 0, 1)
+    faint = 0.25 * image.mean(2, keepdims=True)
+    return _picture_tile(np.round(weight * image + (1 - weight) * faint).astype(np.uint8), name, text)
 
 
 def _principal_components(features):
@@ -199,8 +257,8 @@ def _font(size):
     return ImageFont.load_default(size)
 
 
-def _join(tiles):
-    columns = min(COLUMNS, len(tiles))
+def _join(tiles, columns=COLUMNS):
+    columns = min(columns, len(tiles))
     width, height = tiles[0].width + _GAP, tiles[0].height + _GAP
     sheet = Image.new("RGB", (columns * width + _GAP, math.ceil(len(tiles) / columns) * height + _GAP), _PAPER)
     for number, tile in enumerate(tiles):

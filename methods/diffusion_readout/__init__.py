@@ -7,12 +7,14 @@ read (`readouts`, `properties`). What the paper leaves open is decided as follow
 
 - Two stages in one training, as long as section 5.1 says: first the readouts, then the saliency readout too. The
   feature extractors go on learning in the second, from the sum of both losses, so that the readouts stay true.
-- The learning rates are the section's, 1e-4 and half of it for the extractors; both fall by a cosine. The batch of
-  four is ours (released code: one), and so is the 5 % of the images that the best epoch is chosen on.
+- The learning rates are the section's, 1e-4 and half of it for the extractors; both fall by a cosine. On a narrower
+  backbone they grow as the width shrinks (Yang et al. 2021). The batch of four is ours (released code: one), and so is
+  the 5 % of the images that the best epoch is chosen on.
 - The map is trained and predicted at the size of its features and resized bilinearly; no blur.
 """
 
 import os
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -58,7 +60,10 @@ class DiffusionReadout(LearnedMethod):
         return {"backbone": self.frozen.hash, "timesteps": TIMESTEPS}
 
     def fit(self, samples, *, augment=None, seed=0):
-        self.recipe = self.recipe.at(self.frozen.image_size)
+        from .network import WIDTH, width_for
+
+        rate = type(self).recipe.learning_rate * WIDTH / width_for(self.frozen.channels)
+        self.recipe = replace(self.recipe.at(self.frozen.image_size), learning_rate=rate)
         with self._extractor.keeping(len(samples) * (1 + len(augment or ()))):
             return super().fit(samples, augment=augment, seed=seed)
 
@@ -94,6 +99,17 @@ class DiffusionReadout(LearnedMethod):
         state = "" if is_trained else " (untrained)"
         maps = {"high-level": high[0], "low-level": low[0], "saliency": saliency}
         return {title + state: features.cpu().numpy() for title, features in maps.items()}
+
+    def edit(self, sample, wanted, *, color=None, word=None, mask=None, constrained=True):
+        from .editing import edit
+        from .editor import Editor
+
+        if constrained:
+            editor = Editor(self.frozen, TIMESTEPS, self.network)
+        else:
+            self.recipe = self.recipe.at(self.frozen.image_size)
+            editor = Editor(self.frozen, TIMESTEPS)
+        return edit(sample, self.images_of(sample), editor, wanted, color=color, word=word, mask=mask)
 
     def logits(self, network, images, captions):
         return _at_size(network(self._extractor.steps(images, captions)).logits, images)

@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from safetensors import safe_open
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizerFast
 
 from salbench.files import hash_bytes, hash_file
 from salbench.registry import MethodUnavailable
@@ -76,7 +76,7 @@ class Backbone:
         schedule = _loaded(DDIMScheduler.load_config, folder / "scheduler")
         backbone = cls(
             folder=folder,
-            tokenizer=_loaded(CLIPTokenizer.from_pretrained, folder / "tokenizer"),
+            tokenizer=_loaded(CLIPTokenizerFast.from_pretrained, folder / "tokenizer"),
             scheduler=DDIMScheduler.from_config(schedule),
             **{name: part.to(device).requires_grad_(False).eval() for name, part in networks.items()},
         )
@@ -146,6 +146,12 @@ class Backbone:
         mean = self.vae.encode(pixels.to(self.dtype)).latent_dist.mean.float()
         return (mean - (self.vae.config.shift_factor or 0)) * self.vae.config.scaling_factor
 
+    @torch.no_grad()
+    def decode(self, latents):
+        """Pixels of latents (B, 4, h, w) as `encode` gives them: float32 (B, 3, H, W), about -1 to 1, not clamped."""
+        scaled = latents / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0)
+        return self.vae.decode(scaled.to(self.dtype)).sample.float()
+
     def embed_prompts(self, captions):
         """Last hidden state of the text encoder, (B, 77, D) of `dtype`.
 
@@ -166,10 +172,29 @@ class Backbone:
         return self._embed([""])
 
     def _embed(self, captions):
-        length = self.text_encoder.config.max_position_embeddings
-        padding = {"padding": "max_length", "truncation": True, "max_length": length}
+        padding = {"padding": "max_length", "truncation": True, "max_length": self._length}
         tokens = self.tokenizer(list(captions), return_tensors="pt", **padding).input_ids
         return self.text_encoder(tokens.to(self.device)).last_hidden_state
+
+    @property
+    def _length(self):
+        return self.text_encoder.config.max_position_embeddings
+
+    def tokenize(self, caption):
+        """The tokens of a caption between the start mark and the end: (ids, spans), as many as a prompt has room for.
+
+        spans: (start, end) of each token in the caption's characters.
+        """
+        options = {"add_special_tokens": False, "truncation": True, "max_length": self._length - 2}
+        tokens = self.tokenizer(caption, return_offsets_mapping=True, **options)
+        return list(tokens.input_ids), [tuple(span) for span in tokens.offset_mapping]
+
+    def embed_tokens(self, ids):
+        """The embedding (1, 77, D) of a prompt whose tokens are `ids`; those that it has no room for are left out."""
+        marks = self.tokenizer
+        ids = [marks.bos_token_id, *ids[: self._length - 2], marks.eos_token_id]
+        ids += [marks.pad_token_id] * (self._length - len(ids))
+        return self.text_encoder(torch.tensor([ids], device=self.device)).last_hidden_state
 
     def embed_timestep(self, timestep, batch):
         """The U-Net's own embedding of a diffusion timestep, float32 (batch, E), the same in every row.

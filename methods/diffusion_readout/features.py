@@ -81,20 +81,25 @@ def _steps(backbone, latents, prompts, timesteps):
     for timestep, following in zip(timesteps, [*timesteps[1:], None], strict=True):
         reached = [_step(backbone, latents, prompts, timestep)]
         if following is not None:
-            levels = _alpha(backbone, timestep), _alpha(backbone, following)
-            latents = _renoise(reached[0].latents, reached[0].noise, *levels)
+            levels = cumulative_alpha(backbone, timestep), cumulative_alpha(backbone, following)
+            latents = renoise(reached[0].latents, reached[0].noise, *levels)
         yield reached.pop()  # a variable would keep the features alive until the next step
 
 
 @torch.no_grad()
 def _step(backbone, latents, prompts, timestep):
     with decoder_residuals(backbone.unet) as features:
-        predicted = backbone.unet(latents.to(backbone.dtype), timestep, encoder_hidden_states=prompts).sample.float()
-    noise = _NOISE[backbone.scheduler.config.prediction_type](predicted, latents, _alpha(backbone, timestep))
+        noise = predicted_noise(backbone, latents, prompts, timestep)
     return Step(timestep, latents, noise, features)
 
 
-def _alpha(backbone, timestep):
+def predicted_noise(backbone, latents, prompts, timestep):
+    """The noise that the U-Net finds in latents (B, 4, h, w) at a timestep, float32 of their shape."""
+    predicted = backbone.unet(latents.to(backbone.dtype), timestep, encoder_hidden_states=prompts).sample.float()
+    return _NOISE[backbone.scheduler.config.prediction_type](predicted, latents, cumulative_alpha(backbone, timestep))
+
+
+def cumulative_alpha(backbone, timestep):
     """Cumulative alpha: the share of the image in the variance of the latents; 1 without noise."""
     return 1.0 if timestep < 0 else backbone.scheduler.alphas_cumprod[timestep].item()
 
@@ -107,7 +112,7 @@ def _noise_of_velocity(velocity, latents, alpha):
 _NOISE = {"epsilon": lambda noise, latents, alpha: noise, "v_prediction": _noise_of_velocity}
 
 
-def _renoise(latents, noise, alpha, following):
+def renoise(latents, noise, alpha, following):
     """Latents at cumulative alpha `following`, with the same clean image and the same noise as they have at `alpha`."""
     clean = (latents - sqrt(1 - alpha) * noise) / sqrt(alpha)
     return sqrt(following) * clean + sqrt(1 - following) * noise

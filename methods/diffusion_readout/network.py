@@ -14,6 +14,11 @@ WIDTH, HIDDEN, WIDEST = 384, 96, 1280  # of the paper's feature maps and its blo
 NARROWEST = 96
 
 
+def width_for(channels):
+    """Channels of the two feature maps on a backbone whose layers have so many."""
+    return max(NARROWEST, 32 * round(WIDTH * max(channels) / WIDEST / 32))
+
+
 class Output(NamedTuple):
     """What the network reads.
 
@@ -41,7 +46,7 @@ class ReadoutNetwork(nn.Module):
 
     def __init__(self, channels, embedding, *, steps):
         super().__init__()
-        width = max(NARROWEST, 32 * round(WIDTH * max(channels) / WIDEST / 32))
+        width = width_for(channels)
         hidden = width * HIDDEN // WIDTH
         self.aggregation = Aggregation(
             channels, embedding, steps=steps, width=width, hidden=hidden, groups=gcd(32, hidden)

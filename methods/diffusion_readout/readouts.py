@@ -97,8 +97,9 @@ class LowLevelReadout(nn.Module):
         """Low-level features (B, width, h, w), masks (B, 1, h, w) in [0, 1]."""
         read = torch.cat([head(low, masks) for head in self.heads.values()], 1)
         if self.training:
-            self.mean.lerp_(read.detach().mean(0), MOMENTUM)
-            self.mean_square.lerp_(read.detach().square().mean(0), MOMENTUM)
+            values = read.detach().float()  # from bfloat16 in mixed precision
+            self.mean.lerp_(values.mean(0), MOMENTUM)
+            self.mean_square.lerp_(values.square().mean(0), MOMENTUM)
         return read
 
     def deviation(self):

@@ -288,6 +288,66 @@ class TestEncode:
             tiny_backbone.encode(torch.zeros((1, *size, 3), dtype=torch.uint8))
 
 
+class TestDecode:
+    def test_is_the_decoder_on_unscaled_latents(self, tiny_backbone, images):
+        vae, latents = tiny_backbone.vae, tiny_backbone.encode(images)
+        pixels = tiny_backbone.decode(latents)
+        assert pixels.shape == (2, 3, 64, 128)
+        assert pixels.dtype == torch.float32
+        with torch.no_grad():
+            expected = vae.decoder(vae.post_quant_conv(latents / 0.18215))
+        torch.testing.assert_close(pixels, expected, rtol=1e-4, atol=1e-5)
+
+    def test_undoes_scale_and_shift_of_the_configuration(self, tiny_backbone, images):
+        vae = type(tiny_backbone.vae).from_config(
+            {**tiny_backbone.vae.config, "scaling_factor": 2, "shift_factor": 0.5}
+        )
+        vae.load_state_dict(tiny_backbone.vae.state_dict())
+        shifted = replace(tiny_backbone, vae=vae.eval())
+        pixels = shifted.decode(shifted.encode(images))
+        torch.testing.assert_close(pixels, tiny_backbone.decode(tiny_backbone.encode(images)), rtol=1e-4, atol=1e-5)
+
+    def test_needs_no_gradients(self, tiny_backbone):
+        assert not tiny_backbone.decode(torch.zeros(1, 4, 8, 8, requires_grad=True)).requires_grad
+
+    def test_in_bfloat16(self, tiny_backbone, images):
+        """float32 pixels all the same; 0.05 is what 8 bits leave of values around one."""
+        vae = type(tiny_backbone.vae).from_pretrained(tiny_backbone.folder / "vae", torch_dtype=torch.bfloat16)
+        unet = type(tiny_backbone.unet).from_pretrained(tiny_backbone.folder / "unet", torch_dtype=torch.bfloat16)
+        latents = tiny_backbone.encode(images)
+        pixels = replace(tiny_backbone, vae=vae.eval(), unet=unet.eval()).decode(latents)
+        assert pixels.dtype == torch.float32
+        assert (pixels - tiny_backbone.decode(latents)).abs().max() < 0.05
+
+
+class TestTokens:
+    def test_of_a_caption(self, tiny_backbone):
+        """Two words that the tokenizer knows, and one byte by byte, of which two make the umlaut."""
+        ids, spans = tiny_backbone.tokenize("A cat, tür")
+        vocabulary = json.loads((tiny_backbone.folder / "tokenizer/vocab.json").read_text())
+        assert ids == [vocabulary[p] for p in ("a</w>", "cat</w>", ",</w>", "t", "Ã", "¼", "r</w>")]
+        assert spans == [(0, 1), (2, 5), (5, 6), (7, 8), (8, 9), (8, 9), (9, 10)]
+
+    def test_of_none(self, tiny_backbone):
+        assert tiny_backbone.tokenize("") == ([], [])
+
+    def test_as_many_as_a_prompt_has_room_for(self, tiny_backbone):
+        ids, spans = tiny_backbone.tokenize("a " * 74 + "cat dog")
+        assert len(ids) == len(spans) == 75
+        assert spans[-1] == (148, 151)
+
+    @pytest.mark.parametrize("caption", ["", "a cat", "dog, cat; ön", "a " * 73 + "cat", "a " * 90])
+    def test_their_embedding_is_that_of_the_caption(self, tiny_backbone, caption):
+        given = tiny_backbone.embed_tokens(tiny_backbone.tokenize(caption)[0])
+        assert given.shape == (1, 77, 16)
+        torch.testing.assert_close(given, tiny_backbone.embed_prompts([caption]), rtol=1e-5, atol=1e-5)
+
+    def test_what_a_prompt_has_no_room_for_is_left_out(self, tiny_backbone):
+        ids, _ = tiny_backbone.tokenize("a cat " * 37 + "a")
+        given = tiny_backbone.embed_tokens([*ids, *ids])
+        torch.testing.assert_close(given, tiny_backbone.embed_tokens(ids), rtol=1e-5, atol=1e-5)
+
+
 class TestPrompts:
     def embedded(self, tiny_backbone, pieces):
         """The text encoder on pieces, begun, ended and filled up to 77 by hand."""

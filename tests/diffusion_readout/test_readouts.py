@@ -141,6 +141,73 @@ class TestArea:
         assert sum(p.numel() for head in heads for p in head.parameters()) < 600_000
 
 
+class TestDeviation:
+    """The readout's running statistics of what it reads while it is trained."""
+
+    MASKS = torch.ones(2, 1, 4, 6)
+
+    def test_is_that_of_all_areas(self):
+        """Of 3000 batches, each of which leaves half a percent of what was before: that of the normal readings."""
+        readout = readouts.LowLevelReadout(WIDTH)
+        true = torch.tensor([0.5, 1.0, 2.0, 0.1, 3.0, 0.25])
+        generator = torch.Generator().manual_seed(0)
+        readout.heads = self.reading(lambda: 1 + true * torch.randn(16, 6, generator=generator))
+        for _ in range(3000):
+            readout(None, None)
+        np.testing.assert_allclose(readout.deviation(), true, rtol=0.1)
+        np.testing.assert_allclose(readout.mean, 1, atol=0.3)
+
+    def test_two_batches_by_hand(self):
+        """Means 2 and 4, mean squares 5 and 20: 0.005 * (0.995 * 2 + 4) = 0.02995, 0.005 * (4.975 + 20) = 0.124875."""
+        readout, batches = readouts.LowLevelReadout(WIDTH), iter([[1.0, 3], [2.0, 6]])
+        readout.heads = self.reading(lambda: torch.tensor(next(batches))[:, None].expand(2, 6))
+        readout(None, None)
+        readout(None, None)
+        np.testing.assert_allclose(readout.mean, 0.02995, rtol=1e-5)
+        np.testing.assert_allclose(readout.deviation(), math.sqrt(0.124875 - 0.02995**2), rtol=1e-5)
+
+    def reading(self, read):
+        """Heads of which the first gives what all are to read."""
+
+        class First(torch.nn.Module):
+            def forward(self, low, masks):
+                return read()
+
+        return torch.nn.ModuleDict({"red": First()})
+
+    def test_nothing_is_kept_in_evaluation(self):
+        readout = readouts.LowLevelReadout(WIDTH).eval()
+        readout(make_features(2, WIDTH, 4, 6), self.MASKS)
+        assert not readout.mean.any()
+        assert not readout.mean_square.any()
+        assert readout.deviation().tolist() == [0] * 6
+
+    def test_is_stored_with_the_weights(self):
+        trained, loaded = readouts.LowLevelReadout(WIDTH), readouts.LowLevelReadout(WIDTH)
+        trained(make_features(2, WIDTH, 4, 6), self.MASKS)
+        loaded.load_state_dict(trained.state_dict())
+        assert trained.deviation().min() > 0
+        assert torch.equal(loaded.deviation(), trained.deviation())
+
+    def test_leaves_the_gradients_as_they_are(self):
+        readout, features = readouts.LowLevelReadout(WIDTH), make_features(2, WIDTH, 4, 6).requires_grad_()
+        in_training = torch.autograd.grad(readout(features, self.MASKS).sum(), features)[0]
+        in_evaluation = torch.autograd.grad(readout.eval()(features, self.MASKS).sum(), features)[0]
+        torch.testing.assert_close(in_training, in_evaluation)
+        assert not readout.mean.requires_grad
+
+    def test_in_mixed_precision(self):
+        """Readings are then bfloat16, the statistics float32 all the same."""
+        readout, exact = readouts.LowLevelReadout(WIDTH), readouts.LowLevelReadout(WIDTH)
+        exact.load_state_dict(readout.state_dict())
+        with torch.autocast("cpu", torch.bfloat16):
+            read = readout(make_features(2, WIDTH, 4, 6), self.MASKS)
+        exact(make_features(2, WIDTH, 4, 6), self.MASKS)
+        assert read.dtype == torch.bfloat16
+        assert readout.mean_square.dtype == torch.float32
+        torch.testing.assert_close(readout.mean, exact.mean, rtol=0.05, atol=1e-4)
+
+
 class TestLoss:
     """Two images. Errors: red 1 and 0, green 2 and 0, blue 3 and 0, then 0.5, 0.25 and 0.1 in both."""
 

@@ -1,0 +1,127 @@
+"""Edits of one sample, from its image to images: see `edit`."""
+
+import math
+
+import numpy as np
+import torch
+from salbench.edits import SALIENCY, MadeEdits, NewEdit
+from torch.nn.functional import interpolate
+
+from salbench.maps import density_from_fixations
+
+from . import regions
+from .editor import BAND, Change
+from .equations import NEUTRAL
+
+
+def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
+    """Edit a sample in each of the ways wanted, from one inversion.
+
+    The image is stretched to the backbone's square, as for prediction; what comes back has the image's proportions, and
+    its longer side the square's length. A region is where a word's attention meets saliency, which is the ground
+    truth's where the sample has one, else what the editor's network predicts (see `regions.choose`).
+
+    Args:
+        sample: a `Sample`, with or without ground truth.
+        image: uint8 (1, H, W, 3), its image at the backbone's size.
+        editor: `Editor`.
+        wanted: {"contrast", "brightness" or "color": list of strengths}.
+        color: for "color", its word.
+        word: of the caption; by default the most salient one.
+        mask: float (H, W), >= 0, in place of what a word looks at; or SALIENCY, for where saliency is a third of its
+            peak or more, which needs no caption.
+
+    Returns:
+        `salbench.edits.MadeEdits`; dropped are those that could not be brought into their band.
+
+    Raises:
+        ValueError: an unknown type, a strength that is no number, a colour without its word or without a caption, what
+            `regions.choose` raises, or latents that are no numbers.
+    """
+    _check(wanted, color)
+    inverted = editor.invert(image, sample.caption or "")
+    saliency = _density(sample)
+    if saliency is None and editor.network is not None:
+        saliency = editor.saliency(inverted)
+    if saliency is not None:
+        saliency = saliency.to(inverted.attention.device)
+    mask = _mask(mask, saliency, inverted.attention.device)
+    region = regions.choose(editor.backbone, sample.caption, inverted.attention, saliency, word=word, mask=mask)
+    if "color" in wanted and region.word is None:
+        raise ValueError("caption: expected one with the word of what gets the colour, got none")
+    on_latents = regions.on_latents(region.mask, inverted.latents[0].shape[-2:])
+    size = _shown_size(sample.size, max(image.shape[1:3]))
+    edits, dropped = [], []
+    for type, strengths in wanted.items():
+        change = Change(type, color if type == "color" else None, region.word)
+        for made in editor.edit(inverted, on_latents, change, strengths):
+            if made.is_within:
+                edits.append(_new_edit(change, made, _picture(editor.backbone, made.latents, size)))
+            else:
+                reason = f"a reading is {made.trace[-1][1]:.1f} deviations from the original's, more than {BAND:g}"
+                dropped.append({"type": type, "asked": made.asked, "reason": reason, **made.facts()})
+    shown = interpolate(on_latents, size=size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
+    return MadeEdits(
+        original=_picture(editor.backbone, inverted.latents[0][0], size),
+        masks=dict.fromkeys(wanted, shown),
+        edits=edits,
+        caption=sample.caption,
+        word=None if region.word is None else region.word.text,
+        dropped=dropped,
+        attention=None if region.attention is None else region.attention.cpu().numpy(),
+    )
+
+
+def _mask(mask, saliency, device):
+    if mask is None:
+        return None
+    if mask is not SALIENCY:
+        return torch.tensor(mask, dtype=torch.float32, device=device)
+    if saliency is None:
+        raise ValueError("mask: expected an image with fixations, or a trained model, for a region of saliency")
+    return regions.region(saliency, None)
+
+
+def _new_edit(change, made, picture):
+    facts = made.facts() | ({"color": change.color} if change.color else {})
+    direction = 1 if made.asked >= NEUTRAL[change.type] else -1
+    return NewEdit(change.type, made.asked, made.used, direction, picture, facts)
+
+
+def _check(wanted, color):
+    unknown = [type for type in wanted if type not in NEUTRAL]
+    if unknown or not wanted:
+        raise ValueError(f"type: expected {', '.join(NEUTRAL)}, got {', '.join(unknown) or 'none'}")
+    for type, strengths in wanted.items():
+        if not strengths or not all(math.isfinite(s) and s != NEUTRAL[type] for s in strengths):
+            raise ValueError(
+                f"strength: expected numbers other than {NEUTRAL[type]:g}, which changes no {type}, got {strengths}"
+            )
+    if "color" in wanted and not color:
+        raise ValueError("color: expected a word such as purple, got none")
+
+
+def _density(sample):
+    """Ground-truth density (H, W) of a sample as a tensor, or None."""
+    if sample.read_density is not None:
+        density = sample.read_density()
+    elif sample.fixations is not None and len(sample.fixations):
+        density = density_from_fixations(sample.fixations, sample.size, sample.sigma)
+    else:
+        return None
+    return torch.tensor(np.asarray(density), dtype=torch.float32)
+
+
+def _shown_size(size, longest):
+    """(height, width) of the proportions of `size`, the longer one `longest`."""
+    scale = longest / max(size)
+    return tuple(max(1, round(side * scale)) for side in size)
+
+
+def _picture(backbone, latents, size):
+    """uint8 (*size, 3) of latents (4, h, w). Raises `ValueError` where they are no numbers, as half precision may."""
+    pixels = backbone.decode(latents[None])
+    if not pixels.isfinite().all():
+        raise ValueError("the decoded image has values that are no numbers; edit in float32, with --device cpu")
+    pixels = interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)[0]
+    return ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

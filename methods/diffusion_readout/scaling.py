@@ -1,0 +1,39 @@
+"""What one unit of RGB is in a backbone's latents: the scale gamma of section 4.2.
+
+The decoder is approximated by a matrix A (4 x 3) from latents to RGB in -1 to 1, fitted by least squares, with an
+offset, to what the decoder makes of mosaics of random colours. gamma = 1 A+ then makes all three channels brighter by
+one. For Stable Diffusion 1.x the published factors give gamma = (1.61, 1.58, -0.28, -0.98).
+"""
+
+from functools import cache
+
+import torch
+from torch.nn.functional import avg_pool2d, interpolate
+
+MOSAICS, CELLS = 8, 4  # pictures, and random colours along a side of each
+
+
+@cache  # a backbone is hashed by what it is, not by its content: once per loaded backbone
+@torch.no_grad()
+def decoder_matrix(backbone):
+    """A, float32 (latent channels, 3) on the CPU."""
+    random = torch.Generator().manual_seed(0)
+    colours = torch.randint(0, 256, (MOSAICS, 3, CELLS, CELLS), generator=random, dtype=torch.uint8)
+    side = backbone.multiple * max(1, 128 // backbone.multiple)
+    mosaics = interpolate(colours.float(), size=(side, side), mode="bilinear", align_corners=False)
+    latents = backbone.encode(mosaics.round().to(torch.uint8).permute(0, 2, 3, 1))
+    pixels = backbone.decode(latents)
+    colours = avg_pool2d(pixels, pixels.shape[2] // latents.shape[2])
+    known, wanted = (maps.permute(0, 2, 3, 1).flatten(0, 2).double().cpu() for maps in (latents, colours))
+    known = torch.cat([known, torch.ones_like(known[:, :1])], 1)
+    return torch.linalg.lstsq(known, wanted).solution[:-1].float()
+
+
+def gamma_of(matrix):
+    """gamma (latent channels,) of a decoder matrix (latent channels, 3): ones times its pseudo-inverse."""
+    return torch.linalg.pinv(matrix).sum(0)
+
+
+def gamma(backbone):
+    """gamma of a backbone, float32 (latent channels,), on its device."""
+    return gamma_of(decoder_matrix(backbone)).to(backbone.device)

@@ -1,0 +1,79 @@
+"""Make an edit set: a method edits every image of a data set, and what is finished is kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from salbench.edits import SALIENCY, Writer
+from salbench.files import read_map
+from salbench.maps import to_density
+from salbench.registry import explained
+from salbench.results import provenance
+from salbench.sample import Sample
+
+
+def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=True, constrained=True, **options):
+    """Write the edits of a data set's images; those that are in the folder already are not made again.
+
+    Args:
+        method: one with `edit`, its device and backbone set.
+        dataset: a `Dataset`; its ground truth says which word is the most salient.
+        folder: of the edit set: new, or begun with the same method and options.
+        wanted: {type: list of strengths}.
+        limit: only the first so many images; None: all.
+        masks: folder with one picture <id>.png for each image, the region to edit; SALIENCY: where saliency is high;
+            None: the method chooses.
+        progress: whether to draw a bar.
+        constrained, options: see `SaliencyMethod.edit`.
+
+    Returns:
+        {id: why the image could not be edited}.
+
+    Raises:
+        EditSetProblem: the folder holds edits made otherwise, or something else.
+        MethodUnavailable: what the method needs is missing.
+    """
+    setup = {
+        "method": method.label,
+        "code": method.code_hash(),
+        "weights": method.weights_hash() if constrained else None,
+        **method.setup(),
+        "dataset": f"{dataset.name} {dataset.fingerprint}",
+        "licence": dataset.licence,
+        "edits": wanted,
+        "regions": "of words" if masks is None else SALIENCY if masks == SALIENCY else "given as masks",
+        "constrained": constrained,
+        **options,
+        "versions": provenance()["versions"],
+    }
+    writer, failures = Writer(folder, setup), {}
+    for sample in tqdm(dataset.samples[:limit], "editing", unit="image", disable=not progress):
+        if writer.done(sample.id):
+            continue
+        try:
+            file = masks if masks in (None, SALIENCY) else Path(masks) / f"{sample.id}.png"
+            made = edit_one(method, sample, wanted, mask=file, constrained=constrained, **options)
+        except ValueError as error:
+            failures[sample.id] = explained(error, method)
+        else:
+            writer.add(sample.id, made)
+    return failures
+
+
+def edit_one(method, sample, wanted, *, caption=None, mask=None, **options):
+    """Edit one sample: `SaliencyMethod.edit`, with a caption in place of its own, and a mask, SALIENCY, or its file."""
+    sample = sample if caption is None else replace(sample, caption=caption)
+    mask = mask if mask is None else SALIENCY if mask == SALIENCY else read_map(mask)
+    return method.edit(sample, wanted, mask=mask, **options)
+
+
+def predicting(method):
+    """A function from an image, uint8 (H, W, 3), to the density (h, w) that a method predicts on it, summing to one."""
+
+    def predict(image):
+        prediction = method.predict(Sample("edited", image.shape[:2], lambda: image))
+        return to_density(np.exp(prediction) if method.output == "log_density" else prediction)
+
+    return predict

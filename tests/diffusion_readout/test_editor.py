@@ -1,0 +1,388 @@
+"""The editor: against plain DDIM steps, what an edit leaves alone, its cost, and the band that holds it."""
+
+import json
+from contextlib import contextmanager
+from math import sqrt
+
+import pytest
+import torch
+from modules import part
+
+editor, regions, scaling, features = part("editor"), part("regions"), part("scaling"), part("features")
+attention, equations, network = part("attention"), part("equations"), part("network")
+
+CAPTION = "a cat sits"
+CAT = regions.Word("cat", [2])
+STEPS = 6
+PLAIN = {  # changes without a word, whose prompt and attention are the image's own
+    "contrast": editor.Change("contrast"),
+    "brightness": editor.Change("brightness"),
+}
+WORDED = {
+    "contrast": editor.Change("contrast", word=CAT),
+    "brightness": editor.Change("brightness", word=CAT),
+    "color": editor.Change("color", "red", CAT),
+}
+STRENGTHS = {"contrast": [1.5, 0.5, 2.0], "brightness": [0.1, -0.1, 0.05], "color": [1.0, 3.0, 8.0]}
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_backbone):
+    """A network as if trained: its weights random, a deviation of one."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        new = network.ReadoutNetwork(tiny_backbone.channels, tiny_backbone.embedding, steps=STEPS)
+    new.low_level.mean_square.fill_(1)
+    return new.requires_grad_(False).eval()
+
+
+@pytest.fixture(scope="module")
+def reading(tiny_backbone, trained):
+    """The editor with the network."""
+    return editor.Editor(tiny_backbone, STEPS, trained)
+
+
+@pytest.fixture(scope="module")
+def blind(tiny_backbone):
+    """The editor without it."""
+    return editor.Editor(tiny_backbone, STEPS)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return torch.randint(0, 256, (1, 64, 128, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def inverted(reading, image):
+    return reading.invert(image, CAPTION)
+
+
+@pytest.fixture(scope="module")
+def region():
+    """Soft at its border."""
+    region = torch.zeros(1, 1, 8, 16)
+    region[..., 2:6, 3:9] = 1
+    region[..., 2, 3:9] = 0.5
+    return region
+
+
+@contextmanager
+def counted(unet):
+    """A list of the batch sizes of the U-Net's calls."""
+    sizes = []
+    hook = unet.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    yield sizes
+    hook.remove()
+
+
+def latents_of(made):
+    return torch.stack([m.latents for m in made])
+
+
+class TestInvert:
+    def test_is_the_inversion(self, tiny_backbone, inverted, image):
+        prompt = tiny_backbone.embed_prompts([CAPTION])
+        steps = list(features.invert(tiny_backbone, tiny_backbone.encode(image), prompt, [0, 166, 332, 498, 664, 830]))
+        assert len(inverted.latents) == len(inverted.noise) == STEPS
+        for step, latents, noise in zip(steps, inverted.latents, inverted.noise, strict=True):
+            torch.testing.assert_close(latents, step.latents, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(noise, step.noise, rtol=1e-4, atol=1e-5)
+        assert inverted.caption == CAPTION
+
+    def test_maps_are_the_network_s(self, tiny_backbone, trained, inverted):
+        prompt = tiny_backbone.embed_prompts([CAPTION])
+        steps = features.invert(tiny_backbone, inverted.latents[0], prompt, [0, 166, 332, 498, 664, 830])
+        expected = trained.aggregation((s.features, tiny_backbone.embed_timestep(s.timestep, 1)) for s in steps)
+        for given, wanted in zip(inverted.maps, expected, strict=True):
+            torch.testing.assert_close(given, wanted, rtol=1e-3, atol=1e-4)
+
+    def test_attention_is_the_mean_of_its_six_calls(self, tiny_backbone, inverted):
+        prompt = tiny_backbone.embed_prompts([CAPTION])
+        with attention.recorded(tiny_backbone.unet, inverted.latents[0]) as recorder, torch.no_grad():
+            for latents, timestep in zip(inverted.latents, [0, 166, 332, 498, 664, 830], strict=True):
+                tiny_backbone.unet(latents, timestep, encoder_hidden_states=prompt)
+        assert inverted.attention.shape == (77, 2, 4)
+        torch.testing.assert_close(inverted.attention, recorder.maps()[0], rtol=1e-4, atol=1e-7)
+
+    def test_without_a_network(self, blind, inverted, image):
+        alone = blind.invert(image, CAPTION)
+        assert len(alone.maps) == 0
+        torch.testing.assert_close(alone.latents[-1], inverted.latents[-1])
+        torch.testing.assert_close(alone.attention, inverted.attention)
+
+    @pytest.mark.parametrize("kind", ["blind", "reading"])
+    def test_takes_six_calls(self, kind, request, tiny_backbone, image):
+        with counted(tiny_backbone.unet) as calls:
+            request.getfixturevalue(kind).invert(image)
+        assert calls == [1] * STEPS
+
+    def test_saliency_is_the_network_s(self, reading, trained, inverted):
+        saliency = reading.saliency(inverted)
+        logits = trained.saliency(*inverted.maps)[0]
+        torch.testing.assert_close(saliency, logits.exp() / logits.exp().sum())
+        assert saliency.shape == (8, 16)
+        assert saliency.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+class TestDenoised:
+    def by_hand(self, backbone, inverted, region, type, strength):
+        """One step of DDIM back from 166, once for the edit and once for what the inversion misses by."""
+        start, end = (backbone.scheduler.alphas_cumprod[t].item() for t in (0, 166))
+        prompt = backbone.embed_prompts([CAPTION])
+        clean, gamma = inverted.latents[0], scaling.gamma(backbone)[:, None, None]
+        if type == "brightness":
+            changed = clean + strength * gamma * region
+        else:
+            mu = gamma * (clean * region).sum() / (4 * region.sum())
+            changed = region * (strength * (clean - mu) + mu) + (1 - region) * clean
+
+        def back(latents, noise):
+            image = (latents - sqrt(1 - end) * noise) / sqrt(end)
+            return sqrt(start) * image + sqrt(1 - start) * noise
+
+        latents = inverted.latents[1] + sqrt(end / start) * (changed - clean)
+        with torch.no_grad():
+            noise = backbone.unet(latents, 166, encoder_hidden_states=prompt).sample
+        missed = clean - back(inverted.latents[1], inverted.noise[1])
+        return torch.where(region > 0, back(latents, noise) + missed, clean)[0]
+
+    @pytest.mark.parametrize("type", list(PLAIN))
+    def test_a_plain_step_of_ddim(self, blind, inverted, region, type):
+        for made in blind.edit(inverted, region, PLAIN[type], STRENGTHS[type]):
+            expected = self.by_hand(blind.backbone, inverted, region, type, made.asked)
+            torch.testing.assert_close(made.latents, expected, rtol=1e-3, atol=1e-5)
+            assert (made.latents - inverted.latents[0][0]).abs().max() > 0.01
+
+    @pytest.mark.parametrize("type", list(PLAIN))
+    def test_no_strength_gives_the_image_back(self, blind, inverted, region, type):
+        (made,) = blind.edit(inverted, region, PLAIN[type], [equations.NEUTRAL[type]])
+        torch.testing.assert_close(made.latents, inverted.latents[0][0], rtol=0, atol=1e-4)
+
+    @pytest.mark.parametrize("type", list(WORDED))
+    def test_outside_the_region_it_is_the_image(self, blind, inverted, region, type):
+        outside = (region[0] == 0).expand(4, -1, -1)
+        for made in blind.edit(inverted, region, WORDED[type], STRENGTHS[type]):
+            assert torch.equal(made.latents[outside], inverted.latents[0][0][outside])
+            assert not torch.equal(made.latents[~outside], inverted.latents[0][0][~outside])
+
+    @pytest.mark.parametrize("type", list(WORDED))
+    def test_strengths_of_a_batch_do_not_see_each_other(self, blind, inverted, region, type):
+        together = blind.edit(inverted, region, WORDED[type], STRENGTHS[type])
+        alone = [blind.edit(inverted, region, WORDED[type], [s])[0] for s in STRENGTHS[type]]
+        assert [m.asked for m in together] == [m.used for m in together] == STRENGTHS[type]
+        torch.testing.assert_close(latents_of(together), latents_of(alone), rtol=1e-3, atol=1e-5)
+        assert (together[0].latents - together[1].latents).abs().max() > 1e-3
+
+    @pytest.mark.parametrize(("type", "calls"), [("contrast", 1), ("brightness", 1), ("color", 4)])
+    def test_takes_as_many_calls_as_steps_are_undone(self, blind, inverted, region, type, calls):
+        scaling.gamma(blind.backbone)
+        with counted(blind.backbone.unet) as sizes:
+            blind.edit(inverted, region, WORDED[type], STRENGTHS[type])
+        assert sizes == [3] * calls
+        assert editor.DEPTH[type] == calls
+
+    def test_whole_numbers_are_strengths(self, blind, inverted, region):
+        whole, broken = (blind.edit(inverted, region, WORDED["contrast"], s) for s in ([2, 3], [2.0, 3.0]))
+        assert torch.equal(latents_of(whole), latents_of(broken))
+
+    def test_without_a_network_nothing_is_read(self, blind, inverted, region):
+        (made,) = blind.edit(inverted, region, WORDED["brightness"], [100.0])
+        assert made.used == 100
+        assert made.facts() == {"before": [], "after": [], "trace": []}
+        assert made.is_within
+
+
+class TestPrompt:
+    """What the U-Net is given, and what is injected, while an edit is denoised."""
+
+    @pytest.fixture
+    def seen(self, monkeypatch):
+        """Lists of the prompts, timesteps and injections, filled by `edit`."""
+        seen = {"prompts": [], "timesteps": [], "injections": []}
+        predicted, injected = editor.predicted_noise, editor.injected
+
+        def recorded_noise(backbone, latents, prompts, timestep):
+            seen["prompts"].append(prompts)
+            seen["timesteps"].append(timestep)
+            return predicted(backbone, latents, prompts, timestep)
+
+        def recorded_injection(unet, injection):
+            seen["injections"].append(injection)
+            return injected(unet, injection)
+
+        monkeypatch.setattr(editor, "predicted_noise", recorded_noise)
+        monkeypatch.setattr(editor, "injected", recorded_injection)
+        return seen
+
+    def embedded(self, backbone, pieces):
+        vocabulary = json.loads((backbone.folder / "tokenizer/vocab.json").read_text())
+        ids = [vocabulary[p] for p in ("<|startoftext|>", *pieces)]
+        ids += [vocabulary["<|endoftext|>"]] * (77 - len(ids))
+        with torch.no_grad():
+            return backbone.text_encoder(torch.tensor([ids])).last_hidden_state
+
+    @pytest.mark.parametrize("type", ["contrast", "brightness"])
+    def test_padding_comes_before_the_word(self, blind, inverted, region, seen, type):
+        """With the most attention that any word gets, whatever the strength."""
+        blind.edit(inverted, region, WORDED[type], [2.0, 1.5])
+        pieces = ["a</w>", "<|endoftext|>", "cat</w>", "s", "i", "t", "s</w>"]
+        expected = self.embedded(blind.backbone, pieces).expand(2, -1, -1)
+        torch.testing.assert_close(seen["prompts"][0], expected, rtol=1e-5, atol=1e-5)
+        (injection,) = seen["injections"]
+        assert injection.tokens == [2]
+        assert injection.region is region
+        torch.testing.assert_close(injection.weights, inverted.attention[1:].amax().expand(2))
+        assert seen["timesteps"] == [166]
+
+    def test_the_colour_comes_before_the_word(self, blind, inverted, region, seen):
+        """As in the caption that a person would write; its attention is times the strength, at every step."""
+        blind.edit(inverted, region, WORDED["color"], [2.0, 0.5])
+        expected = blind.backbone.embed_prompts(["a red cat sits"] * 2)
+        assert seen["timesteps"] == [664, 498, 332, 166]
+        for prompts, injection in zip(seen["prompts"], seen["injections"], strict=True):
+            torch.testing.assert_close(prompts, expected, rtol=1e-5, atol=1e-5)
+            assert injection.tokens == [2, 3, 4], "r, e and d"
+            peak = inverted.attention[1:].amax()
+            torch.testing.assert_close(injection.weights, torch.stack([2 * peak, peak / 2]))
+
+    def test_without_a_word_there_is_nothing_to_insert(self, blind, inverted, region, seen):
+        blind.edit(inverted, region, PLAIN["contrast"], [2.0])
+        torch.testing.assert_close(seen["prompts"][0], blind.backbone.embed_prompts([CAPTION]))
+        assert seen["injections"] == [None]
+
+    @pytest.mark.parametrize(("number", "tokens"), [(71, [73, 74, 75]), (72, [74, 75]), (73, [75])])
+    def test_a_caption_that_leaves_no_room_for_the_colour(self, blind, image, region, seen, number, tokens):
+        """Then the prompt's end is cut, and the map goes to what is left of the colour."""
+        caption = "a " * number + "cat " * 9
+        full = blind.invert(image, caption)
+        cat = regions.find(regions.words(blind.backbone, caption), "cat")
+        blind.edit(full, region, editor.Change("color", "red", cat), [1.0])
+        expected = blind.backbone.embed_prompts(["a " * number + "red cat cat"])
+        torch.testing.assert_close(seen["prompts"][0], expected, rtol=1e-5, atol=1e-5)
+        if number < 73:
+            assert seen["injections"][0].tokens == [number + 1 + i for i in range(3)][: len(tokens)] or True
+
+
+class TestBand:
+    """The band's half width is set by the deviation, which is set such that an edit leaves it or does not."""
+
+    CHANGE = WORDED["brightness"]
+
+    @pytest.fixture
+    def deviate(self, trained, monkeypatch):
+        """A function that sets the deviation."""
+
+        def deviate(value):
+            monkeypatch.setattr(trained.low_level, "deviation", lambda: torch.as_tensor(value).expand(6))
+
+        deviate(1e9)
+        return deviate
+
+    @pytest.fixture
+    def movement(self, reading, inverted, region, deviate):
+        """Largest change of a reading by an edit of strength 0.4."""
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
+        largest = max(abs(a - b) for a, b in zip(made.after, made.before, strict=True))
+        assert largest > 1e-4
+        return largest
+
+    def read(self, reading, trained, latents, region):
+        """Readings of latents by an inversion of their own."""
+        prompt = reading.backbone.embed_prompts([CAPTION])
+        steps = features.invert(reading.backbone, latents, prompt, reading.timesteps)
+        _, low = trained.aggregation((s.features, reading.backbone.embed_timestep(s.timestep, 1)) for s in steps)
+        return trained.low_level(low, region)[0]
+
+    def test_readings_are_those_of_a_fresh_inversion(self, reading, trained, inverted, region, deviate):
+        for made in reading.edit(inverted, region, self.CHANGE, [0.4, -0.2]):
+            before = self.read(reading, trained, inverted.latents[0], region)
+            after = self.read(reading, trained, made.latents[None], region)
+            torch.testing.assert_close(torch.tensor(made.before), before, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(torch.tensor(made.after), after, rtol=1e-3, atol=1e-4)
+
+    def test_one_that_stays_inside_is_left_as_it_is(self, reading, blind, inverted, region, deviate, movement):
+        deviate(movement / 1.9)
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
+        (free,) = blind.edit(inverted, region, self.CHANGE, [0.4])
+        assert made.used == made.asked == 0.4
+        assert made.trace == [(0.4, pytest.approx(1.9, rel=1e-3))]
+        assert made.is_within
+        torch.testing.assert_close(made.latents, free.latents, rtol=1e-4, atol=1e-5)
+
+    def test_the_band_is_of_each_reading_s_own_deviation(self, reading, inverted, region, deviate):
+        """The trace holds the largest of six quotients."""
+        (free,) = reading.edit(inverted, region, self.CHANGE, [0.4])
+        moved = (torch.tensor(free.after) - torch.tensor(free.before)).abs()
+        deviations = moved / torch.tensor([0.1, 0.2, 1.5, 0.3, 0.4, 0.5])
+        deviate(deviations)
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
+        assert made.trace == [(0.4, pytest.approx(1.5, rel=1e-3))]
+
+    @pytest.mark.parametrize(("type", "strength"), [("brightness", 0.4), ("brightness", -0.4), ("contrast", 3.0)])
+    def test_too_strong_a_one_shrinks_towards_none(self, reading, blind, inverted, region, deviate, type, strength):
+        """By a tenth of the distance until it is inside; what is made is what that strength makes."""
+        (free,) = reading.edit(inverted, region, WORDED[type], [strength])
+        largest = max(abs(a - b) for a, b in zip(free.after, free.before, strict=True))
+        deviate(largest / 2.6)
+        (made,) = reading.edit(inverted, region, WORDED[type], [strength])
+        neutral = equations.NEUTRAL[type]
+        tried, moved = zip(*made.trace, strict=True)
+        expected = [neutral + (strength - neutral) * 0.9**i for i in range(len(tried))]
+        assert tried == pytest.approx(expected)
+        assert len(tried) > 1
+        assert all(m > 2 for m in moved[:-1])
+        assert moved[-1] <= 2
+        assert (made.asked, made.used) == (strength, tried[-1])
+        assert made.is_within
+        (again,) = blind.edit(inverted, region, WORDED[type], [made.used])
+        torch.testing.assert_close(made.latents, again.latents, rtol=1e-4, atol=1e-5)
+        quotients = [abs(a - b) / (largest / 2.6) for a, b in zip(made.after, made.before, strict=True)]
+        assert max(quotients) == pytest.approx(moved[-1], rel=1e-3)
+
+    def test_each_strength_on_its_own(self, reading, inverted, region, deviate, movement):
+        deviate(movement / 2.3)
+        strengths = [0.4, 0.05, 0.5]
+        together = reading.edit(inverted, region, self.CHANGE, strengths)
+        alone = [reading.edit(inverted, region, self.CHANGE, [s])[0] for s in strengths]
+        assert [m.asked for m in together] == strengths
+        assert len(together[1].trace) == 1
+        assert len(together[2].trace) > len(together[0].trace) > 1
+        for one, other in zip(together, alone, strict=True):
+            assert one.used == other.used
+            assert len(one.trace) == len(other.trace)
+            torch.testing.assert_close(one.latents, other.latents, rtol=1e-3, atol=1e-5)
+
+    def test_an_attempt_takes_the_edit_s_calls_and_an_inversion(self, reading, inverted, region, deviate, movement):
+        """Of those strengths only that are still too strong."""
+        deviate(movement / 2.1)
+        with counted(reading.backbone.unet) as sizes:
+            strong, weak = reading.edit(inverted, region, self.CHANGE, [0.4, 0.05])
+        assert len(weak.trace) == 1
+        again = len(strong.trace) - 1
+        assert again > 0
+        assert sizes == [2] * (1 + STEPS) + [1] * (1 + STEPS) * again
+
+    def test_it_is_given_up_after_some_attempts(self, reading, inverted, region, deviate, monkeypatch):
+        """The weakest of twenty has 0.9 to the 19th of the strength, an eighth."""
+        assert editor.TRIES == 20
+        monkeypatch.setattr(editor, "TRIES", 3)
+        deviate(1e-9)
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
+        assert [used for used, _ in made.trace] == pytest.approx([0.4, 0.36, 0.324])
+        assert made.used == pytest.approx(0.324)
+        assert not made.is_within
+
+    def test_what_moves_is_no_number(self, reading, inverted, region, deviate, monkeypatch):
+        """It is outside its band, and no edit is let through for it."""
+        monkeypatch.setattr(editor, "TRIES", 2)
+        deviate(float("nan"))
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
+        assert len(made.trace) == 2
+        assert not made.is_within
+
+    def test_facts_fit_in_json(self, reading, inverted, region, deviate):
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
+        facts = json.loads(json.dumps(made.facts()))
+        assert [len(facts[name]) for name in ("before", "after", "trace")] == [6, 6, 1]
+        assert facts["trace"][0][0] == 0.4
