@@ -19,12 +19,15 @@ examples:
   python benchmark.py table --paper table2
   python benchmark.py submit --methods spectral_residual --dataset salicon_test --out submissions
   python benchmark.py fit --methods lite --dataset osie_train --augment hflip --seed 1
+  python benchmark.py fit --methods lite --dataset osie_train,augsal_contrast100 --augment edits:EDITS --p 0.5
   python benchmark.py ablate --methods lite --dataset osie --augmentations paper12 --seeds 0,1,2
   python benchmark.py table --ablation osie --figure ablation.pdf
   python benchmark.py show --augmentations paper12 --dataset osie --id 1001 --out sheet.png
   python benchmark.py features --image FILE --backbone DIR --out sheet.png
   python benchmark.py edit --dataset salicon_train --type contrast --strength 1.2,1.5,2.0 --out EDITS
   python benchmark.py edit --image FILE --caption "a red bus on a street" --word bus --type color --color purple
+  python benchmark.py study --original FIX_A --edited FIX_B --masks MASKS --figure study.pdf
+  python benchmark.py study --edits EDITS --methods spectral_residual,lite
   python benchmark.py speed
 
 `run` is the default verb; python benchmark.py VERB --help tells the options of each.
@@ -86,11 +89,16 @@ def _parser():
     _add_augmentations_dir(lists)
 
     fit = _verb(verbs, "fit", "train methods on a data set; a training that was stopped goes on")
-    _add_inputs(fit, methods=None)
-    fit.set_defaults(dataset="osie_train")
+    _add_inputs(fit, methods=None, dataset="osie_train", what="data sets with commas between")
     fit.add_argument(
-        "--augment", default="", metavar="NAMES", help="add an augmented copy of every image for each name"
-    )
+        "--augment", default="", metavar="NAMES",
+        help="show every image in turn as itself and as its augmented copies, one of them per epoch; or edits:DIR: "
+        "show an image of this edit set by chance instead of its source",
+    )  # fmt: skip
+    fit.add_argument(
+        "--edit-losses", type=_weights, metavar="NAME=WEIGHT,...",
+        help="on edited images (default: agreement=1, the paper's): agreement, increase, kl, cc, nss, sim",
+    )  # fmt: skip
     _add_regime(fit)
     fit.add_argument("--epochs", type=_positive, metavar="N", help="instead of what the method's recipe says")
     fit.add_argument(
@@ -126,8 +134,7 @@ def _parser():
     table.add_argument("--out", default="results", metavar="DIR", help="folder of the results (default: results)")
 
     submit = _verb(verbs, "submit", "write and validate a challenge file")
-    _add_inputs(submit, methods=None)
-    submit.set_defaults(dataset="salicon_test")
+    _add_inputs(submit, methods=None, dataset="salicon_test")
     submit.add_argument("--format", choices=("lsun17",), default="lsun17")
     submit.add_argument("--out", default="submissions", metavar="DIR", help="folder of the files")
     submit.add_argument("--allow-partial", action="store_true", help="write what there is when images fail")
@@ -166,6 +173,22 @@ def _parser():
     _add_device(edit)
     _add_methods_dir(edit)
 
+    study = _verb(verbs, "study", "did attention inside the edited regions change? fixations, maps, or models")
+    study.add_argument(
+        "--original", metavar="DIR", help="fixations (.csv, .npy) or maps on the originals, one file each"
+    )
+    study.add_argument("--edited", metavar="DIR", help="the same on the edited images, files of the same stems")
+    study.add_argument("--masks", metavar="DIR", help="grey pictures of the regions, files of the same stems")
+    study.add_argument("--images", metavar="DIR", help="pictures shown, where masks are not of their size")
+    study.add_argument("--edits", metavar="DIR", help="instead: an edit set, on which --methods predict")
+    study.add_argument(
+        "--methods", default="", metavar="NAMES", help="of --edits: names with commas between, or all; see list"
+    )
+    study.add_argument("--out", default="results/study", metavar="DIR", help="folder (default: results/study)")
+    study.add_argument("--figure", metavar="FILE", help="draw it too, as .png, .pdf or .svg")
+    _add_device(study)
+    _add_methods_dir(study)
+
     _verb(verbs, "speed", "how fast the metric core is on this machine, beside pysaliency")
     return parser
 
@@ -187,11 +210,12 @@ def _is_run(example):
     return len(words) < 3 or words[2].startswith("--") or words[2] not in VERBS
 
 
-def _add_inputs(parser, methods):
+def _add_inputs(parser, methods, dataset="popout", what="data set"):
     parser.add_argument(
         "--methods", default=methods, required=methods is None, help="names with commas between, or all; see list"
     )
-    parser.add_argument("--dataset", default="popout", help="data set (default: popout, embedded); see list datasets")
+    default = f"{dataset}{', embedded' if dataset == 'popout' else ''}"
+    parser.add_argument("--dataset", default=dataset, help=f"{what} (default: {default}); see list datasets")
     parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N images")
     parser.add_argument("--seed", type=_seed, default=0, help="of the bootstrap and of fitting (default: 0)")
     _add_machine(parser)
@@ -239,17 +263,19 @@ def _add_device(parser):
 def _add_regime(parser):
     parser.add_argument(
         "--mode", choices=("copies", "replace"),
-        help="copies: an image and its augmented copies in turn; replace: one or the other by chance (default: copies)",
+        help="copies: an image and its augmented copies in turn; replace: one or the other by chance "
+        "(default: copies, but replace for edits)",
     )  # fmt: skip
     parser.add_argument(
         "--p", type=_probability, metavar="P", help="share of originals (default: 0.5); implies --mode replace"
     )
 
 
-def _p(options):
-    if options.p is not None and options.mode == "copies":
-        raise ValueError("--p: expected --mode replace with it, got copies, which shows all in turn")
-    return 0.5 if options.p is None and options.mode == "replace" else options.p
+def _p(options, edits=False):
+    if options.mode == "copies" and (edits or options.p is not None):
+        what = "--augment edits" if edits else "--p"
+        raise ValueError(f"{what}: expected --mode replace with it, got copies, which shows all in turn")
+    return 0.5 if options.p is None and (edits or options.mode == "replace") else options.p
 
 
 def _add_methods_dir(parser):
@@ -282,6 +308,17 @@ def _probability(text):
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text}")
     return value
+
+
+def _weights(text):
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    try:
+        weights = {name.strip(): float(weight) for name, _, weight in pairs}
+    except ValueError:
+        weights = {}
+    if not weights or not all(0 <= weight < float("inf") for weight in weights.values()):
+        raise argparse.ArgumentTypeError(f"expected NAME=WEIGHT with commas between, weights from 0 up, got {text!r}")
+    return weights
 
 
 def _positive(text):
@@ -333,23 +370,42 @@ def _run(options):
 
 
 def _fit(options):
-    from salbench import augment, training
+    from salbench import training
 
-    _use_augmentations_dir(options)
     specs = _methods(options)
-    names = augment.select(options.augment) if options.augment else []
-    p = _p(options)
-    if not names and (p is not None or options.mode):
+    names, edit_set = _augmentation(options)
+    p, losses = _p(options, edit_set is not None), options.edit_losses
+    if not (names or edit_set) and (p is not None or options.mode):
         raise ValueError("--mode, --p: expected --augment with them, they say how augmentations are shown")
+    if losses and not edit_set:
+        raise ValueError("--edit-losses: expected --augment edits:DIR with it")
     dataset = _dataset(options)
-    place = "+".join([dataset.name, *names]) + (f"-p{p:g}" if p is not None else "")
+    shown = [f"edits-{edit_set.folder.resolve().name}"] if edit_set else names
+    place = "+".join([dataset.name, *shown]) + (f"-p{p:g}" if p is not None else "")
+    place += "".join(f"-{name}{weight:g}" for name, weight in (losses or {}).items())
     for spec in specs:
-        method = training.create(spec, epochs=options.epochs, p=p)
+        method = training.create(spec, epochs=options.epochs, p=p, edit_losses=losses)
         method.device, method.backbone = options.device, options.backbone
         method.folder = Path(options.out) / method.name / place / f"seed{options.seed}"
-        method.fit(dataset.samples, augment=names, seed=options.seed)
+        method.fit(dataset.samples, augment=names, edits=edit_set, seed=options.seed)
         typed = f"{method.name}:{method.folder}" + (f" --backbone {options.backbone}" if options.backbone else "")
         print(f"trained; score it with: python benchmark.py --dataset NAME --methods {typed}")
+
+
+def _augmentation(options):
+    """(names, edit set or None) of --augment."""
+    from salbench import augment, edits
+
+    _use_augmentations_dir(options)
+    words = options.augment.split(",")
+    if not any(word.startswith("edits:") for word in words):
+        return augment.select(options.augment) if options.augment else [], None
+    if len(words) > 1:
+        raise ValueError(
+            f"--augment: expected edits:DIR alone, got {options.augment}; the random augmentation of a method's own "
+            "recipe comes on top of edits"
+        )
+    return [], edits.read(options.augment.removeprefix("edits:"))
 
 
 def _ablate(options):
@@ -497,6 +553,37 @@ def _edit_dataset(options, method, wanted, request):
     return int(bool(failures))
 
 
+def _study(options):
+    from salbench import edits
+    from salbench.study import figures, report
+    from salbench.study.observed import observe
+    from salbench.study.predicted import predict
+
+    folders = options.original, options.edited, options.masks
+    if any((*folders, options.images)) if options.edits else options.methods or not all(folders):
+        raise ValueError(
+            "study: expected --original, --edited and --masks (and --images), or --edits with --methods; not both"
+        )
+    if options.figure:
+        figures.check(options.figure)
+    if options.edits:
+        specs = _methods(options)
+        study = predict(edits.read(options.edits), specs, device=options.device, backbone=options.backbone)
+        table, rows, draw = report.predicted_table(study), report.predicted_rows(study), figures.predicted_figure
+        complete = not (study.left_out or study.failures) and bool(study.models)
+    else:
+        study = observe(*folders, options.images)
+        table, rows, draw = report.observed_table(study), report.observed_rows(study), figures.observed_figure
+        complete = not study.left_out
+    report.write(options.out, table, rows)
+    print(table)
+    if options.figure:
+        figures.save(draw(study), options.figure)
+        print(f"figure: {options.figure}", file=sys.stderr)
+    print(f"study: {options.out}", file=sys.stderr)
+    return int(not complete)
+
+
 def _speed(options):
     from salbench import speed
 
@@ -513,6 +600,7 @@ VERBS = {
     "show": _show,
     "features": _features,
     "edit": _edit,
+    "study": _study,
     "speed": _speed,
 }
 
@@ -547,9 +635,10 @@ def _methods(options):
 
 
 def _dataset(options):
-    from salbench.datasets import load
+    from salbench.datasets import join, load
 
-    dataset = load(options.dataset, options.data_root)
+    names = options.dataset.split(",") if options.verb == "fit" else [options.dataset]
+    dataset = join([load(name.strip(), options.data_root) for name in names])
     return dataset if options.limit is None else dataset.first(options.limit)
 
 

@@ -58,7 +58,8 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
         except ValueError as error:
             failures[sample.id] = explained(error, method)
         else:
-            writer.add(sample.id, made)
+            words = {"caption": made.caption, "word": made.word}
+            writer.add(sample.id, made.original, made.masks, made.edits, dropped=made.dropped, **words)
     return failures
 
 

@@ -14,6 +14,25 @@ from salbench.checks import check_points
 
 
 @dataclass(frozen=True)
+class Edited:
+    """What an edit did to the image of a sample.
+
+    Attributes:
+        type: what was changed, such as "contrast".
+        strength: that was used, in the unit of its type.
+        direction: +1 where saliency inside the region should rise, -1 where it should fall.
+        read_mask: returns the region, float32 (height, width) of the sample, 0 to 1.
+        read_original: returns the image as it would be without the edit, uint8 (height, width, 3) RGB.
+    """
+
+    type: str
+    strength: float
+    direction: int
+    read_mask: Callable[[], np.ndarray]
+    read_original: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
 class Sample:
     """A stimulus, and what is known of where people looked at it.
 
@@ -31,6 +50,7 @@ class Sample:
         boxes: float (K, 4) array of x, y, width, height in pixels of annotated objects; (0, 4) where the image has
             none, None where the image is not annotated.
         categories: int (K,) array, the category of each box in the numbering of its data set, or None.
+        edit: `Edited` where the image is an edited one; all ground truth is then that of the original.
 
     Raises:
         ValueError: fixations off the image or NaN, observers of another length, boxes that are not finite or not
@@ -47,6 +67,7 @@ class Sample:
     caption: str | None = None
     boxes: np.ndarray | None = None
     categories: np.ndarray | None = None
+    edit: Edited | None = None
 
     def __post_init__(self):
         if self.fixations is not None:

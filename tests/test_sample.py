@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from salbench.sample import Sample
+from salbench.sample import Edited, Sample
 
 IMAGE = np.arange(3 * 4 * 3, dtype=np.uint8).reshape(3, 4, 3)
 
@@ -20,6 +20,7 @@ def full_sample(**changes):
         "caption": "A cat on a mat.",
         "boxes": np.array([[0, 0, 2, 2.0]]),
         "categories": np.array([17]),
+        "edit": Edited("contrast", 1.2, 1, lambda: np.ones((3, 4), np.float32), lambda: IMAGE),
     }
     return Sample(**arguments | changes)
 
@@ -44,7 +45,7 @@ def test_no_fixations_is_not_unknown_fixations():
 def test_a_test_split_has_only_an_image():
     sample = Sample("dog", (3, 4), lambda: IMAGE)
     rest = [getattr(sample, field.name) for field in dataclasses.fields(Sample)][3:]
-    assert rest == [None] * 7
+    assert rest == [None] * 8
     assert sample.image is IMAGE
 
 

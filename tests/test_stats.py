@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
-from salbench.stats import N_RESAMPLES, bootstrap_means
+from salbench.stats import N_RESAMPLES, bootstrap_means, paired_change
 
 
 @pytest.fixture
@@ -123,3 +123,57 @@ def test_the_input_is_left_alone(values):
     before = values.copy()
     bootstrap_means(values, np.ones(60), seed=1)
     assert_array_equal(values, before)
+
+
+class TestPairedChange:
+    @pytest.fixture
+    def pair(self):
+        rng = np.random.default_rng(4)
+        before = rng.uniform(0.1, 0.6, 40)
+        return before, before + rng.normal(0.03, 0.08, 40)
+
+    def test_equals_scipy(self, pair):
+        before, after = pair
+        found = paired_change(before, after, seed=1)
+        test = scipy.stats.ttest_rel(after, before)
+        assert (found.t, found.p_t) == pytest.approx((test.statistic, test.pvalue))
+        assert found.p_wilcoxon == pytest.approx(scipy.stats.wilcoxon(after, before).pvalue)
+
+    def test_by_hand(self):
+        """Changes 1, 2, 3: mean 2, standard deviation 1, t = 2 sqrt(3); all ranks positive: p = 2 / 2^3."""
+        found = paired_change([1, 1, 1], [2, 3, 4], seed=0)
+        assert (found.n, found.before, found.after, found.mean, found.d_z) == (3, 1, 3, 2, 2)
+        assert found.t == pytest.approx(2 * np.sqrt(3))
+        assert found.p_wilcoxon == pytest.approx(0.25)
+
+    def test_the_interval_equals_a_plain_bootstrap_up_to_noise(self, pair):
+        before, after = pair
+        rng = np.random.default_rng(9)
+        means = []
+        for _ in range(10_000):
+            picked = rng.integers(40, size=40)
+            means.append(sum(after[i] - before[i] for i in picked) / 40)
+        found = paired_change(before, after, seed=1)
+        noise = 1.5 * _noise((after - before)[:, None], 0.95)[0]
+        assert found.mean == pytest.approx((after - before).mean())
+        assert [found.low, found.high] == pytest.approx(np.quantile(means, (0.025, 0.975)), abs=noise)
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize(("shift", "wilcoxon_known"), [(0.0, False), (0.1, True)])
+    def test_where_all_images_change_alike(self, pair, shift, wilcoxon_known):
+        found = paired_change(pair[0], pair[0] + shift, seed=1)
+        assert_allclose([found.mean, found.low, found.high], shift, atol=1e-15)
+        assert np.isnan([found.t, found.p_t, found.d_z]).all()
+        assert np.isfinite(found.p_wilcoxon) == wilcoxon_known
+
+    @pytest.mark.parametrize(
+        ("before", "after", "message"),
+        [
+            ([1.0], [2.0], r"two or more images"),
+            ([1.0, 2.0], [2.0, 3.0, 4.0], r"got shapes \(2,\) and \(3,\)"),
+            ([1.0, np.nan], [2.0, 3.0], r"others for 1 images"),
+        ],
+    )
+    def test_bad_input(self, before, after, message):
+        with pytest.raises(ValueError, match=message):
+            paired_change(before, after, seed=0)

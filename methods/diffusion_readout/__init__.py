@@ -23,7 +23,6 @@ from torch.nn.functional import interpolate
 from salbench.files import hash_bytes
 from salbench.registry import register
 from salbench.training import LearnedMethod, Recipe, checkpoint
-from salbench.training.losses import weighted
 
 TIMESTEPS = 6
 READOUT_STEPS, SALIENCY_STEPS = 20_000, 22_000  # section 5.1
@@ -59,13 +58,14 @@ class DiffusionReadout(LearnedMethod):
     def setup(self):
         return {"backbone": self.frozen.hash, "timesteps": TIMESTEPS}
 
-    def fit(self, samples, *, augment=None, seed=0):
+    def fit(self, samples, *, augment=None, edits=None, seed=0):
         from .network import WIDTH, width_for
 
         rate = type(self).recipe.learning_rate * WIDTH / width_for(self.frozen.channels)
         self.recipe = replace(self.recipe.at(self.frozen.image_size), learning_rate=rate)
-        with self._extractor.keeping(len(samples) * (1 + len(augment or ()))):
-            return super().fit(samples, augment=augment, seed=seed)
+        images = len(samples) * (1 + len(augment or ())) + sum(len(edits.of(s.id)) for s in samples if edits)
+        with self._extractor.keeping(images):
+            return super().fit(samples, augment=augment, edits=edits, seed=seed)
 
     def build_network(self):
         from .network import ReadoutNetwork
@@ -126,9 +126,9 @@ class DiffusionReadout(LearnedMethod):
         properties = photometric_properties(pixels, box_masks(boxes, pixels.shape[-2:]))
         loss = readout_loss(output.properties, properties, output.categories, categories)
         is_second_stage = batch.progress >= READOUT_STEPS / (READOUT_STEPS + SALIENCY_STEPS)
-        truth = {"density": batch.density, "counts": batch.counts}
+        shown = batch if is_second_stage else batch._replace(edits=None)  # spares the pass over the originals
         # Times zero rather than left out: with several processes, every parameter must take part in every step.
-        return loss + is_second_stage * weighted(_at_size(output.logits, batch.images), truth, self.recipe.losses)
+        return loss + is_second_stage * self.saliency_loss(network, _at_size(output.logits, batch.images), shown)
 
 
 def _at_size(logits, images):

@@ -63,7 +63,7 @@ def ablate(
     recipes = {arms.BASELINE: ((), {})}
     recipes |= {arms.arm_name(a, p, labels): ((a,), {"p": p, "labels": labels}) for a in augmentations}
     recipe = asdict(training.create(name, epochs=epochs, jitter=(), patience=NEVER).recipe)
-    arms.keep_recipe(out, dataset, name, {k: v for k, v in recipe.items() if k not in ("p", "labels")})
+    arms.keep_recipe(out, dataset, name, {k: v for k, v in recipe.items() if k not in ("p", "labels", "edit_losses")})
     failures = []
     for number, (seed, (arm, (augment, changes))) in enumerate(itertools.product(seeds, recipes.items()), 1):
         method = training.create(name, epochs=epochs, jitter=(), patience=NEVER, **changes)

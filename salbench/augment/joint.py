@@ -37,6 +37,7 @@ def augment(sample, augmentation, *, seed=0, labels="moved"):
     A photometric augmentation leaves everything but the image as it is. A geometric one moves fixations (those that
     leave the canvas are dropped, with their observers), boxes (cut at the canvas; those of which no more than a quarter
     is left are dropped, with their categories) and the distributed density; `sigma`, in pixels, and the caption stay.
+    The original of an edited image is changed as the image is, noise included, and its mask moves with the pixels.
 
     Args:
         sample: a `Sample`.
@@ -59,27 +60,22 @@ def augment(sample, augmentation, *, seed=0, labels="moved"):
     augmentation = get(augmentation) if isinstance(augmentation, str) else augmentation
     renamed = replace(sample, id=f"{sample.id}@{augmentation.name}")
     if augmentation.kind == "photometric":
-        return Augmented(replace(renamed, read_image=partial(_filtered, sample, augmentation, seed)))
+        return Augmented(_with_pictures(renamed, sample, partial(_filtered, augmentation, sample.id, seed)))
     geometry = _geometry(sample, augmentation, seed)
-    renamed = replace(
-        renamed,
-        size=geometry.size,
-        read_image=partial(_moved_image, sample, geometry),
-        fixations=None,
-        observers=None,
-    )
+    renamed = replace(renamed, size=geometry.size, fixations=None, observers=None)
+    renamed = _with_pictures(renamed, sample, geometry.image, geometry)
     if labels == "as_released" and not augmentation.crops:
         geometry = Geometry(geometry.size, np.eye(2, 3))
     return _with_labels(renamed, sample, geometry)
 
 
-def _rng(sample, augmentation, seed):
-    return np.random.default_rng([seed, *(int(hash_bytes(text), 16) for text in (sample.id, augmentation.name))])
+def _rng(id, augmentation, seed):
+    return np.random.default_rng([seed, *(int(hash_bytes(text), 16) for text in (id, augmentation.name))])
 
 
 def _geometry(sample, augmentation, seed):
     try:
-        geometry = augmentation.function(sample.size, _rng(sample, augmentation, seed), **augmentation.parameters)
+        geometry = augmentation.function(sample.size, _rng(sample.id, augmentation, seed), **augmentation.parameters)
     except ValueError as error:
         raise ValueError(f"{sample.id}: {augmentation.name}: {error}") from error
     if not isinstance(geometry, Geometry):
@@ -87,16 +83,23 @@ def _geometry(sample, augmentation, seed):
     return geometry
 
 
-def _filtered(sample, augmentation, seed):
-    return augmentation.function(sample.image, _rng(sample, augmentation, seed), **augmentation.parameters)
+def _with_pictures(renamed, sample, change, geometry=None):
+    """`renamed` with the image, and the original of an edited one, as `change` makes them, and the mask moved."""
+    changes = {"read_image": partial(_changed, change, partial(getattr, sample, "image"))}
+    if sample.edit is not None:
+        edit = replace(sample.edit, read_original=partial(_changed, change, sample.edit.read_original))
+        if geometry is not None:
+            edit = replace(edit, read_mask=partial(_changed, geometry.density, sample.edit.read_mask))
+        changes["edit"] = edit
+    return replace(renamed, **changes)
 
 
-def _moved_image(sample, geometry):
-    return geometry.image(sample.image)
+def _changed(change, read):
+    return change(read())
 
 
-def _moved_density(sample, geometry):
-    return geometry.density(sample.read_density())
+def _filtered(augmentation, id, seed, image):
+    return augmentation.function(image, _rng(id, augmentation, seed), **augmentation.parameters)
 
 
 def _with_labels(renamed, sample, geometry):
@@ -108,7 +111,7 @@ def _with_labels(renamed, sample, geometry):
         changes["fixations"] = moved[kept]
         changes["observers"] = None if sample.observers is None else np.asarray(sample.observers)[kept]
     if sample.read_density is not None:
-        changes["read_density"] = partial(_moved_density, sample, geometry)
+        changes["read_density"] = partial(_changed, geometry.density, sample.read_density)
     if sample.boxes is not None:
         moved, kept = geometry.boxes(sample.boxes)
         changes["boxes"] = moved[kept]

@@ -14,7 +14,17 @@ from pathlib import Path
 from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, folder_name, user_cache
 
 log = logging.getLogger(__name__)
-__all__ = ["DATASETS", "Dataset", "DatasetProblem", "Row", "data_root", "load", "results_name", "training_split"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "DatasetProblem",
+    "Row",
+    "data_root",
+    "join",
+    "load",
+    "results_name",
+    "training_split",
+]
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,9 @@ DATASETS = {
     "osie": Row("osie", "all", "OSIE, 700 photographs, 15 observers"),
     "osie_train": Row("osie", "train", "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}"),
     "osie_test": Row("osie", "test", "OSIE, the 200 photographs whose number n has n % 7 in {0, 1}", "osie_train"),
+    "augsal_contrast100": Row(
+        "augsal", "all", "Aydemir et al. 2024, 100 reconstructed SALICON images, no fixations: to train with edits"
+    ),
     "nus_scene": Row("nus_scene", "all", "NUS scenes, 500 photographs of many sizes, 12 observers"),
     "folder": Row("folder", "all", "your own images and fixations: folder:DIR"),
 }
@@ -77,6 +90,24 @@ def load(name, root=None):
     label, place = folder_name(argument) if argument else (None, data_root(root))
     dataset = module.load(row.split, place)
     return replace(dataset, train=row.train, name=f"{name}+{label}" if label else dataset.name)
+
+
+def join(datasets):
+    """Data sets as one, to train on: all samples in order, named as in "osie_train+augsal_contrast100".
+
+    Raises:
+        DatasetProblem: two samples of one id.
+    """
+    if len(datasets) == 1:
+        return datasets[0]
+    names, gaze, licences, citations = zip(*((d.name, d.gaze, d.licence, d.citation) for d in datasets), strict=True)
+    return Dataset(
+        name="+".join(names),
+        samples=[sample for dataset in datasets for sample in dataset.samples],
+        gaze="; ".join(gaze),
+        licence="; ".join(licences),
+        citation="; ".join(citations),
+    )
 
 
 def training_split(dataset, root=None):

@@ -21,6 +21,41 @@ class NoTrainingData(ValueError):
     """Samples that nothing can be learned from; says what was expected."""
 
 
+class EditBatch(NamedTuple):
+    """What the K edited images of a batch were made from, and what their edits should do.
+
+    Attributes:
+        index: int64 (K,), their places in the batch, rising.
+        originals: uint8 (K, H, W, 3), the images without the edit.
+        masks: float32 (K, H, W), the regions, 0 to 1.
+        directions: float32 (K,), +1 where saliency inside the region should rise, -1 where it should fall.
+    """
+
+    index: np.ndarray
+    originals: np.ndarray
+    masks: np.ndarray
+    directions: np.ndarray
+
+    @classmethod
+    def of(cls, samples, size):
+        """The edits among samples, as arrays at `size`; None where there are none."""
+        index = [i for i, sample in enumerate(samples) if sample.edit is not None]
+        if not index:
+            return None
+        edits = [samples[i].edit for i in index]
+        originals = np.stack([_resized_image(edit.read_original(), size) for edit in edits])
+        masks = np.stack([resize(edit.read_mask(), size) for edit in edits]).astype(np.float32)
+        return cls(np.array(index), originals, masks, np.array([edit.direction for edit in edits], np.float32))
+
+    def part(self, index, of, device):
+        """Of every `of`-th image of the batch from `index` on, as tensors on `device`; None where none is edited."""
+        kept = self.index % of == index
+        if not kept.any():
+            return None
+        arrays = self.index[kept] // of, self.originals[kept], self.masks[kept], self.directions[kept]
+        return EditBatch(*(torch.from_numpy(a).to(device) for a in arrays))
+
+
 class Batch(NamedTuple):
     """What one step trains on.
 
@@ -31,6 +66,7 @@ class Batch(NamedTuple):
         counts: float32 (B, H, W), fixations per pixel.
         samples: list of `Sample`, as shown: augmented, at their own size; for captions, boxes and categories.
         progress: share of the training's steps that lie behind this one.
+        edits: `EditBatch`, or None where no image is an edited one.
     """
 
     ids: list
@@ -39,11 +75,13 @@ class Batch(NamedTuple):
     counts: np.ndarray
     samples: list
     progress: float = 0.0
+    edits: EditBatch | None = None
 
     def part(self, index, of, device):
         """Every `of`-th image from `index` on, as tensors on `device`."""
         arrays = (torch.from_numpy(a[index::of]).to(device) for a in (self.images, self.density, self.counts))
-        return Batch(self.ids[index::of], *arrays, self.samples[index::of])
+        edits = None if self.edits is None else self.edits.part(index, of, device)
+        return Batch(self.ids[index::of], *arrays, self.samples[index::of], edits=edits)
 
 
 class TrainingSet:
@@ -51,26 +89,31 @@ class TrainingSet:
 
     Augmented, a sample is shown in turn as itself and as each of its copies, one of them per epoch: over as many
     epochs the network sees all of "the originals plus their copies", in steps and an order of originals that do
-    not depend on what the copies are. With `p`, copies replace originals by chance instead. What does not change
-    from epoch to epoch is kept in memory.
+    not depend on what the copies are. With `p`, copies replace originals by chance instead; so do edited versions,
+    which keep the ground truth of their originals. What does not change from epoch to epoch is kept in memory.
 
     Args:
         samples: with fixations or a distributed density; others are left out, with a warning.
         size: (height, width) of the network's input.
         copies: names of augmentations, one copy of every sample for each; copies left without fixations are
             dropped and counted in `empty_copies`, {name: number}.
-        p: probability of the original; else one of `copies` is shown, drawn anew in every epoch (and the original
-            after all where it is left without fixations). None: all in turn, as said above.
+        p: probability of the original; else one of `copies` or of `edits` is shown, drawn anew in every epoch (and the
+            original after all where a copy is left without fixations). None: all in turn, as said above.
+        edits: `salbench.edits.EditSet`, instead of `copies` and with `p`; a sample that it has no edits of is always
+            shown as it is.
         labels: of the copies, as for `augment`.
         jitter: augmentations each applied with probability 1/2, anew in every epoch.
         seed: of copies, chance, jitter and order.
         budget: bytes of arrays to keep; the rest is read again when it is needed.
 
     Raises:
-        NoTrainingData: fewer than two usable samples.
+        NoTrainingData: fewer than two usable samples, or edits of none of them.
+        ValueError: edits with copies, or without `p`.
     """
 
-    def __init__(self, samples, size, *, copies=(), p=None, labels="moved", jitter=(), seed=0, budget=2**31):
+    def __init__(
+        self, samples, size, *, copies=(), p=None, edits=None, labels="moved", jitter=(), seed=0, budget=2**31
+    ):
         usable = [s for s in samples if s.read_density is not None or (s.fixations is not None and len(s.fixations))]
         if len(usable) < len(samples):
             log.warning("%d images without fixations are left out of training", len(samples) - len(usable))
@@ -80,10 +123,28 @@ class TrainingSet:
         self.copies, self.p, self.labels = [get(name) for name in copies], p, labels
         self.empty_copies = dict.fromkeys(copies, 0)
         self._versions = [self._with_copies(sample) if p is None else [sample] for sample in usable]
+        self._edited = [[] for _ in usable] if edits is None else self._with_edits(usable, edits)
         self._kept, self._room = {}, budget // (size[0] * size[1] * (3 + 2 + 2))
 
     def __len__(self):
         return len(self._versions)
+
+    @property
+    def edited(self):
+        """All edited versions of all samples."""
+        return [version for versions in self._edited for version in versions]
+
+    def _with_edits(self, samples, edits):
+        if self.copies or self.p is None:
+            raise ValueError("edits: expected p, the probability of the original, and no copies with them")
+        edited = [edits.versions(sample) for sample in samples]
+        if not any(edited):
+            expected, got = (", ".join(ids[:3]) for ids in ([s.id for s in samples], edits.sources))
+            raise NoTrainingData(
+                f"{edits.folder}: expected edits of the images that are trained on, {len(samples)} such as {expected}; "
+                f"got edits of {got or 'none'}. Edits are found by the ids of their sources"
+            )
+        return edited
 
     def _with_copies(self, sample):
         versions = [sample]
@@ -113,14 +174,16 @@ class TrainingSet:
     def _batch(self, group, epoch):
         samples, images, densities, counts = zip(*(self._item(int(i), epoch) for i in group), strict=True)
         arrays = np.stack(images), np.stack(densities).astype(np.float32), np.stack(counts).astype(np.float32)
-        return Batch([sample.id for sample in samples], *arrays, list(samples))
+        edits = EditBatch.of(samples, self.size)
+        return Batch([sample.id for sample in samples], *arrays, list(samples), edits=edits)
 
     def _item(self, i, epoch):
         """(sample, image, density, counts) of sample `i` as it is shown in `epoch`."""
         kept = shown = self._versions[i][(i + epoch) % len(self._versions[i])]
         rng = np.random.default_rng([self.seed, epoch, i])
-        if self.p is not None and self.copies and rng.random() >= self.p:
-            shown = self._replaced(shown, rng)
+        edited = self._edited[i]
+        if self.p is not None and (self.copies or edited) and rng.random() >= self.p:
+            shown = edited[rng.integers(len(edited))] if edited else self._replaced(shown, rng)
         if self.jitter:
             shown = self._jittered(shown, rng)
         arrays = self._kept.get(shown.id) if shown is kept else None
@@ -152,7 +215,7 @@ def to_arrays(sample, size):
         FileProblem, ValueError: a broken picture or density; the message names the sample.
     """
     try:
-        image = Image.fromarray(sample.image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        image = _resized_image(sample.image, size)
         counts, density = np.zeros(size, np.uint16), None
         if sample.fixations is not None:
             scale = np.array([size[1] / sample.size[1], size[0] / sample.size[0]])
@@ -162,8 +225,12 @@ def to_arrays(sample, size):
             density = resize(sample.read_density(), size)
         else:
             density = density_from_fixations(points, size, sample.sigma * np.sqrt(scale.prod()))
-        return np.asarray(image), (density / max(density.max(), 1e-30)).astype(np.float16), counts
+        return image, (density / max(density.max(), 1e-30)).astype(np.float16), counts
     except FileProblem:
         raise
     except ValueError as error:
         raise ValueError(f"{sample.id}: {error}") from error
+
+
+def _resized_image(image, size):
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))

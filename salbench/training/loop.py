@@ -27,6 +27,7 @@ from salbench.metrics.fused import score
 from salbench.protocol import PROTOCOLS, Others
 from salbench.training import checkpoint
 from salbench.training.data import NoTrainingData, TrainingSet
+from salbench.training.losses import EDIT_LOSSES, check_names
 
 log = logging.getLogger(__name__)
 PROTOCOL = PROTOCOLS["tuebingen"]  # of the validation
@@ -49,9 +50,11 @@ class Recipe:
         clip: largest norm of the gradient.
         average: decay per step of the moving average of the weights.
         losses: {name in `training.losses.LOSSES`: weight}.
+        edit_losses: {name in `training.losses.EDIT_LOSSES`: weight}, instead of `losses` on edited images; by default
+            the paper's (section 4.3, equation 7) alone. Those of `losses` take the original's ground truth.
         jitter: augmentations applied with probability 1/2 each, anew in every epoch.
-        p, labels: how the augmentations that `fit` is given are shown, see `TrainingSet`.
-        validation_share: of the images, held out by a hash of their ids.
+        p, labels: how the augmentations or edits that `fit` is given are shown, see `TrainingSet`.
+        validation_share: of the images with fixations, held out by a hash of their ids.
         criterion: metric that decides on the best epoch.
         patience: epochs without a better value after which training stops.
     """
@@ -67,6 +70,7 @@ class Recipe:
     clip: float = 1.0
     average: float = 0.998
     losses: dict[str, float] = field(default_factory=lambda: {"kl": 1.0, "cc": 1.0})
+    edit_losses: dict[str, float] = field(default_factory=lambda: {"agreement": 1.0})
     jitter: tuple[str, ...] = ()
     p: float | None = None
     labels: str = "moved"
@@ -79,6 +83,7 @@ class Recipe:
             raise ValueError(f"criterion: expected one of {', '.join(METRICS)}, got {self.criterion!r}")
         if self.p is not None and not 0 <= self.p <= 1:
             raise ValueError(f"p, the probability of the original: expected 0 to 1, got {self.p}")
+        check_names(self.edit_losses, EDIT_LOSSES)
 
     def at(self, size):
         """The same recipe at another (height, width)."""
@@ -86,9 +91,16 @@ class Recipe:
 
 
 def split(samples, share):
-    """(training, validation): a sample is held out by the hash of its id, so that it always falls on the same side."""
-    held_out = {s.id for s in samples if int(hash_bytes(s.id), 16) % 10_000 < 10_000 * share}
+    """(training, validation): a sample is held out by the hash of its id, so that it always falls on the same side.
+
+    One without fixations cannot be validated on and is always trained on.
+    """
+    held_out = {s.id for s in samples if _has_fixations(s) and int(hash_bytes(s.id), 16) % 10_000 < 10_000 * share}
     return [s for s in samples if s.id not in held_out], [s for s in samples if s.id in held_out]
+
+
+def _has_fixations(sample):
+    return sample.fixations is not None and len(sample.fixations) > 0
 
 
 class Trainer:
@@ -102,6 +114,7 @@ class Trainer:
         recipe: `Recipe`.
         folder: of the checkpoints; a training of the same key that was stopped there goes on.
         copies: augmentations, one copy of every training sample for each (see `TrainingSet`).
+        edits: `EditSet`, of which edited versions replace training samples by chance (see `TrainingSet`).
         seed, device, progress: as named.
 
     Raises:
@@ -118,14 +131,16 @@ class Trainer:
         folder,
         *,
         copies=(),
+        edits=None,
         seed=0,
         device="cpu",
         progress=True,
     ):
         self.recipe, self.folder, self.seed, self.method = recipe, Path(folder), seed, method
         self.data = TrainingSet(
-            samples, recipe.size, copies=copies, p=recipe.p, labels=recipe.labels, jitter=recipe.jitter, seed=seed
-        )
+            samples, recipe.size, copies=copies, p=recipe.p, edits=edits, labels=recipe.labels, jitter=recipe.jitter,
+            seed=seed,
+        )  # fmt: skip
         self.key = {
             "recipe": json.loads(json.dumps(asdict(recipe))),
             "copies": self.data.empty_copies,
@@ -134,7 +149,7 @@ class Trainer:
             "code": [method.code_hash(), *(get(name).code_hash() for name in (*copies, *recipe.jitter))],
             "setup": method.setup(),
         }
-        self.validation = [s for s in validation if s.fixations is not None and len(s.fixations)]
+        self.validation = [s for s in validation if _has_fixations(s)]
         if not self.validation:
             raise NoTrainingData("expected at least one image with fixations to validate on, got none")
         self.counts = {
@@ -142,6 +157,9 @@ class Trainer:
             "captions": sum(s.caption is not None for s in samples),
             "boxes": sum(s.boxes is not None for s in samples),
         }
+        if edits is not None:
+            self.key["edits"] = edits.fingerprint
+            self.counts["edits"] = _count(self.data.edited, recipe.p)
         self.folder.mkdir(parents=True, exist_ok=True)  # now, not after an epoch, if it cannot be
         self._others = Others(self.validation, PROTOCOL)
         cuda = device.startswith("cuda")
@@ -283,7 +301,8 @@ class Trainer:
             return
         tensors, facts = checkpoint.load(path)
         if facts["key"] != self.key:
-            other = [name for name in self.key if facts["key"].get(name) != self.key[name]]
+            names = {**self.key, **facts["key"]}
+            other = [name for name in names if facts["key"].get(name) != self.key.get(name)]
             raise TrainingProblem(
                 f"{self.folder}: holds a training with another {', '.join(other)}; choose another folder, or remove it"
             )
@@ -325,6 +344,16 @@ def _to_tensorboard(folder, row):
     with SummaryWriter(folder / "tensorboard") as writer:
         for name, value in row.items():
             writer.add_scalar(name, value, row["epoch"])
+
+
+def _count(edited, p):
+    """What a training with edits is known by, as JSON can hold it."""
+    return {
+        "images": len(edited),
+        "types": sorted({sample.edit.type for sample in edited}),
+        "strengths": sorted({sample.edit.strength for sample in edited}),
+        "p": p,
+    }
 
 
 def _content(samples):

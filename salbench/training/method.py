@@ -7,13 +7,14 @@ from threading import Lock
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.parallel import DistributedDataParallel
 
 from salbench import registry
 from salbench.files import hash_file
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.training import checkpoint
 from salbench.training.loop import Recipe, Trainer, split
-from salbench.training.losses import weighted
+from salbench.training.losses import needed, per_image, weighted
 
 
 class LearnedMethod(SaliencyMethod):
@@ -81,7 +82,43 @@ class LearnedMethod(SaliencyMethod):
                 f"{self.name}: expected its network to give logits of shape (batch, height, width), here "
                 f"{tuple(batch.density.shape)}, got {tuple(logits.shape)}; resize them at its end"
             )
-        return weighted(logits, {"density": batch.density, "counts": batch.counts}, self.recipe.losses)
+        return self.saliency_loss(network, logits, batch)
+
+    def saliency_loss(self, network, logits, batch):
+        """The recipe's losses, or its edit losses where an image is an edited one, mean over the batch.
+
+        Args:
+            network: what made the logits, for a second pass: on the originals of edited images, where a loss needs it.
+            logits: (B, H, W), of the images of the batch and of the size of its densities.
+            batch: `training.data.Batch` of tensors.
+        """
+        truth, edits, recipe = {"density": batch.density, "counts": batch.counts}, batch.edits, self.recipe
+        if edits is None:
+            return weighted(logits, truth, recipe.losses)
+        plain = torch.ones(len(logits), dtype=torch.bool, device=logits.device).index_fill(0, edits.index, False)
+        of_edits = {name: t[edits.index] for name, t in truth.items()}
+        of_edits |= {"mask": edits.masks, "direction": edits.directions}
+        if needed("original", recipe.edit_losses):
+            captions = [batch.samples[i].caption for i in edits.index.tolist()]
+            of_edits["original"] = self._logits_of_originals(network, edits.originals, captions)
+        values = [
+            per_image(logits[plain], {name: t[plain] for name, t in truth.items()}, recipe.losses),
+            per_image(logits[edits.index], of_edits, recipe.edit_losses),
+        ]
+        return torch.cat(values).mean()
+
+    def _logits_of_originals(self, network, images, captions):
+        """Logits as they are predicted: without gradient, without dropout, and without a trace in batch norms.
+
+        Not through the wrapper of several processes: each has another number of edited images, or none.
+        """
+        own = network.module if isinstance(network, DistributedDataParallel) else network
+        mode = own.training
+        try:
+            with torch.no_grad():
+                return self.logits(own.eval(), images, captions)
+        finally:
+            own.train(mode)
 
     def log_density(self, network, sample):
         """Log density of a sample, float32 array of the recipe's size."""
@@ -99,11 +136,17 @@ class LearnedMethod(SaliencyMethod):
     def weights_hash(self):
         return hash_file(self.existing_weights())
 
-    def fit(self, samples, *, augment=None, seed=0):
-        """Train a new network on samples, with one augmented copy of each per name in `augment`.
+    def fit(self, samples, *, augment=None, edits=None, seed=0):
+        """Train a new network on samples, with augmented copies of each by the names in `augment`, or with edits.
 
         Checkpoints go to `self.folder`; a training that was stopped there goes on. Afterwards `predict` uses the
         weights of the best epoch.
+
+        Args:
+            samples: with ground truth; some are held out to choose the best epoch.
+            augment: names of augmentations, shown in turn, or by chance where the recipe says `p`.
+            edits: `salbench.edits.EditSet`; asks for a recipe with `p`.
+            seed: of the first weights and of all that is random.
 
         Raises:
             NoTrainingData, TrainingProblem, ValueError: see `training`.
@@ -113,7 +156,7 @@ class LearnedMethod(SaliencyMethod):
         torch.manual_seed(seed)
         trainer = Trainer(
             self.build_network(), self, *split(samples, self.recipe.validation_share), self.recipe,
-            self.folder, copies=tuple(augment or ()), seed=seed, device=self.device,
+            self.folder, copies=tuple(augment or ()), edits=edits, seed=seed, device=self.device,
         )  # fmt: skip
         trainer.run()
         self.weights, self._network = Path(self.folder) / "best.safetensors", None
@@ -135,8 +178,18 @@ class LearnedMethod(SaliencyMethod):
         return self.notes_on(facts["data"]) if "data" in facts else []
 
     def notes_on(self, counts):
-        """Notes on a training with so many "images", "captions" and "boxes" (images with annotated objects)."""
-        return [f"trained on {counts['images']} images."]
+        """Notes on a training with so many "images", "captions" and "boxes" (images with annotated objects).
+
+        Of one with edits, "edits" tells their number, types, strengths and the probability of the original.
+        """
+        notes, edits = [f"trained on {counts['images']} images."], counts.get("edits")
+        if edits:
+            strengths = ", ".join(f"{strength:g}" for strength in edits["strengths"])
+            types = ", ".join(edits["types"])
+            notes.append(
+                f"trained with edits: {edits['images']} images, {types}, strengths {strengths}, p {edits['p']:g}."
+            )
+        return notes
 
     def existing_weights(self):
         """Path of the weights. Raises `MethodUnavailable` where there are none."""

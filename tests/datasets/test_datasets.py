@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from salbench.datasets import DATASETS, Dataset, DatasetProblem, data_root, load
+from salbench.datasets import DATASETS, Dataset, DatasetProblem, data_root, join, load
 from salbench.sample import Sample
 
 
@@ -67,6 +67,25 @@ class TestDataRoot:
         assert data_root() == tmp_path / "salbench" / "data"
         monkeypatch.setenv("XDG_CACHE_HOME", "")
         assert data_root() == Path.home() / ".cache" / "salbench" / "data"
+
+
+class TestJoin:
+    def test_all_samples_under_a_name_that_tells_all(self):
+        one, other = dataset(sample("a"), sample("b")), replace(dataset(sample("c")), name="more", licence="MIT")
+        both = join([one, other])
+        assert [s.id for s in both.samples] == ["a", "b", "c"]
+        assert both.name == "tiny+more"
+        assert both.licence == "none; MIT"
+        assert both.fingerprint not in (one.fingerprint, other.fingerprint)
+        assert both.fingerprint != join([other, one]).fingerprint
+
+    def test_one_is_itself(self):
+        one = dataset(sample())
+        assert join([one]) is one
+
+    def test_an_id_in_two_of_them(self):
+        with pytest.raises(DatasetProblem, match=r"tiny\+tiny: expected unique ids, got 1 twice, such as 'b'"):
+            join([dataset(sample("a"), sample("b")), dataset(sample("b"))])
 
 
 class TestDataset:

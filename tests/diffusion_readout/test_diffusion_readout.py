@@ -13,7 +13,7 @@ from salbench import registry
 from salbench.datasets import Dataset
 from salbench.evaluate import Evaluation, Skipped
 from salbench.protocol import PROTOCOLS
-from salbench.sample import Sample
+from salbench.sample import Edited, Sample
 from salbench.training import checkpoint, loop
 from salbench.training.data import TrainingSet
 
@@ -147,6 +147,22 @@ class TestLoss:
         assert learns == any(g.any() for name, g in grads.items() if name.startswith("saliency."))
         assert any(g.any() for name, g in grads.items() if name.startswith("low_level."))
         assert any(g.any() for name, g in grads.items() if name.startswith("aggregation.low."))
+
+    @pytest.mark.parametrize(("progress", "passes"), [(0.47, 1), (0.48, 2)])
+    def test_edited_images_have_their_own_loss_in_the_second_stage(self, make, network, samples, progress, passes):
+        """And the originals are looked at then only."""
+        first, second = samples[:2]
+        first = replace(first, edit=Edited("dark", 1.0, 1, lambda: np.ones(first.size), first.read_image))
+        method, batch = make(), batch_of([first, second], progress)
+        kept, images = method._steps, []
+        method._steps = lambda given, captions: images.append(len(given)) or kept(given, captions)
+        losses = {}
+        for name in ("agreement", "kl"):
+            method.recipe = replace(method.recipe, edit_losses={name: 1.0})
+            torch.manual_seed(0)  # of the areas
+            losses[name] = method.loss(network, batch).item()
+        assert images == [*[2, 1][:passes], 2]
+        assert (losses["agreement"] == losses["kl"]) == (passes == 1)
 
     @pytest.mark.parametrize("annotated", [False, True])
     def test_categories_are_learned_where_objects_are_annotated(self, make, network, annotated):

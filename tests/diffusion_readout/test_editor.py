@@ -251,7 +251,7 @@ class TestPrompt:
         torch.testing.assert_close(seen["prompts"][0], blind.backbone.embed_prompts([CAPTION]))
         assert seen["injections"] == [None]
 
-    @pytest.mark.parametrize(("number", "tokens"), [(71, [73, 74, 75]), (72, [74, 75]), (73, [75])])
+    @pytest.mark.parametrize(("number", "tokens"), [(72, [73, 74, 75]), (73, [74, 75]), (74, [75])])
     def test_a_caption_that_leaves_no_room_for_the_colour(self, blind, image, region, seen, number, tokens):
         """Then the prompt's end is cut, and the map goes to what is left of the colour."""
         caption = "a " * number + "cat " * 9
@@ -260,14 +260,16 @@ class TestPrompt:
         blind.edit(full, region, editor.Change("color", "red", cat), [1.0])
         expected = blind.backbone.embed_prompts(["a " * number + "red cat cat"])
         torch.testing.assert_close(seen["prompts"][0], expected, rtol=1e-5, atol=1e-5)
-        if number < 73:
-            assert seen["injections"][0].tokens == [number + 1 + i for i in range(3)][: len(tokens)] or True
+        assert [injection.tokens for injection in seen["injections"]] == [tokens] * 4
 
 
 class TestBand:
-    """The band's half width is set by the deviation, which is set such that an edit leaves it or does not."""
+    """The deviation is set such that an edit leaves its band or does not.
 
-    CHANGE = WORDED["brightness"]
+    Edits are so weak here that a random network's readings move in proportion to the strength.
+    """
+
+    CHANGE = PLAIN["brightness"]
 
     @pytest.fixture
     def deviate(self, trained, monkeypatch):
@@ -281,11 +283,11 @@ class TestBand:
 
     @pytest.fixture
     def movement(self, reading, inverted, region, deviate):
-        """Largest change of a reading by an edit of strength 0.4."""
-        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
-        largest = max(abs(a - b) for a, b in zip(made.after, made.before, strict=True))
-        assert largest > 1e-4
-        return largest
+        """Largest change of a reading by an edit of strength 0.04."""
+        return self.moved(*reading.edit(inverted, region, self.CHANGE, [0.04]))
+
+    def moved(self, made):
+        return max(abs(a - b) for a, b in zip(made.after, made.before, strict=True))
 
     def read(self, reading, trained, latents, region):
         """Readings of latents by an inversion of their own."""
@@ -295,7 +297,7 @@ class TestBand:
         return trained.low_level(low, region)[0]
 
     def test_readings_are_those_of_a_fresh_inversion(self, reading, trained, inverted, region, deviate):
-        for made in reading.edit(inverted, region, self.CHANGE, [0.4, -0.2]):
+        for made in reading.edit(inverted, region, self.CHANGE, [0.04, -0.02]):
             before = self.read(reading, trained, inverted.latents[0], region)
             after = self.read(reading, trained, made.latents[None], region)
             torch.testing.assert_close(torch.tensor(made.before), before, rtol=1e-3, atol=1e-4)
@@ -303,28 +305,30 @@ class TestBand:
 
     def test_one_that_stays_inside_is_left_as_it_is(self, reading, blind, inverted, region, deviate, movement):
         deviate(movement / 1.9)
-        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
-        (free,) = blind.edit(inverted, region, self.CHANGE, [0.4])
-        assert made.used == made.asked == 0.4
-        assert made.trace == [(0.4, pytest.approx(1.9, rel=1e-3))]
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.04])
+        (free,) = blind.edit(inverted, region, self.CHANGE, [0.04])
+        assert made.used == made.asked == 0.04
+        assert made.trace == [(0.04, pytest.approx(1.9, rel=1e-3))]
         assert made.is_within
         torch.testing.assert_close(made.latents, free.latents, rtol=1e-4, atol=1e-5)
 
     def test_the_band_is_of_each_reading_s_own_deviation(self, reading, inverted, region, deviate):
         """The trace holds the largest of six quotients."""
-        (free,) = reading.edit(inverted, region, self.CHANGE, [0.4])
+        (free,) = reading.edit(inverted, region, self.CHANGE, [0.04])
         moved = (torch.tensor(free.after) - torch.tensor(free.before)).abs()
         deviations = moved / torch.tensor([0.1, 0.2, 1.5, 0.3, 0.4, 0.5])
         deviate(deviations)
-        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
-        assert made.trace == [(0.4, pytest.approx(1.5, rel=1e-3))]
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.04])
+        assert made.trace == [(0.04, pytest.approx(1.5, rel=1e-3))]
 
-    @pytest.mark.parametrize(("type", "strength"), [("brightness", 0.4), ("brightness", -0.4), ("contrast", 3.0)])
+    @pytest.mark.parametrize(
+        ("type", "strength"), [("brightness", 0.4), ("brightness", -0.4), ("contrast", 3.0), ("contrast", -1.0)]
+    )
     def test_too_strong_a_one_shrinks_towards_none(self, reading, blind, inverted, region, deviate, type, strength):
         """By a tenth of the distance until it is inside; what is made is what that strength makes."""
         (free,) = reading.edit(inverted, region, WORDED[type], [strength])
-        largest = max(abs(a - b) for a, b in zip(free.after, free.before, strict=True))
-        deviate(largest / 2.6)
+        deviation = self.moved(free) / 2.6
+        deviate(deviation)
         (made,) = reading.edit(inverted, region, WORDED[type], [strength])
         neutral = equations.NEUTRAL[type]
         tried, moved = zip(*made.trace, strict=True)
@@ -337,12 +341,11 @@ class TestBand:
         assert made.is_within
         (again,) = blind.edit(inverted, region, WORDED[type], [made.used])
         torch.testing.assert_close(made.latents, again.latents, rtol=1e-4, atol=1e-5)
-        quotients = [abs(a - b) / (largest / 2.6) for a, b in zip(made.after, made.before, strict=True)]
-        assert max(quotients) == pytest.approx(moved[-1], rel=1e-3)
+        assert self.moved(made) / deviation == pytest.approx(moved[-1], rel=1e-3)
 
     def test_each_strength_on_its_own(self, reading, inverted, region, deviate, movement):
         deviate(movement / 2.3)
-        strengths = [0.4, 0.05, 0.5]
+        strengths = [0.04, 0.005, 0.05]
         together = reading.edit(inverted, region, self.CHANGE, strengths)
         alone = [reading.edit(inverted, region, self.CHANGE, [s])[0] for s in strengths]
         assert [m.asked for m in together] == strengths
@@ -357,7 +360,7 @@ class TestBand:
         """Of those strengths only that are still too strong."""
         deviate(movement / 2.1)
         with counted(reading.backbone.unet) as sizes:
-            strong, weak = reading.edit(inverted, region, self.CHANGE, [0.4, 0.05])
+            strong, weak = reading.edit(inverted, region, self.CHANGE, [0.04, 0.005])
         assert len(weak.trace) == 1
         again = len(strong.trace) - 1
         assert again > 0
@@ -368,21 +371,21 @@ class TestBand:
         assert editor.TRIES == 20
         monkeypatch.setattr(editor, "TRIES", 3)
         deviate(1e-9)
-        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
-        assert [used for used, _ in made.trace] == pytest.approx([0.4, 0.36, 0.324])
-        assert made.used == pytest.approx(0.324)
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.04])
+        assert [used for used, _ in made.trace] == pytest.approx([0.04, 0.036, 0.0324])
+        assert made.used == pytest.approx(0.0324)
         assert not made.is_within
 
     def test_what_moves_is_no_number(self, reading, inverted, region, deviate, monkeypatch):
         """It is outside its band, and no edit is let through for it."""
         monkeypatch.setattr(editor, "TRIES", 2)
         deviate(float("nan"))
-        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.04])
         assert len(made.trace) == 2
         assert not made.is_within
 
     def test_facts_fit_in_json(self, reading, inverted, region, deviate):
-        (made,) = reading.edit(inverted, region, self.CHANGE, [0.4])
+        (made,) = reading.edit(inverted, region, self.CHANGE, [0.04])
         facts = json.loads(json.dumps(made.facts()))
         assert [len(facts[name]) for name in ("before", "after", "trace")] == [6, 6, 1]
-        assert facts["trace"][0][0] == 0.4
+        assert facts["trace"][0][0] == 0.04

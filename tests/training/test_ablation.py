@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from salbench.ablation.arms import AblationProblem
 from salbench.datasets import DATASETS, Dataset
 from salbench.metrics import METRICS
 from salbench.stats import holm, paired_difference
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -167,6 +170,13 @@ def test_one_seed_is_said_to_say_little(ablate, tmp_path):
     assert "One seed: neither intervals nor stars" in report.table(tmp_path / "r", "toy")
     ablate(["hflip"], seeds=[1])
     assert "One seed" not in report.table(tmp_path / "r", "toy")
+
+
+def test_an_ablation_that_is_kept_with_the_project_can_go_on(ablate, tmp_path):
+    """Its recipe has every field that a new one would be compared by."""
+    ablate([], seeds=[0], epochs=1)
+    kept, new = (next(folder.rglob("recipes/*.json")) for folder in (ROOT / "results" / "osie_ablation", tmp_path))
+    assert json.loads(kept.read_text()).keys() == json.loads(new.read_text()).keys()
 
 
 def test_a_method_without_a_recipe_is_refused(ablate, tmp_path):

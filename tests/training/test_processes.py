@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
+from salbench.edits import NewEdit, Writer
 from salbench.training import checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,14 +29,25 @@ class Twin(LearnedMethod):
 
     def build_network(self):
         torch.manual_seed(0)
-        return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.SiLU(), nn.Conv2d(4, 1, 1, bias=False), nn.Flatten(1, 2))
+        last = nn.Conv2d(4, 1, 1, bias=False)
+        last.register_buffer("sent", torch.ones(1))  # from the first process to the others, in every pass
+        return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.SiLU(), last, nn.Flatten(1, 2))
 
     def preprocess(self, images):
         return images.permute(0, 3, 1, 2).float() / 255 - 0.5
 """
 
 
-def test_two_processes_make_the_weights_of_one(tmp_path):
+def write_edits(folder):
+    """Of every fourth image, so that often one process has an edit in its share of the batch and the other none."""
+    writer = Writer(folder, {})
+    for i in range(0, 16, 4):
+        original = np.full((24, 32, 3), i, np.uint8)
+        writer.add(f"picture{i}", original, {"grey": np.eye(8)}, [NewEdit("grey", 1.0, 1.0, 1, original)])
+
+
+@pytest.mark.parametrize("edits", [False, True])
+def test_two_processes_make_the_weights_of_one(tmp_path, edits):
     rng = np.random.default_rng(0)
     (tmp_path / "set" / "images").mkdir(parents=True)
     rows = ["image,x,y"]
@@ -46,6 +59,9 @@ def test_two_processes_make_the_weights_of_one(tmp_path):
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / "twin.py").write_text(METHOD)
     fit = ["benchmark.py", "fit", "--methods-dir", tmp_path / "methods", "--methods", "twin"]
+    if edits:
+        write_edits(tmp_path / "edits")
+        fit += ["--augment", f"edits:{tmp_path / 'edits'}", "--p", "0", "--edit-losses", "agreement=1,increase=1"]
     fit += ["--dataset", f"folder:{tmp_path / 'set'}", "--out"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

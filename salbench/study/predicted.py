@@ -1,0 +1,208 @@
+"""What models predict on an edit set, beside the property that was edited."""
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from salbench import registry
+from salbench.protocol import named
+from salbench.registry import MethodUnavailable
+from salbench.sample import Sample
+from salbench.stats import bootstrap_means, paired_change
+from salbench.study.regions import INSIDE, PROPERTIES, SEED, edited_property, fitted, psnr_outside, share_of_map
+
+log = logging.getLogger(__name__)
+UNEDITED = {"contrast": 1.0, "brightness": 0.0, "color": 0.0}  # strength of no edit
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One edited image beside the unedited reconstruction of its source, both measured in the region of the edit.
+
+    Attributes:
+        edit: an `Edit`.
+        covered: share of the area that the region covers.
+        psnr_outside: in dB, see `regions`.
+        values: {quantity: (before, after)}; a quantity is the type of the edit, or the label of a model, whose share
+            of predicted saliency it is. A model that failed on one of the two images is not in it.
+    """
+
+    edit: object
+    covered: float
+    psnr_outside: float
+    values: dict = field(default_factory=dict)
+
+    @property
+    def group(self):
+        """(type, strength that was asked for): what is averaged over images."""
+        return self.edit.type, self.edit.asked
+
+
+@dataclass
+class Predicted:
+    """A study of an edit set; `predict` fills it.
+
+    Attributes:
+        edit_set: the `EditSet`.
+        edits: of `Measured`, in the order of the set.
+        models: labels of the methods that ran.
+        left_out: {source or image: why it could not be measured}.
+        skipped: {method: why it did not run}.
+        failures: {model, image: message}.
+        notes: {model: what it says of itself}.
+    """
+
+    edit_set: object
+    edits: list
+    models: list = field(default_factory=list)
+    left_out: dict = field(default_factory=dict)
+    skipped: dict = field(default_factory=dict)
+    failures: dict = field(default_factory=dict)
+    notes: dict = field(default_factory=dict)
+
+    def changes(self):
+        """{type, strength asked for: {quantity: `PairedChange`}}, in rising strength; two images at least."""
+        groups = defaultdict(list)
+        for edit in self.edits:
+            groups[edit.group].append(edit)
+        found = {}
+        for group in sorted(groups):
+            values = {q: [e.values[q] for e in groups[group] if q in e.values] for q in (group[0], *self.models)}
+            found[group] = {q: paired_change(*zip(*v, strict=True), seed=SEED) for q, v in values.items() if len(v) > 1}
+        return found
+
+    def trends(self):
+        """Spearman correlation of each quantity with the strength within a source, averaged over sources.
+
+        The unedited reconstruction takes part with the strength of no edit; each edit with the strength it was made
+        with and with its change, since the regions of a source may differ a little.
+
+        Returns:
+            {type: {quantity: (mean, low, high, n)}} with the 95 % bootstrap interval over n sources; a source
+            counts where it has two edits or more and the quantity changes at all.
+        """
+        from scipy.stats import spearmanr  # slow to import
+
+        curves = defaultdict(lambda: defaultdict(list))
+        for edit in self.edits:
+            for quantity in (q for q in (edit.edit.type, *self.models) if q in edit.values):
+                before, after = edit.values[quantity]
+                curves[edit.edit.type, quantity][edit.edit.source].append((edit.edit.strength, after - before))
+        found = defaultdict(dict)
+        for (type, quantity), by_source in curves.items():
+            points = [np.array([(UNEDITED[type], 0.0), *curve]).T for curve in by_source.values() if len(curve) > 1]
+            rho = [spearmanr(x, y).statistic for x, y in points if np.ptp(x) and np.ptp(y)]
+            if rho:
+                mean, low, high = bootstrap_means(np.array(rho)[:, None], np.ones(len(rho)), seed=SEED)
+                found[type][quantity] = float(mean[0]), float(low[0]), float(high[0]), len(rho)
+        return dict(found)
+
+
+def predict(edit_set, specs, *, device="cpu", backbone=None, progress=True):
+    """Measure every edit of a set, and let every method predict on the edited and the unedited images.
+
+    A method sees a blind sample whose id is the source's, or <source>_<type>_<strength asked for> of an edited image
+    (the stems that `from_folder` looks for).
+
+    Args:
+        edit_set: an `EditSet`.
+        specs: methods as typed. device, backbone: see `SaliencyMethod`.
+        progress: show a progress bar per method.
+
+    Returns:
+        A `Predicted`.
+
+    Raises:
+        MethodProblem: an unknown method. ValueError: fewer than two edits that can be measured.
+    """
+    methods, skipped = {}, {}
+    for spec in specs:
+        try:
+            methods[spec] = _created(spec, device, backbone)
+        except MethodUnavailable as reason:
+            skipped[spec] = str(reason)
+    study = _measured(edit_set)
+    study.skipped.update(skipped)
+    for spec, method in methods.items():
+        try:
+            _add_shares(study, method, progress)
+        except MethodUnavailable as reason:
+            study.skipped[spec] = str(reason)
+        else:
+            study.models.append(method.label)
+            study.notes[method.label] = method.notes()
+    return study
+
+
+def _created(spec, device, backbone):
+    method = registry.create(spec)
+    if method.fits_at_run or method.sees_fixations:
+        raise MethodUnavailable("needs fixations, and an edit set has none")
+    method.device, method.backbone = device, backbone
+    method.notes()  # what is wrong with its weights is told before anything runs
+    return method
+
+
+def _measured(edit_set):
+    """A `Predicted` without models yet."""
+    study = Predicted(edit_set, [])
+    for source in edit_set.sources:
+        edits = edit_set.of(source)
+        if not edits:
+            study.left_out[source] = "it has no edit; all have been dropped"
+        for edit in edits:
+            try:
+                study.edits.append(_one_measured(edit, edit_set.original(source)()))
+            except ValueError as error:
+                study.left_out[_id(edit)] = str(error)
+    if len(study.edits) < 2:
+        reasons = "; ".join(f"{id}: {why}" for id, why in list(study.left_out.items())[:3])
+        raise ValueError(
+            f"{edit_set.folder}: expected two or more edits that can be measured, got {len(study.edits)} ({reasons})"
+        )
+    return study
+
+
+def _one_measured(edit, original):
+    if edit.type not in PROPERTIES:
+        raise ValueError(f"expected an edit of {', '.join(PROPERTIES)}, whose property is known, got {edit.type!r}")
+    image = edit.read_image()
+    if image.shape != original.shape:
+        raise ValueError(f"expected an image of the size of its original, {original.shape}, got {image.shape}")
+    mask = fitted(edit.read_mask(), image.shape[:2])
+    values = tuple(edited_property(edit.type, picture, original, mask) for picture in (original, image))
+    return Measured(edit, float(np.mean(mask > INSIDE)), psnr_outside(image, original, mask), {edit.type: values})
+
+
+def _add_shares(study, method, progress):
+    """Write a method's shares into every edit of a study."""
+    by_source = defaultdict(list)
+    for edit in study.edits:
+        by_source[edit.edit.source].append(edit)
+    for source, edits in tqdm(by_source.items(), desc=method.label, unit="source", disable=not progress):
+        before = _prediction(study, method, source, study.edit_set.original(source))
+        for measured in edits:
+            after = _prediction(study, method, _id(measured.edit), measured.edit.read_image)
+            if before is not None and after is not None:
+                mask = fitted(measured.edit.read_mask(), before.shape)
+                measured.values[method.label] = share_of_map(before, mask), share_of_map(after, mask)
+
+
+def _prediction(study, method, id, read_image):
+    """The predicted map at the size of the image, on the scale of a density; None where the method fails on it."""
+    try:
+        sample = Sample(id, read_image().shape[:2], read_image)
+        return named("tuebingen").prepare(method.predict(sample.blind()), method.output, sample.size).point_map
+    except (MethodUnavailable, MemoryError):
+        raise
+    except Exception as error:  # one image's trouble; the others go on
+        log.debug("%s", id, exc_info=True)
+        study.failures[method.label, id] = registry.explained(error, method)
+        return None
+
+
+def _id(edit):
+    return f"{edit.source}_{edit.type}_{edit.asked:g}"

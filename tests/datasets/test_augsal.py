@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from salbench.datasets import DatasetProblem, augsal, load
+
+STEMS = ["COCO_train2014_000000000009", "COCO_train2014_000000000025"]
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A data root with two originals, edits of them, and densities of which the second is half zero."""
+    folder = tmp_path / "augsal_contrast100"
+    for part in ("images", "saliency_gt"):
+        (folder / part).mkdir(parents=True)
+    for i, stem in enumerate(reversed(STEMS)):
+        for strength in ("1.0", "1.3000000000000003"):
+            Image.new("RGB", (512, 512), (i, 0, 0)).save(folder / "images" / f"{stem}.jpgedited_image{strength}.jpg")
+        density = np.full((256, 256), 255, np.uint8)
+        density[:128] *= i
+        Image.fromarray(density).save(folder / "saliency_gt" / f"salmap_{stem}.jpg.png")
+    monkeypatch.setattr(augsal, "IMAGES", 2)
+    return tmp_path
+
+
+def test_the_originals_with_their_densities(tree):
+    dataset = load("augsal_contrast100", tree)
+    assert [s.id for s in dataset.samples] == STEMS
+    assert dataset.licence == "CC BY-SA 4.0"
+    assert not dataset.has_fixations
+    first, second = dataset.samples
+    assert first.size == (512, 512)
+    assert first.image.shape == (512, 512, 3)
+    assert first.fixations is None
+    np.testing.assert_array_equal(first.read_density(), 255)
+    density = second.read_density()
+    assert density.shape == (512, 512)
+    np.testing.assert_array_equal(density[:255], 0)
+    np.testing.assert_array_equal(density[257:], 255)
+
+
+def test_an_original_is_missing(tree):
+    (tree / "augsal_contrast100" / "images" / f"{STEMS[0]}.jpgedited_image1.0.jpg").unlink()
+    with pytest.raises(DatasetProblem, match=r"expected 2 images <stem>\.jpgedited_image1\.0\.jpg, found 1\. AugSal: "):
+        load("augsal_contrast100", tree)
+
+
+def test_a_density_is_missing(tree):
+    (tree / "augsal_contrast100" / "saliency_gt" / f"salmap_{STEMS[0]}.jpg.png").unlink()
+    with pytest.raises(DatasetProblem, match=rf"1 of them are missing, such as salmap_{STEMS[0]}\.jpg\.png"):
+        load("augsal_contrast100", tree)
+
+
+def test_the_released_files(real_root):
+    dataset = load("augsal_contrast100", real_root("augsal_contrast100"))
+    assert len(dataset.samples) == 100
+    sample = dataset.samples[0]
+    assert sample.id == "COCO_train2014_000000010046"
+    assert sample.image.shape == (512, 512, 3)
+    assert sample.read_density().shape == (512, 512)
+    assert sample.read_density().max() == 255

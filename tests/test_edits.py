@@ -1,0 +1,299 @@
+"""Edit sets on disk: what is written is read, damage is told, and nothing is half-written."""
+
+import json
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from salbench import edits
+from salbench.edits import EditSetProblem, NewEdit, Writer
+
+SETUP = {"backbone": "0123456789abcdef", "types": ["contrast", "brightness"], "seed": 0, "licence": "CC0"}
+SIZE = (20, 30)
+
+
+def picture(seed, size=SIZE):
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def region(rows, columns, size=(8, 8)):
+    mask = np.zeros(size)
+    mask[rows, columns] = 0.5
+    mask[rows.start, columns.start] = 0.25
+    return mask
+
+
+MASKS = {"contrast": region(slice(1, 4), slice(2, 5)), "brightness": region(slice(5, 8), slice(0, 2))}
+EDITS = [
+    NewEdit("contrast", 2.0, 1.8, 1, picture(3), {"trace": [2.0, 1.8], "readouts": {"before": [0.1], "after": [0.2]}}),
+    NewEdit("contrast", 1.2, 1.2, 1, picture(2)),
+    NewEdit("contrast", 0.4, 0.4, -1, picture(5)),
+    NewEdit("contrast", 0.8, 0.8, -1, picture(4)),
+    NewEdit("brightness", 0.1, 0.1, 1, picture(1)),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A set of one source with five edits, and one whose edits have been dropped."""
+    writer = Writer(tmp_path / "set", SETUP)
+    writer.add("b", picture(0), MASKS, EDITS, caption="A red bus.", word="bus")
+    writer.add("a", picture(9), {}, [], dropped=[{"type": "contrast", "asked": 2.0, "reason": "beyond the band"}])
+    return tmp_path / "set"
+
+
+class TestRoundTrip:
+    def test_a_set(self, folder):
+        found = edits.read(folder)
+        assert found.folder == folder
+        assert found.setup == SETUP
+        assert found.licence == "CC0"
+        assert found.sources == ["a", "b"]
+        assert found.of("a") == found.of("nobody") == []
+        assert found.original("nobody") is None
+        assert_array_equal(found.original("b")(), picture(0))
+        assert_array_equal(found.original("a")(), picture(9))
+
+    def test_edits_come_by_type_and_the_strongest_last(self, folder):
+        order = [(e.type, e.direction, e.asked) for e in edits.read(folder).of("b")]
+        assert order == [
+            ("brightness", 1, 0.1), ("contrast", -1, 0.8), ("contrast", -1, 0.4),
+            ("contrast", 1, 1.2), ("contrast", 1, 2.0),
+        ]  # fmt: skip
+
+    def test_an_edit(self, folder):
+        last = edits.read(folder).of("b")[-1]
+        assert (last.source, last.type, last.strength, last.asked, last.direction) == ("b", "contrast", 1.8, 2.0, 1)
+        assert (last.word, last.caption) == ("bus", "A red bus.")
+        assert last.facts == EDITS[0].facts
+        assert_array_equal(last.read_image(), picture(3))
+        with pytest.raises(FrozenInstanceError):
+            last.strength = 2.0
+
+    def test_a_mask_peaks_at_one(self, folder):
+        mask = edits.read(folder).of("b")[-1].read_mask()
+        assert mask.dtype == np.float32
+        expected = np.zeros((8, 8))
+        expected[1:4, 2:5] = 1.0
+        expected[1, 2] = 128 / 255  # 127.5 is stored as 128
+        np.testing.assert_allclose(mask, expected, atol=1e-6)
+        assert np.asarray(Image.open(folder / "masks" / "b" / "contrast.png")).max() == 255
+
+    def test_the_documented_files(self, folder):
+        assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == [
+            "edit_set.json",
+            "images/b/brightness_0.1.png", "images/b/contrast_0.4.png", "images/b/contrast_0.8.png",
+            "images/b/contrast_1.2.png", "images/b/contrast_2.png",
+            "masks/b/brightness.png", "masks/b/contrast.png",
+            "originals/a.png", "originals/b.png",
+            "records/a.json", "records/b.json",
+        ]  # fmt: skip
+
+    def test_the_record_keeps_what_was_dropped(self, folder):
+        record = json.loads((folder / "records" / "a.json").read_text())
+        assert record["dropped"] == [{"type": "contrast", "asked": 2.0, "reason": "beyond the band"}]
+
+    def test_the_fingerprint_changes_with_everything(self, tmp_path):
+        def fingerprint(name, setup=SETUP, seed=0, caption="A red bus.", id="b"):
+            Writer(tmp_path / name, setup).add(id, picture(seed), MASKS, EDITS, caption=caption)
+            return edits.read(tmp_path / name).fingerprint
+
+        assert fingerprint("one") == fingerprint("same")
+        others = {
+            fingerprint("setup", setup=SETUP | {"seed": 1}), fingerprint("original", seed=7),
+            fingerprint("caption", caption="A bus."), fingerprint("id", id="c"),
+        }  # fmt: skip
+        assert len(others | {fingerprint("again")}) == 5
+
+
+class TestResuming:
+    def test_goes_on_under_the_same_setup(self, folder):
+        writer = Writer(folder, SETUP)
+        assert [writer.done(id) for id in ("a", "b", "c")] == [True, True, False]
+        writer.add("c", picture(1), MASKS, EDITS[:2])
+        assert edits.read(folder).sources == ["a", "b", "c"]
+
+    def test_another_setup_is_refused(self, folder):
+        with pytest.raises(EditSetProblem, match=r"made with another seed \(seed: 0, now 1\); choose another folder"):
+            Writer(folder, SETUP | {"seed": 1})
+        with pytest.raises(EditSetProblem, match=r"another method \(method: None, now lite\)"):
+            Writer(folder, SETUP | {"method": "lite"})
+
+    def test_a_folder_of_other_files_is_left_alone(self, tmp_path):
+        (tmp_path / "holiday.jpg").write_text("x")
+        with pytest.raises(EditSetProblem, match="expected a new folder or an edit set, it holds other files"):
+            Writer(tmp_path, SETUP)
+        assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
+
+    @pytest.mark.parametrize("survivors", range(8))
+    def test_a_kill_loses_the_source_in_flight_only(self, folder, monkeypatch, survivors):
+        """After any number of its files: it is not done, the others can be read, and it can be made again."""
+        kept, written = edits.atomic_write, []
+
+        def killed(path, mode="w"):
+            if len(written) == survivors:
+                raise KeyboardInterrupt
+            written.append(path)
+            return kept(path, mode)
+
+        writer = Writer(folder, SETUP)
+        monkeypatch.setattr(edits, "atomic_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            writer.add("c", picture(1), MASKS, EDITS)
+        monkeypatch.undo()
+        assert len(written) == survivors
+        assert not writer.done("c")
+        assert edits.read(folder).sources == ["a", "b"]
+        writer.add("c", picture(1), MASKS, EDITS)
+        assert len(edits.read(folder).of("c")) == 5
+
+    def test_a_full_disk_leaves_no_part_of_a_file(self, folder, monkeypatch):
+        def full(*_, **__):
+            raise OSError(28, "No space left on device")
+
+        before = sorted(folder.rglob("*"))
+        writer = Writer(folder, SETUP)
+        monkeypatch.setattr(Image.Image, "save", full)
+        with pytest.raises(OSError, match="No space left"):
+            writer.add("c", picture(1), MASKS, EDITS)
+        assert sorted(folder.rglob("*")) == before
+
+
+class TestWhatCannotBeWritten:
+    @pytest.mark.parametrize("mask", [
+        np.zeros((8, 8)), np.empty((0, 8)), np.full((8, 8), np.nan), -MASKS["contrast"], np.ones((2, 8, 8)),
+    ])  # fmt: skip
+    def test_a_mask_that_is_no_region(self, tmp_path, mask):
+        with pytest.raises(EditSetProblem, match=r"b: mask of contrast: expected a finite .* with a region"):
+            Writer(tmp_path / "set", SETUP).add("b", picture(0), {"contrast": mask}, [])
+        assert [p.name for p in (tmp_path / "set").rglob("*")] == ["edit_set.json"], "nothing of it is written"
+
+    @pytest.mark.parametrize(("edit", "said"), [
+        (NewEdit("color", 1.0, 1.0, 1, picture(1)), r"b: color 1: expected a mask of its type, got masks of contrast"),
+        (NewEdit("contrast", 1.0, 1.0, 0, picture(1)), r"expected a direction of \+1 or -1, got 0"),
+        (NewEdit("contrast", 1.0, np.nan, 1, picture(1)), r"expected a finite strength, got nan"),
+        (NewEdit("contrast", 1.2, 1.0, 1, picture(1)), r"b: contrast 1\.2: given twice"),
+        (NewEdit("contrast", 1.0, 1.0, 1, picture(1, (9, 9))), r"uint8 image of \(20, 30, 3\), got uint8 \(9, 9, 3\)"),
+        (NewEdit("contrast", 1.0, 1.0, 1, picture(1) / 255), r"expected a uint8 image of .*, got float64"),
+        (NewEdit("../b", 1.0, 1.0, 1, picture(1)), r"type of edit: expected a name that a file can have, got '\.\./b'"),
+    ])  # fmt: skip
+    def test_an_edit(self, tmp_path, edit, said):
+        with pytest.raises(EditSetProblem, match=said):
+            Writer(tmp_path / "set", SETUP).add("b", picture(0), MASKS, [EDITS[1], edit])
+        assert [p.name for p in (tmp_path / "set").rglob("*")] == ["edit_set.json"]
+
+    @pytest.mark.parametrize("id", ["", "..", "../b", "a/b"])
+    def test_an_id(self, tmp_path, id):
+        with pytest.raises(EditSetProblem, match="id: expected a name that a file can have"):
+            Writer(tmp_path / "set", SETUP).add(id, picture(0), MASKS, [])
+
+
+class TestDamage:
+    @pytest.mark.parametrize("name", ["originals/b.png", "images/b/contrast_2.png", "masks/b/brightness.png"])
+    def test_a_file_that_changed_or_is_missing(self, folder, name):
+        path = folder / name
+        content = bytearray(path.read_bytes())
+        content[-20] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(EditSetProblem, match=rf"{path}: damaged, or changed .* Remove .*b\.json, and make its"):
+            edits.read(folder)
+        path.unlink()
+        with pytest.raises(EditSetProblem, match=rf"{path}: missing from its edit set\. Remove .*b\.json"):
+            edits.read(folder)
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"files": [], "edits": [{}]}', '{"files": 3}'])
+    def test_a_record(self, folder, text):
+        (folder / "records" / "b.json").write_text(text)
+        with pytest.raises(EditSetProblem, match=r"records/b\.json: (damaged, not JSON|no record of edits)"):
+            edits.read(folder)
+
+    @pytest.mark.parametrize(("content", "version"), [
+        ({"version": 2, "setup": {}}, "2"), ({"setup": {}}, "None"), ([], "None"), ({"version": 1}, "1"),
+    ])  # fmt: skip
+    def test_another_version(self, folder, content, version):
+        (folder / "edit_set.json").write_text(json.dumps(content))
+        with pytest.raises(
+            EditSetProblem, match=f"expected an edit set of version 1 with its setup, got .* {version};"
+        ):
+            edits.read(folder)
+
+    def test_no_edit_set(self, tmp_path):
+        (tmp_path / "images").mkdir()
+        with pytest.raises(EditSetProblem, match=r"expected an edit set, neither edit_set\.json nor images/ and sel"):
+            edits.read(tmp_path)
+        with pytest.raises(EditSetProblem, match="expected an edit set, no such folder"):
+            edits.read(tmp_path / "nowhere")
+
+
+def write_augsal(folder, ids=("COCO_1", "COCO_2"), strengths=("1.0", "1.3000000000000003", "2.000000000000001")):
+    """The released layout, in small; the mask of every strength is another."""
+    for part in ("images", "selected", "saliency_gt"):
+        (folder / part).mkdir(parents=True)
+    for i, id in enumerate(ids):
+        for j, strength in enumerate(strengths):
+            Image.fromarray(picture(10 * i + j)).save(folder / "images" / f"{id}.jpgedited_image{strength}.jpg")
+            mask = np.zeros((8, 8), np.uint8)
+            mask[j + 1] = 100
+            Image.fromarray(mask).save(folder / "selected" / f"{id}.jpg_selected_{strength}.png")
+        Image.fromarray(mask).save(folder / "saliency_gt" / f"salmap_{id}.jpg.png")
+    return folder
+
+
+class TestAugSal:
+    @pytest.fixture
+    def released(self, tmp_path):
+        return write_augsal(tmp_path / "augsal")
+
+    def test_layout(self, released):
+        found = edits.read(released)
+        assert found.sources == ["COCO_1", "COCO_2"]
+        assert found.licence == found.setup["licence"] == "CC BY-SA 4.0"
+        weak, strong = found.of("COCO_2")
+        assert (weak.type, weak.strength, weak.direction, strong.strength) == ("contrast", 1.3, 1, 2.0)
+        assert (weak.source, weak.word, weak.caption) == ("COCO_2", None, None)
+        path = released / "images" / "COCO_2.jpgedited_image{}.jpg"
+        assert_array_equal(strong.read_image(), np.asarray(Image.open(str(path).format("2.000000000000001"))))
+        assert_array_equal(found.original("COCO_2")(), np.asarray(Image.open(str(path).format("1.0"))))
+        assert_array_equal(np.argwhere(strong.read_mask() == 1)[:, 0], 3)  # of its own strength
+
+    def test_what_is_missing(self, released):
+        mask = released / "selected" / "COCO_2.jpg_selected_2.000000000000001.png"
+        mask.unlink()
+        with pytest.raises(EditSetProblem, match=rf"1 files are missing, such as selected/{mask.name}"):
+            edits.read(released)
+        (released / "images" / "COCO_1.jpgedited_image1.0.jpg").unlink()
+        with pytest.raises(EditSetProblem, match=r"COCO_1: the image without an edit, of strength 1\.0, is missing"):
+            edits.read(released)
+
+    def test_no_images(self, released):
+        for path in (released / "images").iterdir():
+            path.unlink()
+        with pytest.raises(EditSetProblem, match=r"expected <name>\.jpgedited_image<strength>\.jpg, found none"):
+            edits.read(released)
+
+    def test_an_empty_mask(self, released):
+        path = released / "selected" / "COCO_1.jpg_selected_1.3000000000000003.png"
+        Image.new("L", (8, 8)).save(path)
+        with pytest.raises(EditSetProblem, match=r"selected_1\.3.*\.png: expected a region, got an empty mask"):
+            edits.read(released)
+
+    def test_the_fingerprint_changes_with_a_file(self, released):
+        before = edits.read(released).fingerprint
+        path = released / "images" / "COCO_1.jpgedited_image2.000000000000001.jpg"
+        Image.fromarray(picture(77)).save(path)
+        assert edits.read(released).fingerprint != before
+
+    def test_as_released(self, shared):
+        folder = shared / "data" / "augsal_contrast100"
+        if not folder.is_dir():
+            pytest.skip(f"needs {folder}")
+        found = edits.read(folder)
+        assert len(found.sources) == 100
+        assert {tuple(e.strength for e in found.of(id)) for id in found.sources} == {(1.3, 1.6, 2.0)}
+        first = found.of("COCO_train2014_000000010046")[-1]
+        assert first.read_image().shape == found.original(first.source)().shape == (512, 512, 3)
+        assert first.read_mask().shape == (256, 256)
+        assert first.read_mask().mean() == pytest.approx(47.35962 / 255, abs=1e-6)

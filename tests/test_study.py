@@ -1,0 +1,518 @@
+"""Studies of edits: shares by hand, statistics against scipy, and both parts of the verb on small folders."""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+import benchmark
+from salbench import edits
+from salbench.edits import NewEdit, Writer
+from salbench.study import figures, report
+from salbench.study.observed import observe
+from salbench.study.predicted import predict
+from salbench.study.regions import edited_property, fitted, psnr_outside, share_of_fixations, share_of_map
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = (12, 16)
+INSIDE = np.s_[3:9, 4:10]  # 36 of the 192 pixels
+COVERED = 36 / 192
+MASK = np.zeros(SIZE, np.uint8)
+MASK[INSIDE] = 200
+
+
+class TestRegions:
+    def test_above_half_of_the_peak_is_inside(self):
+        mask = fitted(np.array([[200.0, 101.0], [100.0, 0.0]]), (2, 2))
+        assert_allclose(mask, [[1, 0.505], [0.5, 0]])
+        centres = [(0.5, 0.5), (1.5, 0.5), (0.5, 1.5), (1.5, 1.5)]
+        assert [share_of_fixations([point], mask) for point in centres] == [1, 1, 0, 0]
+
+    def test_shares(self):
+        mask = fitted(np.array([[1.0, 0.0], [1.0, 0.0]]), (2, 2))
+        assert share_of_fixations([(0.0, 0.0), (0.99, 1.99), (1.0, 0.0), (0.2, 1.0)], mask) == 0.75
+        assert share_of_map(np.array([[1.0, 2.0], [3.0, 4.0]]), mask) == pytest.approx(0.4)
+        assert share_of_map(np.array([[1.0, -1.0], [3.0, 4.0]]), mask) == pytest.approx((2 + 4) / (2 + 0 + 4 + 5))
+        assert share_of_map(np.full((2, 2), 7.0), mask) == pytest.approx(0.5)
+
+    def test_a_mask_is_brought_to_the_size_of_the_image(self):
+        inside = fitted(np.array([[90.0, 0.0], [0.0, 0.0]]), (60, 60)) > 0.5
+        # Bilinear: from the centre of one pixel, at 15, to that of the next, at 45, the value falls from 1 to 0.
+        assert inside[14, 29]
+        assert not inside[14, 30]
+        assert inside[29, 14]
+        assert not inside[29, 29]
+
+    def test_exactly_half_is_outside_whatever_the_scale(self):
+        """Grey values give exact halves when they are interpolated; a mask scaled to 0..1 has them but for rounding."""
+        grey = np.random.default_rng(0).integers(0, 256, (200, 200)).astype(np.float32)
+        as_stored, scaled = (fitted(mask, (400, 400)) for mask in (grey, grey / 255))
+        assert (as_stored == 0.5).sum() > 10
+        assert_array_equal(as_stored > 0.5, scaled > 0.5)
+
+    @pytest.mark.parametrize(
+        ("mask", "message"),
+        [
+            (np.zeros((6, 8)), r"expected a region above zero, got values from 0 to 0"),
+            (np.full((6, 8), -1.0), r"expected a region above zero, got values from -1 to -1"),
+            (np.full((6, 8), 255.0), r"covers the whole image"),
+            (np.eye(8), r"expected the aspect ratio of the image, 12 x 16 \(height, width\), got 8 x 8"),
+        ],
+    )
+    def test_a_mask_that_says_nothing(self, mask, message):
+        with pytest.raises(ValueError, match=message):
+            fitted(mask, SIZE)
+
+    def test_no_fixations(self):
+        with pytest.raises(ValueError, match=r"fixations: expected at least one, got none"):
+            share_of_fixations(np.empty((0, 2)), fitted(MASK, SIZE))
+
+
+class TestProperties:
+    mask = np.array([[1.0, 0.6, 0.4, 0.0]])
+
+    def picture(self, *greys):
+        return np.array(greys, np.uint8)[None, :, None].repeat(3, axis=2)
+
+    def test_contrast_and_brightness(self):
+        """Two pixels are inside, of 0.2 and 0.6."""
+        picture = self.picture(51, 153, 255, 0)
+        assert edited_property("contrast", picture, picture, self.mask) == pytest.approx(0.2)
+        assert edited_property("brightness", picture, picture, self.mask) == pytest.approx(0.4)
+        red = np.array([[[255, 0, 0], [255, 0, 0], [0, 0, 0], [0, 0, 0]]], np.uint8)
+        assert edited_property("brightness", red, picture, self.mask) == pytest.approx(0.299)
+
+    def test_color(self):
+        """CIELAB of sRGB red is (53.24, 80.09, 67.20) in D65; a grey has a = b = 0, whatever its lightness."""
+        red = np.array([[[255, 0, 0], [90, 90, 90], [0, 255, 0], [0, 0, 255]]], np.uint8)
+        expected = np.hypot(80.09, 67.20) / 2
+        assert edited_property("color", red, self.picture(10, 200, 30, 40), self.mask) == pytest.approx(
+            expected, rel=1e-3
+        )
+
+    def test_psnr_counts_only_where_the_mask_is_below_a_tenth(self):
+        mask = np.array([[1.0, 0.2, 0.05, 0.0]])
+        original = self.picture(100, 100, 100, 100)
+        expected = 10 * np.log10(255**2 / ((6**2 + 8**2) / 2))
+        assert psnr_outside(self.picture(0, 0, 106, 92), original, mask) == pytest.approx(expected)
+        assert psnr_outside(self.picture(0, 0, 100, 100), original, mask) == np.inf
+        assert np.isnan(psnr_outside(original, original, np.array([[1.0, 0.2, 0.2, 0.2]])))
+
+
+def points(inside, outside):
+    """x, y of fixations at the centres of pixels inside and outside of INSIDE."""
+    return np.array([(4.5 + k % 6, 3.5 + k // 6) for k in range(inside)] + [(0.5, 0.5 + k) for k in range(outside)])
+
+
+COUNTS = {
+    "a": ((3, 9), (6, 6)),
+    "b": ((2, 8), (5, 5)),
+    "c": ((4, 4), (4, 4)),
+    "d": ((1, 9), (2, 3)),
+    "e": ((5, 5), (2, 8)),
+}
+BEFORE, AFTER = np.array([[i / (i + o) for i, o in pair] for pair in COUNTS.values()]).T
+
+
+@pytest.fixture
+def gaze(tmp_path):
+    """Folders original, edited and masks of five images, .csv and .npy in turn."""
+    for k, (id, pair) in enumerate(COUNTS.items()):
+        for name, counts in zip(("original", "edited"), pair, strict=True):
+            (tmp_path / name).mkdir(exist_ok=True)
+            if k % 2:
+                np.save(tmp_path / name / f"{id}.npy", points(*counts))
+            else:
+                rows = "\n".join(f"{x},{y}" for x, y in points(*counts))
+                (tmp_path / name / f"{id}.csv").write_text(f"x,y\n{rows}\n")
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(MASK).save(tmp_path / "masks" / f"{id}.png")
+    return tmp_path
+
+
+def of(folder, *more):
+    return observe(folder / "original", folder / "edited", folder / "masks", *more)
+
+
+class TestObserved:
+    def test_fixations(self, gaze):
+        study = of(gaze)
+        assert study.kind == "fixations"
+        assert study.left_out == {}
+        assert [pair.id for pair in study.pairs] == list("abcde")
+        assert_allclose([pair.before for pair in study.pairs], BEFORE)
+        assert_allclose([pair.after for pair in study.pairs], AFTER)
+        assert_allclose([pair.chance for pair in study.pairs], COVERED)
+        assert study.change.n == 5
+        assert study.change.mean == pytest.approx((AFTER - BEFORE).mean())
+        assert (study.change.t, study.change.p_t) == pytest.approx(tuple(scipy.stats.ttest_rel(AFTER, BEFORE)))
+        assert study.change.p_wilcoxon == scipy.stats.wilcoxon(AFTER, BEFORE).pvalue
+
+    def test_maps(self, gaze):
+        """The same shares as mass, in pictures and in arrays of any scale."""
+        for name in ("original", "edited"):
+            for id, pair in COUNTS.items():
+                inside, outside = pair[name == "edited"]
+                saliency = np.zeros(SIZE, np.uint8)
+                saliency[3:5, 4:10], saliency[0, :] = 4 * inside, 3 * outside  # 12 pixels inside, 16 outside
+                for path in (gaze / name).glob(f"{id}.*"):
+                    path.unlink()
+                if id == "b":
+                    np.save(gaze / name / "b.npy", saliency * 1e-3)
+                else:
+                    Image.fromarray(saliency).save(gaze / name / f"{id}.png")
+        study = of(gaze)
+        assert study.kind == "map mass"
+        assert_allclose([pair.before for pair in study.pairs], BEFORE)
+        assert_allclose([pair.after for pair in study.pairs], AFTER)
+
+    def test_masks_of_another_size_than_the_pictures(self, gaze):
+        """Fixations count pixels of the picture: the mask grows with it."""
+        (gaze / "images").mkdir()
+        for id in COUNTS:
+            Image.new("RGB", SIZE[::-1]).save(gaze / "images" / f"{id}.jpg")
+            Image.fromarray(MASK.repeat(4, axis=0).repeat(4, axis=1)).save(gaze / "masks" / f"{id}.png")
+        (gaze / "images" / "a.jpg").unlink()
+        study = of(gaze, gaze / "images")
+        assert_allclose([pair.before for pair in study.pairs], BEFORE[1:])
+        assert_allclose([pair.after for pair in study.pairs], AFTER[1:])
+        assert re.search(r"of this stem in each folder, found none in the images", study.left_out["a"])
+
+    def test_what_cannot_be_measured_is_named(self, gaze):
+        (gaze / "edited" / "a.csv").unlink()
+        np.save(gaze / "original" / "b.npy", [[16.0, 2.0]])
+        Image.fromarray(np.zeros(SIZE, np.uint8)).save(gaze / "masks" / "c.png")
+        Image.fromarray(MASK).save(gaze / "masks" / "f.png")
+        for name, content in (("g", "x,y\n"), ("h", "x,z\n1,2\n")):
+            (gaze / "original" / f"{name}.csv").write_text(content)
+            (gaze / "edited" / f"{name}.csv").write_text("x,y\n1,1\n")
+            Image.fromarray(MASK).save(gaze / "masks" / f"{name}.png")
+        np.save(gaze / "original" / "i.npy", np.ones(SIZE))
+        np.save(gaze / "edited" / "i.npy", points(1, 1))
+        Image.fromarray(MASK).save(gaze / "masks" / "i.png")
+        study = of(gaze)
+        assert [pair.id for pair in study.pairs] == ["d", "e"]
+        expected = {
+            "a": r"found none in .*edited \(edited\)$",
+            "b": r"expected 0 <= x < 16 .* the first at x=16, y=2",
+            "c": r"expected a region above zero",
+            "f": r"found none in .*original \(original\), .*edited \(edited\)$",
+            "g": r"expected at least one, got none",
+            "h": r"expected a \.csv with columns x and y",
+            "i": r"expected fixations twice or maps twice, got i\.npy and i\.npy",
+        }
+        assert study.left_out.keys() == expected.keys()
+        for id, message in expected.items():
+            assert re.search(message, study.left_out[id]), study.left_out[id]
+        rows = report.observed_rows(study)
+        assert [row[0] for row in rows[1:]] == sorted([*expected, "d", "e"])
+        assert sum(row[-1] is not None for row in rows[1:]) == 7
+        assert "7 images left out: a: " in report.observed_table(study)
+
+    def test_maps_that_do_not_fit(self, tmp_path):
+        for name in ("original", "edited", "masks"):
+            (tmp_path / name).mkdir()
+            for id in "abcd":
+                Image.fromarray(MASK).save(tmp_path / name / f"{id}.png")
+        Image.new("L", (8, 6), 5).save(tmp_path / "edited" / "a.png")
+        Image.new("L", SIZE[::-1], 0).save(tmp_path / "original" / "b.png")
+        study = of(tmp_path)
+        assert [pair.id for pair in study.pairs] == ["c", "d"]
+        assert re.search(r"two maps of one size, got \(12, 16\) and \(6, 8\)", study.left_out["a"])
+        assert re.search(r"expected some attention in both maps", study.left_out["b"])
+        assert (study.change.before, study.change.after, study.change.mean) == (1, 1, 0)
+        assert "+0.0000 [+0.0000, +0.0000] | – " in report.observed_table(study)
+
+    def test_folders_that_are_no_study(self, gaze, tmp_path):
+        with pytest.raises(ValueError, match=r"nowhere: expected a folder with one file per image"):
+            observe(gaze / "nowhere", gaze / "edited", gaze / "masks")
+        (gaze / "masks" / "notes.txt").write_text("")
+        with pytest.raises(ValueError, match=r"notes\.txt: expected one of \.jpg"):
+            of(gaze)
+        (gaze / "masks" / "notes.txt").unlink()
+        Image.fromarray(MASK).save(gaze / "masks" / "a.bmp")
+        with pytest.raises(ValueError, match=r"a\.bmp and a\.png share a stem"):
+            of(gaze)
+        (gaze / "masks" / "a.bmp").unlink()
+        for name in ("original", "edited"):
+            np.save(gaze / name / "b.npy", np.ones(SIZE))
+        with pytest.raises(ValueError, match=r"got fixations of e and map mass of b"):
+            of(gaze)
+        for id in "abcd":
+            (gaze / "masks" / f"{id}.png").unlink()
+        with pytest.raises(ValueError, match=r"two or more images that can be measured, got 1 \(a: expected a file"):
+            of(gaze)
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(ValueError, match=r"empty: expected one file per image, found none"):
+            observe(tmp_path / "empty", gaze / "edited", gaze / "masks")
+
+
+CONTRASTS = (0.5, 1.5, 2.0)  # asked for; 1 is no edit
+BRIGHT = "def predict(self, sample):\n    return np.abs(sample.image.mean(2) - 128)\n"
+
+
+def chequers(strength, k):
+    """A grey picture with a chequerboard of amplitude 20 x strength (+ k) inside, of 10 outside."""
+    sign = np.where(np.indices(SIZE).sum(0) % 2, 1, -1)
+    amplitude = np.full(SIZE, 10.0)
+    amplitude[INSIDE] = 20 * strength + k
+    return (128 + sign * amplitude).astype(np.uint8)[..., None].repeat(3, axis=2)
+
+
+@pytest.fixture
+def edit_set(tmp_path):
+    """Four sources with a decreasing and two increasing edits each, and one whose edits have been dropped."""
+    writer = Writer(tmp_path / "set", {"licence": "CC0"})
+    for k in range(4):
+        made = [NewEdit("contrast", s, s, 1 if s > 1 else -1, chequers(s, k)) for s in CONTRASTS]
+        made.append(NewEdit("color", 1.0, 0.9, 1, chequers(1, k)))
+        writer.add(f"s{k}", chequers(1, k), {"contrast": MASK, "color": MASK}, made)
+    writer.add("s9", chequers(1, 0), {}, [], dropped=["too strong"])
+    return tmp_path / "set"
+
+
+def bright_share(strength, k):
+    """What a method that returns the distance from grey 128 says: mass inside over all mass."""
+    inside = 36 * (20 * strength + k)
+    return inside / (inside + 156 * 10)
+
+
+class TestPredicted:
+    def test_shares_and_properties(self, edit_set, add_method):
+        add_method("bright", BRIGHT)
+        study = predict(edits.read(edit_set), ["bright", "uniform"], progress=False)
+        assert study.models == ["bright", "uniform"]
+        assert study.left_out == {"s9": "it has no edit; all have been dropped"}
+        assert len(study.edits) == 16
+        for measured in study.edits:
+            k, strength = int(measured.edit.source[1]), measured.edit.asked
+            assert measured.covered == COVERED
+            assert measured.psnr_outside == np.inf
+            assert measured.values["uniform"] == pytest.approx((COVERED, COVERED))
+            assert measured.values["bright"] == pytest.approx((bright_share(1, k), bright_share(strength, k)))
+            if measured.edit.type == "contrast":
+                assert measured.values["contrast"] == pytest.approx(((20 + k) / 255, (20 * strength + k) / 255))
+            else:
+                assert measured.values["color"] == pytest.approx((0, 0), abs=1e-3)
+
+    def test_changes_are_of_the_images_of_one_strength(self, edit_set, add_method):
+        add_method("bright", BRIGHT)
+        changes = predict(edits.read(edit_set), ["bright", "uniform"], progress=False).changes()
+        assert list(changes) == [("color", 1.0), ("contrast", 0.5), ("contrast", 1.5), ("contrast", 2.0)]
+        before, after = np.array([(bright_share(1, k), bright_share(2, k)) for k in range(4)]).T
+        found = changes["contrast", 2.0]["bright"]
+        assert (found.n, found.before, found.after) == pytest.approx((4, before.mean(), after.mean()))
+        assert (found.t, found.p_t) == pytest.approx(tuple(scipy.stats.ttest_rel(after, before)))
+        control = changes["contrast", 2.0]["uniform"]
+        assert (control.mean, control.low, control.high) == (0, 0, 0)
+        assert np.isnan([control.p_t, control.p_wilcoxon]).all()
+        assert changes["contrast", 0.5]["bright"].mean < 0 < changes["contrast", 1.5]["bright"].mean
+
+    def test_trends(self, edit_set, add_method):
+        """A share that falls with the strength, and one that rises but for one swap of four: 1 - 6 x 2 / 60 = 0.8."""
+        add_method("falls", "def predict(self, sample):\n    return 200.0 - np.abs(sample.image.mean(2) - 128)\n")
+        add_method(
+            "swaps",
+            "def predict(self, sample):\n"
+            "    saliency = np.ones(sample.size)\n"
+            "    saliency[3:9, 4:10] = {'0.5': 2.5, '1.5': 3, '2': 4}.get(sample.id.rpartition('_')[2], 2)\n"
+            "    return saliency\n",
+        )
+        trends = predict(edits.read(edit_set), ["falls", "swaps", "uniform"], progress=False).trends()
+        assert trends["contrast"]["contrast"] == pytest.approx((1, 1, 1, 4))
+        assert trends["contrast"]["falls"] == pytest.approx((-1, -1, -1, 4))
+        assert trends["contrast"]["swaps"] == pytest.approx((0.8, 0.8, 0.8, 4))
+        assert "uniform" not in trends["contrast"]  # it never changes
+        assert "color" not in trends  # one strength
+
+    def test_a_method_sees_a_blind_sample_and_its_ids_are_those_of_from_folder(self, edit_set, add_method, tmp_path):
+        folder = tmp_path / "seen"
+        folder.mkdir()
+        add_method(
+            "looks",
+            "def predict(self, sample):\n"
+            f"    np.save({str(folder)!r} + '/' + sample.id + '.npy', sample.image.mean(2))\n"
+            "    assert sample.fixations is None and self.device == 'cpu' and self.backbone == 'here'\n"
+            "    return sample.image.mean(2)\n",
+        )
+        study = predict(edits.read(edit_set), ["looks"], backbone="here", progress=False)
+        assert study.failures == {}
+        assert "s0" in {p.stem for p in folder.iterdir()}
+        assert "s3_contrast_0.5" in {p.stem for p in folder.iterdir()}
+        again = predict(edits.read(edit_set), [f"from_folder:{folder}"], progress=False)
+        for seen, read in zip(study.edits, again.edits, strict=True):
+            assert read.values["from_folder+seen"] == pytest.approx(seen.values["looks"])
+
+    def test_failures_and_methods_that_cannot_run(self, edit_set, add_method):
+        add_method(
+            "trips",
+            "def predict(self, sample):\n"
+            "    if sample.id == 's1' or sample.id == 's2_contrast_2':\n"
+            "        raise RuntimeError('no')\n"
+            "    return sample.image.mean(2)\n",
+        )
+        add_method("lacks", "def predict(self, sample):\n    raise MethodUnavailable('needs weights')\n")
+        specs = ["trips", "lacks", "center_bias", "inter_observer"]
+        study = predict(edits.read(edit_set), specs, progress=False)
+        assert study.models == ["trips"]
+        assert study.failures.keys() == {("trips", "s1"), ("trips", "s2_contrast_2")}
+        assert {strength: c["trips"].n for (t, strength), c in study.changes().items() if t == "contrast"} == {
+            0.5: 3, 1.5: 3, 2.0: 2,
+        }  # fmt: skip
+        assert study.skipped["lacks"] == "needs weights"
+        assert study.skipped["center_bias"] == "needs fixations, and an edit set has none"
+        text = report.predicted_table(study)
+        assert "2 predictions left out: trips, s1: RuntimeError: no" in text
+        assert "lacks did not run: needs weights" in text
+        assert "4 of 16 edits were made weaker than asked for" in text
+        assert "s9: it has no edit" in text
+        header, *rows = report.predicted_rows(study)
+        empty = [row[0] for row in rows if row[header.index("trips_after")] is None]
+        assert empty == ["s1"] * 4 + ["s2", "s9"]
+
+    def test_edits_that_cannot_be_measured(self, tmp_path):
+        writer = Writer(tmp_path / "set", {})
+        made = [NewEdit("sharpness", 1.0, 1.0, 1, chequers(1, 0)), NewEdit("contrast", 2.0, 2.0, 1, chequers(2, 0))]
+        writer.add("s", chequers(1, 0), {"sharpness": MASK, "contrast": np.ones(SIZE)}, made)
+        with pytest.raises(
+            ValueError, match=r"got 0 \(s_contrast_2: .* covers the whole image; s_sharpness_1: expected"
+        ):
+            predict(edits.read(tmp_path / "set"), [], progress=False)
+
+
+class TestFigures:
+    def test_lines_are_the_means_of_the_table(self, edit_set, add_method):
+        add_method("bright", BRIGHT)
+        study = predict(edits.read(edit_set), ["bright"], progress=False)
+        panels = figures.predicted_figure(study).axes
+        assert len(panels) == 4  # color and contrast
+        changes = study.changes()
+        for panel, quantity in zip(panels[2:], ("contrast", "bright"), strict=True):
+            line = next(line for line in panel.get_lines() if line.get_label() == quantity)
+            assert_allclose(line.get_xdata(), [0.5, 1.0, 1.5, 2.0])
+            expected = [changes["contrast", s][quantity].mean for s in (0.5, 1.5, 2.0)]
+            assert_allclose(line.get_ydata(), [expected[0], 0, *expected[1:]])
+            band = panel.collections[0].get_paths()[0].vertices
+            strongest = changes["contrast", 2.0][quantity]
+            assert_allclose(sorted({*band[band[:, 0] == 2.0, 1]}), sorted({strongest.low, strongest.high}))
+
+    def test_dots_are_the_images(self, gaze):
+        left, right = figures.observed_figure(of(gaze)).axes
+        lines = left.get_lines()
+        assert_allclose([line.get_ydata() for line in lines[:5]], np.stack([BEFORE, AFTER], 1))
+        assert_allclose(lines[5].get_ydata(), [BEFORE.mean(), AFTER.mean()])
+        dots = next(line for line in right.get_lines() if len(line.get_ydata()) == 5)
+        assert_allclose(dots.get_ydata(), AFTER - BEFORE)
+        change = of(gaze).change
+        assert [change.low, change.high] in [list(line.get_ydata()) for line in right.get_lines()]
+
+    @pytest.mark.parametrize("ending", ["pdf", "svg"])
+    def test_the_same_study_gives_the_same_bytes(self, gaze, ending):
+        for name in ("one", "two"):
+            figures.save(figures.observed_figure(of(gaze)), gaze / f"{name}.{ending}")
+        assert (gaze / f"one.{ending}").read_bytes() == (gaze / f"two.{ending}").read_bytes()
+
+
+def run(*arguments):
+    return benchmark.main(["study", *map(str, arguments)])
+
+
+class TestVerb:
+    def arguments(self, gaze):
+        return "--original", gaze / "original", "--edited", gaze / "edited", "--masks", gaze / "masks"
+
+    def test_fixations(self, gaze, capsys):
+        figure, out = gaze / "figure.png", gaze / "out"
+        assert run(*self.arguments(gaze), "--out", out, "--figure", figure) == 0
+        printed = capsys.readouterr().out
+        assert (out / "study.md").read_text() == printed.removesuffix("\n")
+        change = AFTER - BEFORE
+        assert f"| {BEFORE.mean():.4f}   | {AFTER.mean():.4f}  | {change.mean():+.4f} [" in printed
+        assert f"| {change.mean() / change.std(ddof=1):.2f}  | {COVERED:.3f} " in printed
+        with open(out / "images.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert_allclose([float(row["change"]) for row in rows], change)
+        assert Image.open(figure).size[0] > 600
+        (gaze / "edited" / "a.csv").unlink()
+        assert run(*self.arguments(gaze), "--out", out) == 1
+
+    def test_an_edit_set(self, edit_set, tmp_path, capsys):
+        figure, out = tmp_path / "figure.svg", tmp_path / "out"
+        assert run("--edits", edit_set, "--methods", "uniform", "--out", out, "--figure", figure) == 1  # s9
+        printed = capsys.readouterr().out
+        assert (out / "study.md").read_text() == printed.removesuffix("\n")
+        assert printed.count("| uniform ") == 4
+        with open(out / "images.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert_allclose([float(row["uniform_after"]) for row in rows if not row["left_out"]], COVERED)
+        assert figure.stat().st_size
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ((), r"expected --original, --edited and --masks"),
+            (("--original", "x", "--edited", "y"), r"expected --original, --edited and --masks"),
+            (("--original", "x", "--edited", "y", "--masks", "z", "--methods", "uniform"), r"not both"),
+            (("--edits", "x", "--masks", "y", "--methods", "uniform"), r"not both"),
+            (("--edits", "x"), r"--methods: expected names with commas between"),
+            (("--edits", "x", "--methods", "uniforn"), r"did you mean 'uniform'"),
+            (("--edits", "x", "--methods", "uniform"), r"x: expected an edit set, no such folder"),
+            (("--edits", "x", "--methods", "uniform", "--figure", "f.gif"), r"f\.gif: expected a name ending in \.png"),
+            (("--original", "x", "--edited", "y", "--masks", "z"), r"x: expected a folder"),
+        ],
+    )
+    def test_bad_input(self, arguments, message, capsys, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert run(*arguments) == 2
+        assert re.search(message, capsys.readouterr().err)
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def rows():
+    with open(ROOT / "results" / "study_augsal" / "images.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+class TestMeasuredStudy:
+    """results/study_augsal: what the README says of the paper's own edits."""
+
+    @pytest.mark.parametrize("strength", [1.3, 1.6, 2.0])
+    @pytest.mark.parametrize(
+        ("name", "column"),
+        [("contrast (SD of grey)", ""), ("spectral_residual", "spectral_residual_"), ("lite", "lite_")],
+    )
+    def test_the_table_is_of_these_images(self, rows, name, column, strength):
+        of_one = [row for row in rows if float(row["strength"]) == strength]
+        before, after = (np.array([float(row[column + when]) for row in of_one]) for when in ("before", "after"))
+        text = (ROOT / "results" / "study_augsal" / "study.md").read_text(encoding="utf-8")
+        lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+        line = next(cells for cells in lines if cells[:3] == ["contrast", f"{strength:g}", name])
+        change = (after - before).mean()
+        assert line[3:6] == ["100", f"{before.mean():.4f}", f"{after.mean():.4f}"]
+        assert line[6].startswith(f"{change:+.4f} [")
+        assert line[7] == f"{scipy.stats.ttest_rel(after, before).statistic:.2f}"
+        assert f"{change:+.3f}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+    def test_the_control_is_exactly_zero(self, rows):
+        assert len(rows) == 300
+        assert all(row["uniform_before"] == row["uniform_after"] for row in rows)
+
+    def test_the_numbers_of_one_image_in_plain_steps(self, rows, shared):
+        folder = shared / "data" / "augsal_contrast100"
+        row = next(row for row in rows if row["strength"] == "2.0")
+        pictures = []
+        for strength in ("1.0", "2.000000000000001"):
+            with Image.open(folder / "images" / f"{row['source']}.jpgedited_image{strength}.jpg") as image:
+                pictures.append(np.asarray(image, np.float64) @ [0.299, 0.587, 0.114] / 255)
+        with Image.open(folder / "selected" / f"{row['source']}.jpg_selected_2.000000000000001.png") as image:
+            mask = np.asarray(image.convert("F").resize((512, 512), Image.Resampling.BILINEAR))
+        inside = mask > mask.max() / 2
+        assert float(row["covered"]) == pytest.approx(inside.mean())
+        assert float(row["before"]) == pytest.approx(pictures[0][inside].std())
+        assert float(row["after"]) == pytest.approx(pictures[1][inside].std())
