@@ -108,8 +108,16 @@ def _parser():
 
     ablate = _verb(verbs, "ablate", "train with one augmentation at a time and compare; what is finished is kept")
     ablate.add_argument("--methods", required=True, help="names of learned methods with commas between")
-    ablate.add_argument("--dataset", default="osie", help="one with splits _train and _test (default: osie)")
-    ablate.add_argument("--augmentations", default="paper12", help="names or presets with commas between; see list")
+    ablate.add_argument(
+        "--dataset", default="osie", help="one with splits _train and _test, +NAME to train on more (default: osie)"
+    )
+    ablate.add_argument(
+        "--augmentations", default="paper12", help="names or presets with commas between; see list; or: edits:DIR"
+    )
+    ablate.add_argument(
+        "--edit-losses", type=_weights, action="append", metavar="NAME=WEIGHT,...",
+        help="of edited images, as for fit; give it again for one more arm (default: agreement=1)",
+    )  # fmt: skip
     ablate.add_argument(
         "--seeds", type=_seeds, default=[0], metavar="0,1,2", help="trainings per augmentation (default: 0)"
     )
@@ -370,19 +378,20 @@ def _run(options):
 
 
 def _fit(options):
-    from salbench import training
+    from salbench import edits, training
 
     specs = _methods(options)
-    names, edit_set = _augmentation(options)
+    names, edit_set = _augmentation(options, options.augment)
     p, losses = _p(options, edit_set is not None), options.edit_losses
     if not (names or edit_set) and (p is not None or options.mode):
         raise ValueError("--mode, --p: expected --augment with them, they say how augmentations are shown")
     if losses and not edit_set:
         raise ValueError("--edit-losses: expected --augment edits:DIR with it")
     dataset = _dataset(options)
-    shown = [f"edits-{edit_set.folder.resolve().name}"] if edit_set else names
-    place = "+".join([dataset.name, *shown]) + (f"-p{p:g}" if p is not None else "")
-    place += "".join(f"-{name}{weight:g}" for name, weight in (losses or {}).items())
+    if edit_set:
+        place = f"{dataset.name}+{edits.training_name(edit_set, p, losses)}"
+    else:
+        place = "+".join([dataset.name, *names]) + (f"-p{p:g}" if p is not None else "")
     for spec in specs:
         method = training.create(spec, epochs=options.epochs, p=p, edit_losses=losses)
         method.device, method.backbone = options.device, options.backbone
@@ -392,41 +401,45 @@ def _fit(options):
         print(f"trained; score it with: python benchmark.py --dataset NAME --methods {typed}")
 
 
-def _augmentation(options):
-    """(names, edit set or None) of --augment."""
+def _augmentation(options, typed):
+    """(names, edit set or None) of what was typed."""
     from salbench import augment, edits
 
     _use_augmentations_dir(options)
-    words = options.augment.split(",")
+    words = typed.split(",")
     if not any(word.startswith("edits:") for word in words):
-        return augment.select(options.augment) if options.augment else [], None
+        return augment.select(typed) if typed else [], None
     if len(words) > 1:
         raise ValueError(
-            f"--augment: expected edits:DIR alone, got {options.augment}; the random augmentation of a method's own "
-            "recipe comes on top of edits"
+            f"expected edits:DIR alone, got {typed}; the random augmentation of a method's own recipe comes on top of "
+            "edits"
         )
-    return [], edits.read(options.augment.removeprefix("edits:"))
+    return [], edits.read(typed.removeprefix("edits:"))
 
 
 def _ablate(options):
-    from salbench import augment
     from salbench.ablation import report
     from salbench.ablation.run import ablate
 
-    _use_augmentations_dir(options)
+    names, edit_set = _augmentation(options, options.augmentations)
+    if options.edit_losses and not edit_set:
+        raise ValueError("--edit-losses: expected --augmentations edits:DIR with it")
+    losses = (options.edit_losses or [{"agreement": 1.0}]) if edit_set else []
     failures = []
     for name in _methods(options):
         failures += ablate(
             name,
             options.dataset,
-            augment.select(options.augmentations),
+            names,
             options.seeds,
             out=options.out,
             checkpoints=options.checkpoints,
             root=options.data_root,
             epochs=options.epochs,
-            p=_p(options),
+            p=_p(options, edit_set is not None),
             labels=options.labels,
+            edit_set=edit_set,
+            edit_losses=losses,
             device=options.device,
             backbone=options.backbone,
             workers=options.workers,

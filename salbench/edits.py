@@ -120,6 +120,12 @@ def wanted(types, strengths=None):
     return {name: list(strengths or STRENGTHS[name]) for name in names}
 
 
+def training_name(edit_set, p, losses=None):
+    """How a training with edits is named: "edits-<folder>-p<probability of the original>-<loss><weight>..."."""
+    weights = "".join(f"-{name}{weight:g}" for name, weight in (losses or {}).items())
+    return f"edits-{edit_set.folder.resolve().name}-p{p:g}{weights}"
+
+
 @dataclass(frozen=True)
 class EditSet:
     """Edits by their sources.

@@ -31,11 +31,14 @@ def arm_name(augmentation, p=None, labels="moved"):
 
 
 def splits(dataset):
-    """Names of the training and the test split of a data set.
+    """Names of what is trained on, a list, and of the test split of a data set.
+
+    "osie" trains on osie_train; "osie+augsal_contrast100" on the images of another data set too.
 
     Raises:
         AblationProblem: it has none.
     """
+    dataset, *more = [dataset] if dataset.startswith("folder:") else dataset.split("+")
     whole = sorted(name[: -len("_train")] for name in DATASETS if name.endswith("_train"))
     whole = [name for name in whole if f"{name}_test" in DATASETS]
     if dataset not in whole and not dataset.startswith("folder:"):
@@ -43,7 +46,7 @@ def splits(dataset):
             f"--dataset: expected one with splits to train and to test on, {', '.join(whole)}, or folder:X for the "
             f"folders X_train and X_test, got {dataset}"
         )
-    return f"{dataset}_train", f"{dataset}_test"
+    return [f"{dataset}_train", *more], f"{dataset}_test"
 
 
 def keep_recipe(out, dataset, method, recipe):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from salbench import registry, training
 from salbench.ablation import arms
-from salbench.datasets import load
+from salbench.datasets import join, load
+from salbench.edits import training_name
 from salbench.evaluate import Evaluation
 from salbench.protocol import PROTOCOLS
 
@@ -31,19 +32,20 @@ class Failure:
 
 def ablate(
     name, dataset, augmentations, seeds, *, out, checkpoints, root=None, epochs=None, p=None, labels="moved",
-    device="cpu", backbone=None, workers=1, progress=True,
+    edit_set=None, edit_losses=(), device="cpu", backbone=None, workers=1, progress=True,
 ):  # fmt: skip
     """Train and score every arm with every seed.
 
     Args:
         name: of a learned method. Its recipe is used without its own random augmentation (`jitter`).
-        dataset: name of a data set with the splits <dataset>_train and <dataset>_test.
+        dataset: name of a data set with the splits <dataset>_train and <dataset>_test; see `arms.splits`.
         augmentations: names; the arm without any comes first.
         seeds: ints.
         out: folder of the results; they go to <out>/<dataset>_ablation.
         checkpoints: folder of the trainings.
         root: of the data. epochs: instead of the recipe's.
         p: probability of the original, else its augmentation is shown; None: both in turn.
+        edit_set, edit_losses: an `EditSet` and the losses of edited images, {name: weight}, for an arm each.
         labels: "moved", or "as_released" to see what labels left in place do (see `augment`).
         device, backbone, workers, progress: as for `Evaluation`.
 
@@ -54,24 +56,29 @@ def ablate(
         DatasetProblem, MethodProblem: no such data set or method.
         AblationProblem: no splits, or arms by another recipe in the same folder.
     """
-    train, test = (load(split, root) for split in arms.splits(dataset))
+    trained_on, tested_on = arms.splits(dataset)
+    train, test = join([load(name, root) for name in trained_on]), load(tested_on, root)
     folder = arms.results_name(dataset)
     evaluation = Evaluation(
         replace(test, name=folder), PROTOCOLS["tuebingen"], out, workers=workers, device=device, backbone=backbone,
         progress=progress,
     )  # fmt: skip
-    recipes = {arms.BASELINE: ((), {})}
-    recipes |= {arms.arm_name(a, p, labels): ((a,), {"p": p, "labels": labels}) for a in augmentations}
+    recipes = {arms.BASELINE: ({}, {})}
+    for augmentation in augmentations:
+        shown = {"augment": [augmentation]}, {"p": p, "labels": labels}
+        recipes[arms.arm_name(augmentation, p, labels)] = shown
+    for losses in edit_losses:
+        recipes[training_name(edit_set, p, losses)] = {"edits": edit_set}, {"p": p, "edit_losses": losses}
     recipe = asdict(training.create(name, epochs=epochs, jitter=(), patience=NEVER).recipe)
     arms.keep_recipe(out, dataset, name, {k: v for k, v in recipe.items() if k not in ("p", "labels", "edit_losses")})
     failures = []
-    for number, (seed, (arm, (augment, changes))) in enumerate(itertools.product(seeds, recipes.items()), 1):
+    for number, (seed, (arm, (shown, changes))) in enumerate(itertools.product(seeds, recipes.items()), 1):
         method = training.create(name, epochs=epochs, jitter=(), patience=NEVER, **changes)
         method.variant, method.device, method.backbone = arms.variant(arm, seed), device, backbone
         method.folder = Path(checkpoints) / folder / name / arm / f"seed{seed}"
         log.info("%s: %s, seed %d (%d of %d)", name, arm, seed, number, len(seeds) * len(recipes))
         try:
-            method.fit(train.samples, augment=augment, seed=seed)
+            method.fit(train.samples, seed=seed, **shown)
             if evaluation.run_method(method).n_failed:
                 raise ValueError("images failed when it was scored; see its result file")
         except (ValueError, registry.MethodUnavailable) as error:
