@@ -28,7 +28,10 @@ examples:
   python benchmark.py edit --image FILE --caption "a red bus on a street" --word bus --type color --color purple
   python benchmark.py study --original FIX_A --edited FIX_B --masks MASKS --figure study.pdf
   python benchmark.py study --edits EDITS --methods spectral_residual,lite
+  python benchmark.py weights                                                which published files, found or not
+  python benchmark.py weights convert --methods unisal
   python benchmark.py speed
+  python benchmark.py speed --methods unisal,simplenet --init random
 
 `run` is the default verb; python benchmark.py VERB --help tells the options of each.
 """
@@ -81,6 +84,10 @@ def _parser():
     run.add_argument("--out", default="results", metavar="DIR", help="folder of the results (default: results)")
     run.add_argument("--save-maps", metavar="DIR", help="also write the scored maps as 8-bit PNG")
     run.add_argument("--overwrite", action="store_true", help="replace results made under other settings")
+    run.add_argument(
+        "--init", choices=("random",), help="run networks with random weights: for plumbing only, in no table"
+    )
+    _add_weights_root(run)
 
     lists = _verb(verbs, "list", "print what there is")
     lists.add_argument("what", choices=("methods", "datasets", "metrics", "protocols", "augmentations"))
@@ -146,6 +153,7 @@ def _parser():
     submit.add_argument("--format", choices=("lsun17",), default="lsun17")
     submit.add_argument("--out", default="submissions", metavar="DIR", help="folder of the files")
     submit.add_argument("--allow-partial", action="store_true", help="write what there is when images fail")
+    _add_weights_root(submit)
 
     show = _verb(verbs, "show", "draw an image and its augmentations, fixations overlaid, on one picture")
     show.add_argument("--augmentations", default="paper12", help="names or presets with commas between; see list")
@@ -157,6 +165,7 @@ def _parser():
     features = _verb(verbs, "features", "draw what a method's feature maps look like")
     features.add_argument("--methods", default="diffusion_readout", help="name, or name:CHECKPOINT, of one method")
     _add_picture(features)
+    _add_weights_root(features)
     _add_device(features)
     _add_methods_dir(features)
 
@@ -178,6 +187,7 @@ def _parser():
     )  # fmt: skip
     edit.add_argument("--unconstrained", action="store_true", help="do not weaken edits that look too strong")
     edit.add_argument("--limit", type=_positive, metavar="N", help="only the first N images of --dataset")
+    _add_weights_root(edit)
     _add_device(edit)
     _add_methods_dir(edit)
 
@@ -194,10 +204,23 @@ def _parser():
     )
     study.add_argument("--out", default="results/study", metavar="DIR", help="folder (default: results/study)")
     study.add_argument("--figure", metavar="FILE", help="draw it too, as .png, .pdf or .svg")
+    _add_weights_root(study)
     _add_device(study)
     _add_methods_dir(study)
 
-    _verb(verbs, "speed", "how fast the metric core is on this machine, beside pysaliency")
+    published = _verb(verbs, "weights", "list the published files that methods need, or convert them to safetensors")
+    published.add_argument("what", nargs="?", choices=("list", "convert"), default="list", help="default: list")
+    published.add_argument("--methods", default="all", help="names with commas between (default: all); see list")
+    _add_weights_root(published)
+    published.add_argument("--json", action="store_true", help="list as JSON")
+    _add_methods_dir(published)
+
+    speed = _verb(verbs, "speed", "how fast the metric core is on this machine, beside pysaliency; or networks")
+    speed.add_argument("--methods", metavar="NAMES", help="time these networks instead of the metric core")
+    speed.add_argument("--init", choices=("random",), help="with random weights, which take as long as trained ones")
+    _add_weights_root(speed)
+    _add_device(speed)
+    _add_methods_dir(speed)
     return parser
 
 
@@ -252,6 +275,13 @@ def _add_data_root(parser):
     parser.add_argument(
         "--data-root", metavar="DIR", help="holds one folder per data set (default: $SALBENCH_DATA, then the cache)"
     )
+
+
+def _add_weights_root(parser):
+    parser.add_argument(
+        "--weights-root", metavar="DIR",
+        help="holds one folder of published weights per method (default: $SALBENCH_WEIGHTS, then the cache)",
+    )  # fmt: skip
 
 
 def _add_machine(parser):
@@ -341,7 +371,7 @@ def _run(options):
     from salbench.datasets import training_split
     from salbench.evaluate import Broken, Evaluation, Skipped
     from salbench.protocol import named
-    from salbench.results import Result, paths
+    from salbench.results import Result
 
     specs = _methods(options)
     dataset = _dataset(options)
@@ -353,28 +383,37 @@ def _run(options):
         workers=options.workers,
         device=options.device,
         backbone=options.backbone,
+        weights_root=options.weights_root,
+        init=options.init,
         seed=options.seed,
         save_maps=options.save_maps,
         overwrite=options.overwrite,
     )
     finished = [evaluation.run(spec) for spec in specs]
     results = [f for f in finished if isinstance(f, Result)]
-    if results:
+    if not all(result.untrained for result in results):
         print("\n" + tables.dataset_table(options.out, dataset.name))
+    print("".join(f"in no table, random weights: {r.key.method}\n" for r in results if r.untrained), end="")
     for other in finished:
         if isinstance(other, Skipped):
             print(f"skipped {other.method}: {other.reason}")
         elif isinstance(other, Broken):
             print(f"broken {other.method}: {other.reason}", file=sys.stderr)
+    _print_failures(results, options.out)
+    if results:
+        print(f"results: {Path(options.out) / dataset.name}")
+    return int(len(results) == 0 or any(isinstance(f, Broken) for f in finished) or any(r.n_failed for r in results))
+
+
+def _print_failures(results, out):
+    from salbench.results import paths
+
     for result in results:
-        path, _, _ = paths(options.out, dataset.name, result.key.method)
+        path, _, _ = paths(out, result.key.dataset, result.key.method)
         for id, message in list(result.failures.items())[:SHOWN]:
             print(f"failed {result.key.method}, {id}: {message}", file=sys.stderr)
         if result.n_failed > SHOWN:
             print(f"and {result.n_failed - SHOWN} more failed images, see {path}", file=sys.stderr)
-    if results:
-        print(f"results: {Path(options.out) / dataset.name}")
-    return int(len(results) == 0 or any(isinstance(f, Broken) for f in finished) or any(r.n_failed for r in results))
 
 
 def _fit(options):
@@ -488,7 +527,7 @@ def _submit(options):
     failed = 0
     for spec in _methods(options):
         method = registry.create(spec)
-        method.device, method.backbone = options.device, options.backbone
+        method.device, method.backbone, method.weights_root = options.device, options.backbone, options.weights_root
         registry.fit_at_run(method, dataset, lambda: training_split(dataset, options.data_root), seed=options.seed)
         path = Path(options.out) / f"{dataset.name}_{method.label}.zip"
         write = submission.FORMATS[options.format]
@@ -526,7 +565,7 @@ def _one_method(options):
     if others:
         raise registry.MethodProblem(f"--methods: expected one method, got {options.methods}")
     method = registry.create(spec)
-    method.device, method.backbone = options.device, options.backbone
+    method.device, method.backbone, method.weights_root = options.device, options.backbone, options.weights_root
     return method
 
 
@@ -581,7 +620,8 @@ def _study(options):
         figures.check(options.figure)
     if options.edits:
         specs = _methods(options)
-        study = predict(edits.read(options.edits), specs, device=options.device, backbone=options.backbone)
+        here = {"device": options.device, "backbone": options.backbone, "weights_root": options.weights_root}
+        study = predict(edits.read(options.edits), specs, **here)
         table, rows, draw = report.predicted_table(study), report.predicted_rows(study), figures.predicted_figure
         complete = not (study.left_out or study.failures) and bool(study.models)
     else:
@@ -597,10 +637,49 @@ def _study(options):
     return int(not complete)
 
 
-def _speed(options):
-    from salbench import speed
+def _weights(options):
+    from salbench import listing, registry
 
-    print(speed.report())
+    rows = listing.checkpoints(_methods(options), options.weights_root)
+    if not rows:
+        raise registry.MethodProblem(f"--methods: expected some with published weights, got {options.methods}")
+    if options.what == "convert":
+        return _convert(dict.fromkeys(row["method"] for row in rows), options.weights_root)
+    print(json.dumps(rows, indent=2) if options.json else listing.text(rows))
+
+
+def _convert(names, root):
+    from salbench import registry, training
+
+    skipped = 0
+    for name in names:
+        method = training.create(name)
+        method.weights_root = root
+        try:
+            print(f"{name}: {method.convert()}, hash {method.weights_hash()}")
+        except registry.MethodUnavailable as reason:
+            print(f"skipped {name}: {reason}")
+            skipped += 1
+    return int(skipped == len(names))
+
+
+def _speed(options):
+    given = {"--init": options.init, "--weights-root": options.weights_root, "--backbone": options.backbone}
+    given |= {"--methods-dir": options.methods_dir, "--device": None if options.device == "cpu" else options.device}
+    if not options.methods:
+        alone = [name for name, value in given.items() if value]
+        if alone:
+            raise ValueError(f"{alone[0]}: expected --methods with it, the networks to time")
+        from salbench.speed import metrics
+
+        print(metrics.report())
+        return 0
+    from salbench.speed import networks
+
+    here = networks.Settings(options.init, options.device, options.backbone, options.weights_root, options.methods_dir)
+    text, timed = networks.report(_methods(options), here)
+    print(text)
+    return int(timed == 0)
 
 
 VERBS = {
@@ -614,6 +693,7 @@ VERBS = {
     "features": _features,
     "edit": _edit,
     "study": _study,
+    "weights": _weights,
     "speed": _speed,
 }
 
@@ -636,7 +716,8 @@ def _methods(options):
     from salbench import registry
     from salbench.checks import check_device
 
-    check_device(options.device)
+    if "device" in options:
+        check_device(options.device)
     _use_methods_dir(options)
     typed = [spec.strip() for spec in options.methods.split(",") if spec.strip()]
     specs = [name for spec in typed for name in (registry.available() if spec == "all" else [spec])]

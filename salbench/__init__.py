@@ -11,6 +11,7 @@ datasets    one loader per data set, opened by name
 augment     classical augmentations that move image, fixations and density together
 protocol    named, versioned bundles of evaluation choices
 registry    the contract of a method, and finding methods by name
+weights     the published files that methods need, found and read
 results     one JSON and one CSV per run
 stats       confidence intervals
 evaluate    the loop that scores a method on a data set

@@ -65,6 +65,8 @@ class Evaluation:
         workers: number of threads.
         device: where networks run, as torch names it.
         backbone: of the methods that build on one, or None (see `SaliencyMethod`).
+        weights_root: folder of published weights, or None for the usual one (see `weights`).
+        init: "random" for networks with random weights, for speed and plumbing only; None for trained ones.
         seed: of the bootstrap and of any fitting.
         save_maps: folder for the scored maps as 8-bit PNG, or None.
         overwrite: replace results made under other settings instead of refusing.
@@ -84,6 +86,8 @@ class Evaluation:
         workers=1,
         device="cpu",
         backbone=None,
+        weights_root=None,
+        init=None,
         seed=0,
         save_maps=None,
         overwrite=False,
@@ -96,7 +100,7 @@ class Evaluation:
             )
         self.dataset, self.protocol, self.out, self.seed = dataset, protocol, out, seed
         self.workers, self.overwrite, self.progress = workers, overwrite, progress
-        self.device, self.backbone = device, backbone
+        self.device, self.backbone, self.weights_root, self.init = device, backbone, weights_root, init
         self.save_maps = None if save_maps is None else Path(save_maps)
         self._train = cache(train)
         if Path(out).exists() and not Path(out).is_dir():
@@ -134,7 +138,9 @@ class Evaluation:
 
     def _prepared(self, method):
         """Fit the method where every run does; returns the key of its result."""
-        method.device, method.backbone = self.device, self.backbone
+        method.device, method.backbone, method.weights_root = self.device, self.backbone, self.weights_root
+        if self.init == "random":
+            method.init_random()
         method.notes()  # what is wrong with its weights is told now, and not by every image
         fitted_on = registry.fit_at_run(method, self.dataset, self._train, seed=self.seed)
         return self._key(method, fitted_on)
@@ -295,6 +301,7 @@ class Evaluation:
             seconds=round(seconds, 3),
             provenance=results.provenance() | {"date": datetime.now(UTC).isoformat(timespec="seconds")},
             notes=method.notes(),
+            untrained=method.untrained,
         )
         return result, rows
 

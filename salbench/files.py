@@ -97,6 +97,11 @@ def _read_npy(source, name):
     return array.astype(np.float64 if array.dtype.itemsize > 4 or array.dtype.kind in "iu" else np.float32)
 
 
+def user_cache():
+    """The folder for what can be made again: $XDG_CACHE_HOME/salbench, else ~/.cache/salbench."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "salbench"
+
+
 @contextmanager
 def atomic_write(path, mode="w"):
     """Open a temporary file beside `path`; on success it replaces `path`, on any error `path` is untouched."""

@@ -4,7 +4,7 @@ import inspect
 
 from tabulate import tabulate
 
-from salbench import augment, registry
+from salbench import augment, registry, weights
 from salbench.datasets import DATASETS
 from salbench.metrics import METRICS
 from salbench.protocol import PROTOCOLS
@@ -20,10 +20,31 @@ def _method(name):
         cls = registry.get(name)
     except (registry.MethodProblem, registry.MethodUnavailable) as error:
         what = "BROKEN" if isinstance(error, registry.MethodProblem) else "not available"
-        return {"name": name, "summary": f"{what}: {error}", "output": None, "kind": None, "paper": None}
+        nothing = dict.fromkeys(("output", "kind", "paper", "skipped"))
+        return {"name": name, "summary": f"{what}: {error}"} | nothing
     kind = "ceiling" if cls.sees_fixations else "fitted at run" if cls.fits_at_run else "fixed"
     summary = (inspect.getdoc(cls) or "").partition("\n")[0]
-    return {"name": name, "summary": summary, "output": cls.output, "kind": kind, "paper": cls.paper}
+    skipped = None if weights.converted(name).is_file() else weights.remedy(name, cls.checkpoints) or None
+    row = {"name": name, "summary": summary, "output": cls.output, "kind": kind, "paper": cls.paper}
+    return row | {"skipped": skipped}
+
+
+def checkpoints(names, root=None):
+    """One row per published file that methods need; `root` is where they are looked for (see `weights`)."""
+    return [_checkpoint(name, published, root) for name in names for published in registry.get(name).checkpoints]
+
+
+def _checkpoint(name, published, root):
+    path, converted = weights.folder(name, root) / published.file, weights.converted(name, root)
+    found = [str(place) for place in (converted, path) if place.is_file()]
+    return {
+        "method": name,
+        "file": published.file,
+        "found": found[0] if found else f"not in {path.parent}",
+        "licence": published.licence,
+        "trained on": published.trained_on,
+        "page": published.source,
+    }
 
 
 def datasets():

@@ -10,9 +10,11 @@ A method is one file (or folder) in `methods/`; the file's stem is its name. The
         def predict(self, sample):
             return sample.image.mean(2)
 
-Nothing is imported to list the names; a file is imported when its method is asked for.
+Nothing is imported to list the names; a file is imported when its method is asked for. What several methods share is a
+module beside them with a leading underscore, which they import relatively (`from ._pnasnet import PNASNet5Large`).
 """
 
+import ast
 import difflib
 import importlib.util
 import sys
@@ -52,6 +54,9 @@ class SaliencyMethod:
         device: where to run a network, as torch names it; set by the caller before `fit` and `predict`.
         backbone: place of a large frozen model that the method builds on, where it does and one was given; a folder
             or what the method says; set by the caller as `device` is.
+        checkpoints: the published files that the method needs, of `weights.Checkpoint`; () for none.
+        weights_root: folder of published weights, where one was given (see `weights`); set by the caller too.
+        untrained: its network has random weights (see `init_random`): its scores mean nothing.
         name: the file's stem, set by `register`.
         variant: tells apart two runs of one method (two folders of maps, two checkpoints); "" for the plain one.
     """
@@ -62,6 +67,9 @@ class SaliencyMethod:
     fits_at_run = False
     device = "cpu"
     backbone = None
+    checkpoints = ()
+    weights_root = None
+    untrained = False
     name = ""
     variant = ""
 
@@ -77,6 +85,14 @@ class SaliencyMethod:
     def notes(self):
         """What must be said beneath every table with this method, such as what it was trained on: list of str."""
         return []
+
+    def init_random(self):
+        """Give the network random weights, always the same, instead of trained ones: for speed and plumbing only.
+
+        Raises:
+            MethodUnavailable: the method is no network, or was told which weights to use.
+        """
+        raise MethodUnavailable("is no network, so that it has no random weights; run it without --init random")
 
     def fit(self, samples, *, augment=None, seed=0):
         """Learn from samples with their ground truth. Optional."""
@@ -183,7 +199,7 @@ def get(name):
         MethodUnavailable: the file needs a package that is not installed.
     """
     path = find(name)
-    module = f"_salbench_methods_{hash_bytes(str(path))}.{name}"
+    module = f"_salbench_methods_{hash_bytes(str(_folder(path)))}.{name}"
     if module not in _METHODS:
         _import(module, path)
     if module not in _METHODS:
@@ -241,11 +257,42 @@ def explained(error, method):
 
 
 def code_hash(name):
-    """16 hex digits of the source of a method: its file, or all Python files of its folder."""
+    """16 hex digits of the source of a method: its file, or all Python files of its folder.
+
+    The modules beside it that it imports relatively, and those that these import, count too.
+    """
     path = find(name)
-    sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-    names = [source.relative_to(path.parent).as_posix() for source in sources]
-    return hash_bytes(*(part for pair in zip(names, map(Path.read_bytes, sources), strict=True) for part in pair))
+    own = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    parts = [(source.relative_to(path.parent), source) for source in own]
+    parts += [(source.relative_to(_folder(path)), source) for source in _shared(own, _folder(path))]
+    return hash_bytes(*(part for name, source in parts for part in (name.as_posix(), source.read_bytes())))
+
+
+def _folder(path):
+    """The folder of methods that a method's file is in."""
+    return path.parent.parent if path.name == "__init__.py" else path.parent
+
+
+def _shared(own, folder):
+    """Files in `folder` that the files `own` import relatively, directly or not, sorted; `own` is left out."""
+    found, todo = set(own), list(own)
+    while todo:
+        new = {file for file in _imported(todo.pop()) if file.is_relative_to(folder)} - found
+        found |= new
+        todo += new
+    return sorted(found - set(own))
+
+
+def _imported(source):
+    """The files behind the relative imports of a Python file."""
+    for node in ast.walk(ast.parse(source.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            place = source.parents[node.level - 1]
+            parts = node.module.split(".") if node.module else []
+            names = [place.joinpath(*parts[: n + 1]) for n in range(len(parts))]
+            names += [place.joinpath(*parts, alias.name) for alias in node.names]
+            files = [file for name in names for file in (name.with_suffix(".py"), name / "__init__.py")]
+            yield from filter(Path.is_file, files)
 
 
 def _stems(folder):
@@ -263,7 +310,7 @@ def _import(name, path):
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
     module = importlib.util.module_from_spec(spec)
     package = name.rpartition(".")[0]
-    sys.modules.setdefault(package, ModuleType(package))  # importing a package inside a method's folder asks for it
+    sys.modules.setdefault(package, ModuleType(package)).__path__ = [str(_folder(path))]  # of what methods share
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)

@@ -86,6 +86,7 @@ class Result:
         seconds: wall time of the call that finished the run, predicting and scoring.
         provenance: versions, git commit, date.
         notes: what the method wants said beneath every table (see `SaliencyMethod.notes`).
+        untrained: made with random weights; no table shows it.
     """
 
     key: Key
@@ -102,6 +103,7 @@ class Result:
     seconds: float
     provenance: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
+    untrained: bool = False
 
 
 def paths(out, dataset, label):

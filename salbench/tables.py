@@ -45,6 +45,8 @@ class Row:
 def dataset_table(out, dataset, style="md"):
     """All results of one data set, one table for each protocol (and content of the data set) found there.
 
+    Networks with random weights are left out.
+
     Args:
         out: folder of the results. dataset: name. style: one of `FORMATS`.
 
@@ -52,22 +54,25 @@ def dataset_table(out, dataset, style="md"):
         TableProblem: no result of this data set. ResultProblem: a file that is not a result of this version.
     """
     found = results.read_all(out, dataset).values()
-    if not found:
-        there = sorted(p.parent.name for p in Path(out).glob("*/*.json") if p.parent.name != PAPER.name)
-        near = difflib.get_close_matches(dataset, there, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise TableProblem(
-            f"{Path(out) / dataset}: expected results of {dataset}, found none; {hint}"
-            f"A run makes them: python benchmark.py --dataset {dataset} --out {out}"
-        )
     groups = defaultdict(list)
     for result in found:
         key = result.key
         groups[key.protocol, key.protocol_version, key.fingerprint].append(result)
-    return "\n".join(_one_table(groups[key], style) for key in sorted(groups))
+    tables = [_one_table(group, style) for _, group in sorted(groups.items()) if not all(r.untrained for r in group)]
+    if not tables:
+        there = sorted(p.parent.name for p in Path(out).glob("*/*.json") if p.parent.name not in (PAPER.name, dataset))
+        near = difflib.get_close_matches(dataset, there, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        state = "only untrained ones" if found else "none"
+        raise TableProblem(
+            f"{Path(out) / dataset}: expected results of {dataset}, found {state}; {hint}"
+            f"A run makes them: python benchmark.py --dataset {dataset} --out {out}"
+        )
+    return "\n".join(tables)
 
 
-def _one_table(found, style):
+def _one_table(group, style):
+    found = [result for result in group if not result.untrained]
     key = found[0].key
     rows = [_measured(r) for r in found if not r.ceiling]
     rows.sort(key=lambda row: -(row.cells["auc"] or {"mean": -1})["mean"])
@@ -75,7 +80,11 @@ def _one_table(found, style):
     rows += _claimed(key.dataset, key.protocol)
     simulated = "SIMULATED gaze" if found[0].gaze == "simulated" else found[0].gaze
     title = f"{key.dataset}, {found[0].n_images} images, {simulated}, protocol {key.protocol} v{key.protocol_version}"
-    return render(title, rows, list(METRICS), _notes(found, rows), style)
+    notes = _notes(found, rows)
+    if len(found) < len(group):
+        untrained = ", ".join(result.key.method for result in group if result.untrained)
+        notes.append(f"Left out, because their weights are random: {untrained}.")
+    return render(title, rows, list(METRICS), notes, style)
 
 
 def paper_table(name, out, style="md", folder=PAPER):

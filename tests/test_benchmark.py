@@ -98,16 +98,34 @@ def test_a_folder_of_maps_on_a_folder_of_images(images, tmp_path, capsys):
 def test_a_method_in_one_file(images, tmp_path, capsys):
     folder = tmp_path / "my_methods"
     folder.mkdir()
-    (folder / "bright.py").write_text(readme_example(), encoding="utf-8")
+    (folder / "bright.py").write_text(readme_examples()[0], encoding="utf-8")
     arguments = "--methods-dir", folder, "--methods", "bright", "--dataset", f"folder:{images}", "--out", tmp_path / "r"
     assert run(*arguments) == 0
     assert "| bright " in capsys.readouterr().out
 
 
-def readme_example():
-    """The method that the README shows under "Add a method"."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Add a method", 1)[1]
-    return text.split("```python\n", 1)[1].split("```", 1)[0]
+def test_a_network_in_one_file(tmp_path, monkeypatch, capsys):
+    """The network of the README, trained and scored by the commands beneath it."""
+    _, example, commands = readme_examples()
+    monkeypatch.chdir(tmp_path)
+    Path("my_methods").mkdir()
+    Path("my_methods/small.py").write_text(example, encoding="utf-8")
+    fit, score = [line.split()[2:] for line in commands.splitlines()]
+    assert run(*fit, "--epochs", 1) == 0
+    assert "score it with: python benchmark.py --dataset NAME --methods small:checkpoints/small/popout/seed0" in (
+        capsys.readouterr().out
+    )
+    assert run(*score, "--limit", 3) == 0
+    printed = capsys.readouterr().out
+    assert "| small+popout-seed0 " in printed
+    assert "- small+popout-seed0: trained on " in printed
+
+
+def readme_examples():
+    """What the README shows under "Add a method": two methods, and the commands of the second."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Add a method", 1)[1].split("\n## ", 1)[0]
+    bright, _, small, commands = (block.split("\n", 1)[1] for block in text.split("```")[1::2])
+    return bright, small, commands
 
 
 @pytest.mark.parametrize("what", ["methods", "datasets", "metrics", "protocols", "augmentations"])
@@ -175,6 +193,8 @@ def test_submit(monkeypatch, tmp_path, capsys):
         (["table", "--dataset", "osie", "--out", "/nowhere"], "A run makes them: python benchmark.py --dataset osie"),
         (["table", "--paper", "table3"], "table1, table2"),
         (["--methods", "uniform", "--device", "warp"], "device"),
+        (["weights", "--methods", "unisla"], "did you mean 'unisal'"),
+        (["weights", "--methods", "uniform"], "expected some with published weights, got uniform"),
     ],
 )
 def test_an_error_is_one_line_that_names_the_fix(arguments, message, capsys):

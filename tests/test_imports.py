@@ -12,11 +12,12 @@ LAYERS = {
     "checks": 0,
     "files": 1, "maps": 1, "sample": 1,
     "augment": 2, "metrics": 2, "datasets": 2, "edits": 2, "protocol": 2, "registry": 2, "results": 2, "stats": 2,
+    "weights": 2,
     "evaluate": 3, "making": 3, "tables": 3, "submission": 3, "listing": 3, "sheet": 3,
     "training": 3,
     "ablation": 4, "speed": 4, "study": 4,
 }  # fmt: skip
-METHODS_MAY_IMPORT = {"checks", "edits", "files", "maps", "sample", "registry", "training"}
+METHODS_MAY_IMPORT = {"checks", "edits", "files", "maps", "sample", "registry", "training", "weights"}
 
 
 def rooms_imported(path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from salbench import registry
+from salbench.files import hash_bytes
 from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod, register
 
 HEAD = "from salbench.registry import MethodUnavailable, SaliencyMethod, register\n"
@@ -120,6 +121,44 @@ class TestGet:
             (folder / name / "helper.py").write_text(f"VALUE = {name!r}\n")
         registry.add_folder(folder)
         assert [registry.get(name).VALUE for name in ("one", "two")] == ["one", "two"]
+
+    def test_two_methods_share_a_private_module(self, folder):
+        (folder / "_shared.py").write_text("from ._deep.part import VALUE\n")
+        (folder / "_deep").mkdir()
+        (folder / "_deep" / "__init__.py").write_text("")
+        (folder / "_deep" / "part.py").write_text("VALUE = object()\n")
+        _method(folder / "one.py")
+        with open(folder / "one.py", "a") as file:
+            file.write("    from ._shared import VALUE\n")
+        _method(folder / "two" / "__init__.py")
+        with open(folder / "two" / "__init__.py", "a") as file:
+            file.write("    from .._shared import VALUE\n")
+        before = registry.available()
+        registry.add_folder(folder)
+        assert registry.get("one").VALUE is registry.get("two").VALUE
+        assert set(registry.available()) - set(before) == {"one", "two"}
+
+    def test_private_modules_of_the_same_name_in_two_folders(self, folder, tmp_path):
+        for place, name in ((folder, "one"), (tmp_path / "other", "two")):
+            _method(place / f"{name}.py")
+            (place / "_shared.py").write_text(f"VALUE = {name!r}\n")
+            with open(place / f"{name}.py", "a") as file:
+                file.write("    from ._shared import VALUE\n")
+            registry.add_folder(place)
+        assert [registry.get(name).VALUE for name in ("one", "two")] == ["one", "two"]
+
+    def test_a_broken_private_module_is_told_and_can_be_repaired(self, folder):
+        _method(folder / "mine.py")
+        with open(folder / "mine.py", "a") as file:
+            file.write("    from . import _shared\n")
+        registry.add_folder(folder)
+        for source in (None, "1 / 0"):
+            if source:
+                (folder / "_shared.py").write_text(source)
+            with pytest.raises(MethodProblem, match=r"mine\.py: cannot be imported: (ImportError|ZeroDivisionError)"):
+                registry.get("mine")
+        (folder / "_shared.py").write_text("VALUE = 3\n")
+        assert registry.get("mine")._shared.VALUE == 3
 
     def test_a_missing_package_is_told_with_its_remedy(self, folder):
         (folder / "needy.py").write_text("import no_such_module.part")
@@ -260,6 +299,41 @@ class TestCodeHash:
         hashes.append(registry.code_hash("parts"))
         assert len(set(hashes)) == 4
 
+    def test_of_one_file_is_that_of_its_name_and_content(self, folder):
+        """As in the results of earlier versions, where nothing could be shared."""
+        _method(folder / "mine.py")
+        (folder / "_unused.py").write_text("A = 1\n")
+        registry.add_folder(folder)
+        assert registry.code_hash("mine") == hash_bytes("mine.py", (folder / "mine.py").read_bytes())
+
+    @pytest.mark.parametrize(
+        ("method", "statement"),
+        [
+            ("mine.py", "from ._a import A"),
+            ("mine.py", "from . import _a"),
+            ("mine.py", "def f():\n    from ._a import *"),
+            ("mine/__init__.py", "from .._a import A"),
+            ("mine/__init__.py", "from .deep import other"),
+        ],
+    )
+    def test_changes_with_what_is_imported_and_with_what_that_imports(self, folder, method, statement):
+        (folder / method).parent.mkdir(exist_ok=True)
+        (folder / method).write_text(f"{statement}\n")
+        if method != "mine.py":
+            (folder / "mine" / "deep.py").write_text("from .._a import A as other\n")
+        (folder / "_b").mkdir()
+        files = {"_a.py": "from ._b.part import A\n", "_b/__init__.py": "B = 1\n", "_b/part.py": "from .. import _c\n"}
+        files |= {"_c.py": "from ._a import A\n", "_unused.py": "A = 1\n"}  # a circle ends
+        for name, content in files.items():
+            (folder / name).write_text(content)
+        registry.add_folder(folder)
+        first = registry.code_hash("mine")
+        for name, content in files.items():
+            (folder / name).write_text(content + "# changed\n")
+            assert (registry.code_hash("mine") == first) == (name == "_unused.py"), name
+            (folder / name).write_text(content)
+        assert registry.code_hash("mine") == first
+
     def test_does_not_import(self, folder):
         (folder / "broken.py").write_text("1 / 0")
         registry.add_folder(folder)
@@ -304,6 +378,11 @@ class TestSaliencyMethod:
         method = SaliencyMethod()
         assert (method.output, method.sees_fixations, method.fits_at_run) == ("map", False, False)
         assert method.weights_hash() is None
+        assert (method.checkpoints, method.weights_root, method.untrained) == ((), None, False)
+
+    def test_no_random_weights(self):
+        with pytest.raises(MethodUnavailable, match="is no network"):
+            registry.create("uniform").init_random()
 
     def test_nothing_to_fit(self):
         with pytest.raises(NotImplementedError, match="uniform has nothing to fit"):

@@ -1,10 +1,16 @@
-"""The report runs, and both sides compute the same numbers; how fast they are is no matter of a test."""
+"""The reports run and measure what they say; how fast this machine is is no matter of a test."""
+
+import time
 
 import numpy as np
 import pytest
+import torch
 
-from salbench import speed
+import benchmark
+from salbench import registry
 from salbench.protocol import Others
+from salbench.speed import metrics as speed
+from salbench.speed import networks
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:pysaliency.numba_utils"),
@@ -58,3 +64,79 @@ def test_a_longer_split_begins_with_the_same_images():
     short, long = speed.make_samples(3, TINY), speed.make_samples(5, TINY)
     for a, b in zip(short, long, strict=False):
         np.testing.assert_array_equal(a.fixations, b.fixations)
+
+
+SLOW = """\
+import time
+from torch import nn
+from salbench.registry import register
+from salbench.training import LearnedMethod, Recipe
+
+class Network(nn.Conv2d):
+    def forward(self, x):
+        time.sleep(0.1)  # however many pictures there are
+        return super().forward(x)[:, 0]
+
+@register
+class Slow(LearnedMethod):
+    "Sleeps inside and outside its network."
+    recipe = Recipe(size=(6, 8))
+
+    def build_network(self):
+        return Network(3, 1, 3, padding=1)
+
+    def preprocess(self, images):
+        time.sleep(0.05)
+        return images.permute(0, 3, 1, 2).float()
+"""
+
+
+@pytest.fixture
+def slow(tmp_path, monkeypatch):
+    """Folder of a method that sleeps 0.1 s in its network and 0.05 s outside."""
+    monkeypatch.setattr(registry, "_FOLDERS", list(registry._FOLDERS))
+    folder = tmp_path / "slow_methods"
+    folder.mkdir()
+    (folder / "slow.py").write_text(SLOW)
+    return str(folder)
+
+
+class TestNetworks:
+    def test_time_inside_and_outside(self, slow):
+        measured = networks.measure("slow", networks.Settings(init="random", methods_dir=slow), (12, 16))
+        assert measured.method == "slow+random-init"
+        assert measured.seconds >= 0.15
+        assert measured.outside == pytest.approx(1 / 3, abs=0.15)
+        assert measured.batch == 8
+        saved = measured.seconds - measured.batch_seconds
+        assert saved == pytest.approx(0.1 * (1 - 1 / 8), abs=0.03)
+        assert 1e8 < measured.memory <= measured.batch_memory < 1e12
+
+    def test_clock_counts_the_network_only(self):
+        network = torch.nn.Identity()
+        network.forward = lambda x: time.sleep(0.05)
+        clock = networks.Clock(network, "cpu")
+
+        def calls(round_):
+            time.sleep(0.05)
+            network(1)
+            network(2)
+
+        seconds, inside = clock.median(calls)
+        assert seconds >= 0.15
+        assert 0.1 <= inside <= seconds - 0.05
+
+    def test_command_line(self, slow, capsys):
+        arguments = ["speed", "--methods", "slow,uniform", "--init", "random", "--methods-dir", slow]
+        assert benchmark.main(arguments) == 0
+        printed = capsys.readouterr().out
+        assert "| slow+random-init " in printed
+        assert "skipped uniform: uniform: expected a method that can be trained" in printed
+
+    def test_nothing_timed_is_no_success(self, capsys):
+        assert benchmark.main(["speed", "--methods", "uniform", "--init", "random"]) == 1
+
+    @pytest.mark.parametrize("option", [("--init", "random"), ("--device", "cuda"), ("--weights-root", "X")])
+    def test_options_of_networks_need_networks(self, option, capsys):
+        assert benchmark.main(["speed", *option]) == 2
+        assert f"{option[0]}: expected --methods with it" in capsys.readouterr().err

@@ -86,6 +86,25 @@ def test_notes_say_what_a_reader_must_know(tmp_path):
     assert "Resized to the stimulus by the protocol: a." in text
 
 
+def test_untrained_networks_are_left_out_and_named_once(tmp_path):
+    save(tmp_path, result("a", 0.5), result("b", 0.6))
+    save(tmp_path, result("net+random-init", 0.99, untrained=True), result("other", 0.99, untrained=True))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert "0.99" not in text
+    assert "**0.600**" in line(text, "b")[1]
+    assert text.count("Left out, because their weights are random: net+random-init, other.") == 1
+    assert "net" not in tables.dataset_table(tmp_path, "toy", "csv")
+
+
+def test_untrained_networks_alone_make_no_table(tmp_path):
+    save(tmp_path, result("net+random-init", 0.99, untrained=True))
+    with pytest.raises(tables.TableProblem, match="found only untrained ones; A run makes them"):
+        tables.dataset_table(tmp_path, "toy")
+    untrained = result("b", 0.7, untrained=True)
+    save(tmp_path, result("a", 0.5), replace(untrained, key=replace(untrained.key, protocol="mit")))
+    assert tables.dataset_table(tmp_path, "toy").count("| method") == 1
+
+
 def test_simulated_gaze_is_said_in_the_title(tmp_path):
     save(tmp_path, result("b", 0.5, gaze="simulated"))
     assert "SIMULATED gaze" in tables.dataset_table(tmp_path, "toy").splitlines()[0]

@@ -194,7 +194,7 @@ class Editor:
         given = self.backbone.tokenize(change.color)[0] if change.color else [self.backbone.tokenizer.pad_token_id]
         at = change.word.tokens[0]  # among the 77, of which the first is the start mark
         prompt = self.backbone.embed_tokens([*ids[: at - 1], *given, *ids[at - 1 :]])
-        most = inverted.attention[1:].max() * torch.ones_like(strengths)
+        most = inverted.attention[1 : 1 + len(ids)].max() * torch.ones_like(strengths)
         weights = most * strengths if change.type == "color" else most
         end = min(at + len(given), prompt.shape[1] - 1)  # the prompt has no room for more
         return prompt, Injection(list(range(at, end)), region, weights)

@@ -11,7 +11,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, folder_name, user_cache
+from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, folder_name
+from salbench.files import user_cache
 
 log = logging.getLogger(__name__)
 __all__ = [

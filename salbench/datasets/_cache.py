@@ -4,8 +4,7 @@ import logging
 
 import numpy as np
 
-from salbench.datasets._common import user_cache
-from salbench.files import atomic_write, hash_bytes
+from salbench.files import atomic_write, hash_bytes, user_cache
 
 log = logging.getLogger(__name__)
 

@@ -96,11 +96,6 @@ class Published:
     mean: tuple[float, float] | None = None
 
 
-def user_cache():
-    """The folder for what can be made again: $XDG_CACHE_HOME/salbench, else ~/.cache/salbench."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "salbench"
-
-
 def folder_name(argument):
     """(name, place) of DIR or NAME=DIR; the name of a folder is that of its last part."""
     name, given, rest = argument.partition("=")

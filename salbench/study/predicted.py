@@ -101,7 +101,7 @@ class Predicted:
         return dict(found)
 
 
-def predict(edit_set, specs, *, device="cpu", backbone=None, progress=True):
+def predict(edit_set, specs, *, device="cpu", backbone=None, weights_root=None, progress=True):
     """Measure every edit of a set, and let every method predict on the edited and the unedited images.
 
     A method sees a blind sample whose id is the source's, or <source>_<type>_<strength asked for> of an edited image
@@ -109,7 +109,7 @@ def predict(edit_set, specs, *, device="cpu", backbone=None, progress=True):
 
     Args:
         edit_set: an `EditSet`.
-        specs: methods as typed. device, backbone: see `SaliencyMethod`.
+        specs: methods as typed. device, backbone, weights_root: see `SaliencyMethod`.
         progress: show a progress bar per method.
 
     Returns:
@@ -121,7 +121,7 @@ def predict(edit_set, specs, *, device="cpu", backbone=None, progress=True):
     methods, skipped = {}, {}
     for spec in specs:
         try:
-            methods[spec] = _created(spec, device, backbone)
+            methods[spec] = _created(spec, device, backbone, weights_root)
         except MethodUnavailable as reason:
             skipped[spec] = str(reason)
     study = _measured(edit_set)
@@ -137,11 +137,11 @@ def predict(edit_set, specs, *, device="cpu", backbone=None, progress=True):
     return study
 
 
-def _created(spec, device, backbone):
+def _created(spec, device, backbone, weights_root):
     method = registry.create(spec)
     if method.fits_at_run or method.sees_fixations:
         raise MethodUnavailable("needs fixations, and an edit set has none")
-    method.device, method.backbone = device, backbone
+    method.device, method.backbone, method.weights_root = device, backbone, weights_root
     method.notes()  # what is wrong with its weights is told before anything runs
     return method
 

@@ -52,20 +52,21 @@ def load(path):
         ) from error
 
 
-def load_into(network, tensors, source):
+def load_into(network, tensors, source, remedy="train it anew with this code, or give another checkpoint"):
     """Load a network's tensors strictly.
 
     Raises:
-        CheckpointProblem: other names or shapes; says which are missing, which are too many.
+        CheckpointProblem: other names or shapes; says which are missing, which are too many, and the `remedy`.
     """
     own = {name: tuple(t.shape) for name, t in network.state_dict().items()}
     given = {name: tuple(t.shape) for name, t in tensors.items()}
     if own != given:
-        missing, extra = sorted(set(own) - set(given)), sorted(set(given) - set(own))
+        missing = [f"{n} {own[n]}" for n in sorted(set(own) - set(given))]
+        extra = [f"{n} {given[n]}" for n in sorted(set(given) - set(own))]
         other = sorted(n for n in set(own) & set(given) if own[n] != given[n])
         other = [f"{n} {given[n]} instead of {own[n]}" for n in other]
         parts = {"missing": missing, "unexpected": extra, "of another shape": other}
         said = "; ".join(f"{len(names)} {what}, such as {names[0]}" for what, names in parts.items() if names)
-        raise CheckpointProblem(f"{source}: the checkpoint of another network: {said}")
+        raise CheckpointProblem(f"{source}: the checkpoint of another network: {said}; {remedy}")
     with torch.no_grad():
         network.load_state_dict(tensors, strict=True)

@@ -1,6 +1,6 @@
 """The base of every learned method: what `fit` and `predict` do around a network."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Lock
 
@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn.parallel import DistributedDataParallel
 
-from salbench import registry
+from salbench import registry, weights
 from salbench.files import hash_file
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.training import checkpoint
@@ -20,8 +20,9 @@ from salbench.training.losses import needed, per_image, weighted
 class LearnedMethod(SaliencyMethod):
     """A network with its preprocessing and its recipe.
 
-    Subclasses set `recipe` and `weights` and write `build_network` and `preprocess`. Where the network takes more
-    than the image they write `logits` instead of `preprocess`, and where it learns more than saliency, `loss`.
+    Subclasses set `recipe` and write `build_network` and `preprocess`. Where the network takes more than the image they
+    write `logits` instead of `preprocess`, and where it learns more than saliency, `loss`. Its weights are those that
+    it is told to use, else those that come with it (`weights`), else those that its authors publish (`checkpoints`).
 
     Attributes:
         recipe: `Recipe`.
@@ -37,7 +38,7 @@ class LearnedMethod(SaliencyMethod):
     folder: Path | None = None
 
     def __init__(self, place=None):
-        """`place`: a folder that `fit` has written, or a .safetensors file; the method's own weights by default.
+        """`place`: a folder that `fit` has written, or a .safetensors file; the method's own or published by default.
 
         NAME=PLACE names the row in tables, to tell two trainings apart.
         """
@@ -64,6 +65,10 @@ class LearnedMethod(SaliencyMethod):
     def preprocess(self, images):
         """From a uint8 tensor (B, H, W, 3) to the network's input."""
         raise NotImplementedError
+
+    def published(self, state):
+        """The network's {name: tensor} of what the files of `checkpoints` hold, one argument each, in their order."""
+        return state
 
     def logits(self, network, images, captions):
         """Logits (B, H, W) of the fixation density.
@@ -134,6 +139,11 @@ class LearnedMethod(SaliencyMethod):
         return torch.from_numpy(np.array(resized))[None]
 
     def weights_hash(self):
+        """Of the file; of published weights of the network's tensors, which converting their files does not change."""
+        if self.untrained:
+            return None
+        if self._is_published:
+            return weights.hash_tensors(self.network.state_dict())
         return hash_file(self.existing_weights())
 
     def fit(self, samples, *, augment=None, edits=None, seed=0):
@@ -174,8 +184,12 @@ class LearnedMethod(SaliencyMethod):
         return self._network
 
     def notes(self):
+        if self.untrained:
+            return ["random weights, never trained: its scores mean nothing."]
+        if self._is_published:
+            return [f"published weights ({c.file}), trained on {c.trained_on}." for c in self.checkpoints]
         _, facts = checkpoint.load(self.existing_weights())
-        return self.notes_on(facts["data"]) if "data" in facts else []
+        return self.notes_on(facts["data"]) if "data" in facts else facts.get("notes", [])
 
     def notes_on(self, counts):
         """Notes on a training with so many "images", "captions" and "boxes" (images with annotated objects).
@@ -203,14 +217,76 @@ class LearnedMethod(SaliencyMethod):
             )
         return self.weights
 
+    def init_random(self):
+        if "weights" in vars(self):  # a place, or what `fit` has written
+            raise MethodUnavailable(f"was told to use {self.weights}; leave that out, or --init random")
+        self.untrained, self.variant = True, "random-init"
+
+    def convert(self):
+        """Write the published weights to one safetensors file, which replaces their own files from then on.
+
+        Returns:
+            Its path; its JSON says what it was made of, and the hash that results record.
+
+        Raises:
+            MethodUnavailable: a published file is not there. WeightsProblem, CheckpointProblem: it cannot be used.
+        """
+        tensors = self._load_official().state_dict()
+        files = [asdict(c) | {"hash": hash_file(self._place_of(c))} for c in self.checkpoints]
+        facts = {"method": self.name, "files": files, "hash": weights.hash_tensors(tensors), "notes": self.notes()}
+        path = weights.converted(self.name, self.weights_root)
+        checkpoint.save(path, tensors, facts)
+        return path
+
+    @property
+    def _is_published(self):
+        return self.weights is None and bool(self.checkpoints)
+
+    def _place_of(self, published):
+        return weights.folder(self.name, self.weights_root) / published.file
+
     def _loaded(self):
+        load = self._random if self.untrained else self._load_published if self._is_published else self._load_trained
+        return load().to(self.device).eval()
+
+    def _random(self):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self.build_network()
+
+    def _load_trained(self):
         path = self.existing_weights()
         tensors, facts = checkpoint.load(path)
         if "key" in facts:
             self._check_setup(facts["key"], path)
         network = self.build_network()
         checkpoint.load_into(network, tensors, path)
-        return network.to(self.device).eval()
+        return network
+
+    def _load_published(self):
+        """Of the converted file where there is one, else of the published files."""
+        path = weights.converted(self.name, self.weights_root)
+        if not path.is_file():
+            return self._load_official()
+        network = self.build_network()
+        checkpoint.load_into(network, checkpoint.load(path)[0], path, "remove it, or convert the published files anew")
+        return network
+
+    def _load_official(self):
+        missing = weights.remedy(self.name, self.checkpoints, self.weights_root)
+        if missing:
+            raise MethodUnavailable(missing)
+        contents = [weights.read(self._place_of(c)) for c in self.checkpoints]
+        path, page = self._place_of(self.checkpoints[0]), self.checkpoints[0].source
+        try:
+            tensors = {name: tensor.detach() for name, tensor in self.published(*contents).items()}
+        except (LookupError, AttributeError, TypeError) as error:
+            raise weights.WeightsProblem(
+                f"{path}: expected what {page} publishes, got {weights.described(contents[0])} ({error!r})"
+            ) from error
+        network = self.build_network()
+        checkpoint.load_into(network, tensors, path, f"expected is the file that {page} publishes")
+        return network
 
     def _check_setup(self, key, path):
         """Take the size that the weights were trained at; refuse them where they need something else than is here."""

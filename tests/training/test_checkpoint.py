@@ -154,21 +154,22 @@ class TestLoadInto:
     def refusal(self, given, own):
         before = {name: t.clone() for name, t in own.state_dict().items()}
         with pytest.raises(CheckpointProblem) as problem:
-            load_into(own, given.state_dict(), "FILE.safetensors")
+            load_into(own, given.state_dict(), "FILE.safetensors", "do this")
         assert_equal(own.state_dict(), before)
         message = str(problem.value)
         assert message.startswith("FILE.safetensors: the checkpoint of another network: ")
-        return message.partition("network: ")[2]
+        assert message.endswith("; do this")
+        return message.removesuffix("; do this").partition("network: ")[2]
 
     def test_missing_and_unexpected(self):
         said = self.refusal(self.network(last="other"), self.network(last="last"))
-        assert said == "5 missing, such as last.bias; 5 unexpected, such as other.bias"
+        assert said == "5 missing, such as last.bias (2,); 5 unexpected, such as other.bias (2,)"
 
     def test_missing_alone(self):
-        assert self.refusal(self.network(bias=False), self.network()) == "1 missing, such as first.bias"
+        assert self.refusal(self.network(bias=False), self.network()) == "1 missing, such as first.bias (2,)"
 
     def test_unexpected_alone(self):
-        assert self.refusal(self.network(), self.network(bias=False)) == "1 unexpected, such as first.bias"
+        assert self.refusal(self.network(), self.network(bias=False)) == "1 unexpected, such as first.bias (2,)"
 
     def test_shapes(self):
         said = self.refusal(self.network(inside=4), self.network(inside=3))

@@ -6,17 +6,13 @@ median over blocks of images, after one block that does not count.
 """
 
 import logging
-import multiprocessing
 import os
-import platform
 import sys
 import tempfile
 import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +21,13 @@ from scipy.ndimage import gaussian_filter
 from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
-from salbench import __version__
 from salbench.datasets import Dataset
 from salbench.evaluate import Evaluation
 from salbench.maps import density_from_fixations, quantise, resize
 from salbench.metrics.fused import score
 from salbench.protocol import PROTOCOLS, Others
 from salbench.sample import Sample
+from salbench.speed import machine
 
 log = logging.getLogger(__name__)
 
@@ -170,8 +166,8 @@ def folder_of_maps(sizes, peer):
             split = PeerSplit(peer, make_samples(sizes.many, sizes))
             model = peer.SaliencyMapModelFromDirectory(split.stimuli, folder)
             theirs = list(_medians(sizes, lambda r: split.scores(model, sizes.indices(r))))
-        all_cores, memory = _in_fresh_process(_score_folder, folder, sizes, cores)
-        one, _ = _in_fresh_process(_score_folder, folder, sizes, 1)
+        all_cores, memory = machine.in_fresh_process(_score_folder, folder, sizes, cores)
+        one, _ = machine.in_fresh_process(_score_folder, folder, sizes, 1)
     timed = f"peer: {sizes.block * sizes.rounds} of them"
     return [
         _row(f"folder of {sizes.many} PNG maps to results, all {cores} cores ({timed}, one core)", [all_cores, *theirs],
@@ -275,26 +271,7 @@ def _score_folder(folder, sizes, workers):
         seconds = time.perf_counter() - start
     if result.n_failed:
         raise RuntimeError(f"{result.n_failed} of {result.n_images} synthetic maps failed: {result.failures}")
-    return seconds / sizes.many, _peak_memory()
-
-
-def _in_fresh_process(function, *args):
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *args).result()
-
-
-def _peak_memory():
-    """Bytes of this process at their highest.
-
-    Linux carries the parent's peak over into a child's `ru_maxrss`; VmHWM is the process's own.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return seconds / sizes.many, machine.peak_memory()
 
 
 def _medians(sizes, *functions):
@@ -335,14 +312,4 @@ def _ms(seconds):
 
 
 def _header(peer):
-    packages = ["numpy", "scipy", "numba"] + (["pysaliency", "torch"] if peer else [])
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    python = f"Python {platform.python_version()}, salbench {__version__}"
-    return f"{_cpu()}, {os.cpu_count()} cores; {python}, {versions}"
-
-
-def _cpu():
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return machine.described("numpy", "scipy", "numba", *(("pysaliency", "torch") if peer else ()))

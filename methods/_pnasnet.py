@@ -1,0 +1,199 @@
+"""PNASNet-5-Large and the decoder on it that SimpleNet and both branches of TempSAL share, with the published names.
+
+Encoder: Liu et al., Progressive Neural Architecture Search, ECCV 2018. Decoder: Reddy et al., Tidying Deep
+Saliency Prediction Architectures, IROS 2020; details as in their code, github.com/samyak0210/saliency.
+"""
+
+from collections import OrderedDict
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn.functional import pad
+
+SIZE = (256, 256)  # of the images that the published weights were trained on
+STATES = 5  # that a cell concatenates
+
+# The ten operations of every cell: (which state it reads, what it does). States 0 and 1 are what the two cells before
+# have made; the sum of the first two operations is state 2, of the next two state 3, and so on.
+OPERATIONS = (
+    (0, "separable 5"), (0, "pool"),
+    (1, "separable 7"), (1, "pool"),
+    (1, "separable 5"), (1, "separable 3"),
+    (4, "separable 3"), (1, "pool"),
+    (0, "separable 3"), (1, "skip"),
+)  # fmt: skip
+
+
+class PNASNet5Large(nn.Module):
+    """(B, 3, H, W) RGB in [-1, 1], H and W multiples of 32 -> features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size.
+
+    Their channels are 96, 270, 1080, 2160 and 4320. The published weights hold a classifier of ImageNet too, which
+    nothing uses and no training changes.
+
+    Raises:
+        ValueError: another size.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.conv0 = nn.Conv2d(3, 96, 3, stride=2, bias=False)
+        self.conv0_bn = _norm(96)
+        self.stem1 = Cell(nn.Identity(), _pointwise(96, 54), (96, 54), 54, stride=2, projects_pool=True)
+        self.stem2 = Cell(FactorizedReduction(96, 108), _pointwise(270, 108), (108, 108), 108, stride=2)
+        self.cells = nn.ModuleList()
+        before, last = 270, 540
+        for i in range(12):
+            width = 216 * 2 ** (i // 4)
+            first = FactorizedReduction if i in (0, 5, 9) else _pointwise  # the cell before has halved the size
+            cell = Cell(first(before, width), _pointwise(last, width), (width, width), width, 2 if i in (4, 8) else 1)
+            self.cells.append(cell)
+            before, last = last, STATES * width
+        self.classifier = nn.Linear(4320, 1001).requires_grad_(False)
+
+    def forward(self, x):
+        if x.shape[-2] % 32 or x.shape[-1] % 32:
+            raise ValueError(f"expected height and width in multiples of 32, got {tuple(x.shape[-2:])}; resize first")
+        x = self.conv0_bn(self.conv0(x))
+        outputs = [x, x]
+        for cell in (self.stem1, self.stem2, *self.cells):
+            outputs.append(cell(*outputs[-2:]))
+        _, half, quarter, _, *cells = outputs
+        return [pad(half, (0, 1, 0, 1)), quarter, cells[3], cells[7], cells[11]]  # conv0 has no padding
+
+
+class Cell(nn.Module):
+    """Five sums of two operations each, concatenated: what all of the encoder is made of.
+
+    Args:
+        preprocess0, preprocess1: make states 0 and 1 of what the cell before the last, and the last, has given.
+        inside: channels of states 0 and 1.
+        width: channels of every state after them; the output has five times as many.
+        stride: of the operations on states 0 and 1.
+        projects_pool: the first pooling is followed by a convolution to `width` channels.
+    """
+
+    def __init__(self, preprocess0, preprocess1, inside, width, stride, projects_pool=False):
+        super().__init__()
+        self.preprocess0, self.preprocess1 = preprocess0, preprocess1
+        self._ops = nn.ModuleList()
+        for state, kind in OPERATIONS:
+            channels, step = (inside[state], stride) if state < 2 else (width, 1)
+            self._ops.append(_operation(kind, channels, width, step))
+        if projects_pool:
+            self._ops[1] = nn.Sequential(self._ops[1], _conv1x1(inside[0], width), _norm(width))
+
+    def forward(self, before, last):
+        states = [self.preprocess0(before), self.preprocess1(last)]
+        results = (operation(states[state]) for (state, _), operation in zip(OPERATIONS, self._ops, strict=True))
+        for first, second in zip(results, results, strict=True):
+            states.append(first + second)
+        return torch.cat(states[2:], 1)
+
+
+class FactorizedReduction(nn.Module):
+    """Half the size: every second pixel, beside the pixels one further right and down (zero off the edge)."""
+
+    def __init__(self, inside, outside):
+        super().__init__()
+        self.conv_1 = _conv1x1(inside, outside // 2, stride=2)
+        self.conv_2 = _conv1x1(inside, outside // 2, stride=2)
+        self.bn = _norm(outside)
+
+    def forward(self, x):
+        x = x.relu()
+        shifted = pad(x, (-1, 1, -1, 1))
+        return self.bn(torch.cat([self.conv_1(x), self.conv_2(shifted)], 1))
+
+
+class PNASSaliency(nn.Module):
+    """Encoder and decoder: (B, 3, H, W) RGB in [-1, 1], H and W multiples of 32 -> logits (B, K, H, W) of maps.
+
+    A sigmoid makes the maps of them, in (0, 1).
+
+    Args:
+        head: channels of the convolutions that end the decoder; the last is K.
+    """
+
+    def __init__(self, *head):
+        super().__init__()
+        self.pnas = PNASNet5Large()
+        self.deconv_layer0 = upsampling(4320, 512)
+        self.deconv_layer1 = upsampling(512 + 2160, 256)
+        self.deconv_layer2 = upsampling(256 + 1080, 270)
+        self.deconv_layer3 = upsampling(270 + 270, 96)
+        self.deconv_layer4 = upsampling(96 + 96, 128)
+        self.deconv_layer5 = convolutions(128, *head)
+
+    def forward(self, x):
+        return self.decode(self.encode(x))
+
+    def encode(self, x):
+        """Features at 1/2, 1/4, 1/8 and 1/16 of the size, and those at 1/32 brought to 1/16 by the decoder."""
+        *features, deepest = self.pnas(x)
+        return [*features, self.deconv_layer0(deepest)]
+
+    def decode(self, features):
+        """Logits of the maps from what `encode` returns."""
+        half, quarter, eighth, sixteenth, x = features
+        x = self.deconv_layer1(torch.cat([x, sixteenth], 1))
+        x = self.deconv_layer2(torch.cat([x, eighth], 1))
+        x = self.deconv_layer3(torch.cat([x, quarter], 1))
+        x = self.deconv_layer4(torch.cat([x, half], 1))
+        return self.deconv_layer5(x)
+
+
+def upsampling(inside, outside):
+    """A stage of a decoder: 3x3 convolution, ReLU, twice the size."""
+    upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+    return nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.ReLU(), upsample)
+
+
+def convolutions(*widths):
+    """3x3 convolutions through these numbers of channels, with ReLU between them."""
+    layers = [layer for pair in pairwise(widths) for layer in (nn.Conv2d(*pair, 3, padding=1), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
+
+
+def centred(images):
+    """uint8 (B, H, W, 3) RGB -> float (B, 3, H, W) in [-1, 1], as the encoder takes it."""
+    return (images.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+
+
+def unwrapped(state):
+    """A state dict with the names of the bare network: every level that `nn.DataParallel` has added is removed."""
+    return {".".join(part for part in name.split(".") if part != "module"): t for name, t in state.items()}
+
+
+def _operation(kind, inside, outside, stride):
+    name, _, kernel = kind.partition(" ")
+    if name == "pool":
+        return nn.MaxPool2d(3, stride, padding=1)
+    if name == "skip":
+        return nn.Identity() if stride == 1 else _pointwise(inside, outside, stride)
+    return _op(
+        nn.ReLU(), *_separable(inside, outside, int(kernel), stride), _norm(outside),
+        nn.ReLU(), *_separable(outside, outside, int(kernel), 1), _norm(outside),
+    )  # fmt: skip
+
+
+def _separable(inside, outside, kernel, stride):
+    depthwise = nn.Conv2d(inside, inside, kernel, stride, padding=kernel // 2, groups=inside, bias=False)
+    return depthwise, _conv1x1(inside, outside)
+
+
+def _pointwise(inside, outside, stride=1):
+    return _op(nn.ReLU(), _conv1x1(inside, outside, stride), _norm(outside))
+
+
+def _op(*layers):
+    """Layers one after another, under the name that the published weights give them."""
+    return nn.Sequential(OrderedDict(op=nn.Sequential(*layers)))
+
+
+def _conv1x1(inside, outside, stride=1):
+    return nn.Conv2d(inside, outside, 1, stride, bias=False)
+
+
+def _norm(channels):
+    return nn.BatchNorm2d(channels, eps=1e-3)

@@ -1,0 +1,142 @@
+"""DeepGaze IIE: four frozen backbones, 30 readouts on each (three trainings of ten folds), the average of all."""
+
+import math
+from collections import OrderedDict
+
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+from .densenet import DenseNet201
+from .efficientnet import EfficientNetB5
+from .readout import Finalizer, enlarged, fixation_selection_network, halved, saliency_network
+from .resnet import ResNet50
+
+COMPONENTS = 30
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB values in [0, 1]
+CENTER_BIAS = 1024, 1024  # rows, columns of the template
+SMALLEST = 128  # pixels along a side; below, DenseNet ends in one cell, whose norm is rounding noise
+
+
+class DeepGazeIIE(nn.Module):
+    """(B, 3, H, W) RGB of 0..255 -> (B, H, W) log density.
+
+    `center_bias`, the template of the centre bias, is a log density that the published checkpoint has in a file of its
+    own. Another can be given with the pictures: (B, H, W), whose exponentials sum to one.
+
+    Raises:
+        ValueError: pictures of fewer than 128 pixels along a side.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.models = nn.ModuleList(Member(*parts) for parts in _backbones())
+        self.register_buffer("center_bias", torch.zeros(CENTER_BIAS))
+
+    def forward(self, images, center_bias=None):
+        size = images.shape[2:]
+        if min(size) < SMALLEST:
+            raise ValueError(
+                f"expected pictures of at least {SMALLEST} pixels along each side, got {tuple(size)}; enlarge them"
+            )
+        if center_bias is None:
+            center_bias = resized(self.center_bias, size)
+            center_bias = (center_bias - center_bias.logsumexp((0, 1))).expand(len(images), -1, -1)
+        return enlarged(_averaged([member(images, center_bias) for member in self.models]), size)
+
+    def take_frozen(self, other):
+        """Share the backbones and the centre bias of another network."""
+        self.center_bias = other.center_bias
+        for own, given in zip(self.models, other.models, strict=True):
+            own.features = given.features
+
+
+class Member(nn.Module):
+    """A backbone with its readouts: RGB of 0..255 (B, 3, H, W) and centre bias (B, H, W) -> (B, H // 2, W // 2).
+
+    Args:
+        backbone: sees the picture at half its size.
+        layers: names of its layers that are read, in the order of the readouts' weights.
+        channels: of these layers together.
+    """
+
+    def __init__(self, backbone, layers, channels):
+        super().__init__()
+        self.features = Features(backbone, layers)
+        self.saliency_networks = nn.ModuleList(saliency_network(channels) for _ in range(COMPONENTS))
+        self.fixation_selection_networks = nn.ModuleList(fixation_selection_network() for _ in range(COMPONENTS))
+        self.finalizers = nn.ModuleList(Finalizer() for _ in range(COMPONENTS))
+
+    def forward(self, images, center_bias):
+        size = [math.ceil(length / 32) for length in images.shape[2:]]
+        features = self.features(halved(images))
+        with torch.autocast(images.device.type, enabled=False):  # log densities need more than 8 bits
+            x = torch.cat([interpolate(f.float(), size) for f in features], 1)
+            components = zip(self.saliency_networks, self.fixation_selection_networks, self.finalizers, strict=True)
+            return _averaged([finalize(select(read(x)), center_bias) for read, select, finalize in components])
+
+
+class Features(nn.Module):
+    """A frozen backbone: RGB of 0..255 (B, 3, h, w) -> list of the outputs of some of its layers.
+
+    Args:
+        backbone: a module; it must change no tensor in place.
+        layers: their names in it.
+    """
+
+    def __init__(self, backbone, layers):
+        super().__init__()
+        self.features = nn.Sequential(Standardise(), backbone).requires_grad_(False)
+        self.layers = layers
+
+    def train(self, mode=True):
+        return super().train(False)  # the batch norms keep their statistics
+
+    def forward(self, images):
+        outputs = {}
+        hooks = []
+        for name in self.layers:
+            layer = self.features[1].get_submodule(name)
+            hooks.append(
+                layer.register_forward_hook(lambda _, given, output, name=name: outputs.update({name: output}))
+            )
+        self.features(images)
+        for hook in hooks:
+            hook.remove()
+        return [outputs[name] for name in self.layers]
+
+
+class Standardise(nn.Module):
+    """RGB of 0..255 (B, 3, H, W) -> by the mean and deviation of ImageNet."""
+
+    def forward(self, x):
+        mean, std = (torch.tensor(values, device=x.device).view(3, 1, 1) for values in (MEAN, STD))
+        return (x / 255 - mean) / std
+
+
+def _backbones():
+    """Of each member: its backbone, the layers of it that are read, and their channels together."""
+    stylised = ["3.0.conv2", "3.3.conv2", "3.5.conv1", "3.5.conv2", "4.1.conv2", "4.2.conv2"]
+    efficient = ["24._depthwise_conv", "26._depthwise_conv", "35._project_conv"]
+    dense = ["32.norm1", "32.conv1", "31.conv2"]
+    grouped = ["3.5.conv1", "3.5.conv2", "3.4.conv2", "4.2.conv2"]
+    return [
+        (nn.Sequential(OrderedDict(module=ResNet50())), [f"module.layer{name}" for name in stylised], 2048),
+        (EfficientNetB5(), [f"_blocks.{name}" for name in efficient], 2416),
+        (DenseNet201(), [f"features.denseblock4.denselayer{name}" for name in dense], 2048),
+        (ResNet50(groups=32, width_per_group=4), [f"layer{name}" for name in grouped], 2560),
+    ]
+
+
+def resized(template, size):
+    """The nearest values of `template` at `size`, the corners' centres on each other's, as scipy.ndimage.zoom does."""
+    rows, columns = (
+        (torch.arange(length, dtype=torch.float64, device=template.device) * ((number - 1) / (length - 1)) + 0.5).long()
+        for length, number in zip(size, template.shape, strict=True)
+    )
+    return template[rows[:, None], columns]
+
+
+def _averaged(log_densities):
+    """Log of the mean of densities."""
+    return torch.stack(log_densities).logsumexp(0) - math.log(len(log_densities))

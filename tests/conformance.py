@@ -1,0 +1,59 @@
+"""What tests of a published network need: its names, seeded weights, and the arrays that its authors' code gave."""
+
+import json
+import runpy
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from salbench import registry
+
+KITS = Path(__file__).resolve().parent / "kits"
+
+
+def load(name):
+    """The kit of a method: `names` and seeded `state` of its weights, `expected` arrays, and `picture`, `summary`.
+
+    `picture(height, width, variant)` is a uint8 tensor (1, height, width, 3).
+    """
+    space, folder = runpy.run_path(str(KITS / "weights.py")), KITS / name
+    settings, spec = json.loads((folder / "kit.json").read_text()), space["load_spec"](folder / "state_dict.json")
+    return SimpleNamespace(
+        names=[key for key, _, _ in spec],
+        state=space["seeded_state_dict"](spec, settings["gain"], settings["overrides"]),
+        expected=np.load(folder / "expected.npz"),
+        picture=lambda *size: torch.from_numpy(space["synthetic_rgb"](*size))[None],
+        summary=space["summary"],
+    )
+
+
+def with_weights(name, state):
+    """The method, its network loaded strictly from a published state dict."""
+    method = registry.create(name)
+    with torch.device("meta"):  # the tensors of the state dict take the place of all that it has
+        network = method.build_network()
+    network.load_state_dict(method.published(state), strict=True, assign=True)
+    method._network = network.eval()
+    return method
+
+
+@contextmanager
+def traced(network, modules):
+    """Within it, a dict fills with the outputs of modules: {key: name of the module} -> {key: tensor}."""
+    outputs = {}
+
+    def keeper(key):
+        def keep(module, inputs, output):
+            outputs[key] = output
+
+        return keep
+
+    hooks = [network.get_submodule(name).register_forward_hook(keeper(key)) for key, name in modules.items()]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
