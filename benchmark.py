@@ -103,7 +103,7 @@ def _parser():
         "show an image of this edit set by chance instead of its source",
     )  # fmt: skip
     fit.add_argument(
-        "--edit-losses", type=_weights, metavar="NAME=WEIGHT,...",
+        "--edit-losses", type=_loss_weights, metavar="NAME=WEIGHT,...",
         help="on edited images (default: agreement=1, the paper's): agreement, increase, kl, cc, nss, sim",
     )  # fmt: skip
     _add_regime(fit)
@@ -122,7 +122,7 @@ def _parser():
         "--augmentations", default="paper12", help="names or presets with commas between; see list; or: edits:DIR"
     )
     ablate.add_argument(
-        "--edit-losses", type=_weights, action="append", metavar="NAME=WEIGHT,...",
+        "--edit-losses", type=_loss_weights, action="append", metavar="NAME=WEIGHT,...",
         help="of edited images, as for fit; give it again for one more arm (default: agreement=1)",
     )  # fmt: skip
     ablate.add_argument(
@@ -348,7 +348,7 @@ def _probability(text):
     return value
 
 
-def _weights(text):
+def _loss_weights(text):
     pairs = [pair.partition("=") for pair in text.split(",")]
     try:
         weights = {name.strip(): float(weight) for name, _, weight in pairs}

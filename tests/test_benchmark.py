@@ -250,7 +250,7 @@ def test_no_data_is_tracked():
             "expected --mode replace",
         ),
         (["table", "--paper", "table2", "--figure", "x.png"], "expected --ablation with it"),
-        (["features", "--methods", "lite,uniform"], "expected one method to look into"),
+        (["features", "--methods", "lite,uniform"], "expected one method"),
         (["features", "--methods", "lite"], "lite has no feature maps"),
     ],
 )

@@ -16,14 +16,17 @@ read (`readouts`, `properties`). What the paper leaves open is decided as follow
 import os
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch.nn.functional import interpolate
 
 from salbench.files import hash_bytes
-from salbench.registry import register
+from salbench.registry import MethodUnavailable, register
 from salbench.training import LearnedMethod, Recipe, checkpoint
 
+HERE = Path(__file__).resolve().parent
+SMALL = HERE / "small_backbone"  # what `train_backbone` has made of osie_train and a hundred more pictures
 TIMESTEPS = 6
 READOUT_STEPS, SALIENCY_STEPS = 20_000, 22_000  # section 5.1
 NEVER = 10**9  # epochs of patience: the first stage does not learn what is validated
@@ -31,23 +34,28 @@ NEVER = 10**9  # epochs of patience: the first stage does not learn what is vali
 
 @register
 class DiffusionReadout(LearnedMethod):
-    """Readouts of a frozen Stable Diffusion (Aydemir et al. 2024); needs its weights and a training."""
+    """Readouts of a frozen latent diffusion model (Aydemir et al. 2024); a small one comes with it."""
 
     paper = "Aydemir et al., Data Augmentation via Latent Diffusion for Saliency Prediction, ECCV 2024"
     fit_options = "--dataset salicon_train --backbone DIR_OR_HUB_ID"
+    weights = HERE / "osie_train.safetensors"  # on the small backbone
     recipe = Recipe(
         size=(512, 512), steps=READOUT_STEPS + SALIENCY_STEPS, batch_size=4, learning_rate=1e-4,
         rates={"aggregation.": 0.5}, weight_decay=0.01, losses={"kl": 1.0, "cc": 1.0}, validation_share=0.05,
         patience=NEVER,
     )  # fmt: skip
 
+    @property
+    def place(self):
+        """Of the backbone: `self.backbone`, else $SALBENCH_BACKBONE, else the small one that comes with the method."""
+        return self.backbone or os.environ.get("SALBENCH_BACKBONE") or str(SMALL)
+
     @cached_property
     def frozen(self):
-        """The `Backbone`: at `self.backbone`, else at $SALBENCH_BACKBONE, else Stable Diffusion v1.5 from the hub."""
-        from .backbone import STABLE_DIFFUSION, Backbone  # diffusers takes seconds to import
+        """The `Backbone`, loaded at the first use."""
+        from .backbone import Backbone  # diffusers takes seconds to import
 
-        place = self.backbone or os.environ.get("SALBENCH_BACKBONE") or STABLE_DIFFUSION
-        return Backbone.load(place, self.device)
+        return Backbone.load(self.place, self.device)
 
     @cached_property
     def _extractor(self):
@@ -72,13 +80,25 @@ class DiffusionReadout(LearnedMethod):
 
         return ReadoutNetwork(self.frozen.channels, self.frozen.embedding, steps=TIMESTEPS)
 
+    def existing_weights(self):
+        if "weights" not in vars(self) and self.place != str(SMALL):
+            raise MethodUnavailable(
+                f"has weights for the small backbone only that comes with it; for {self.place} train it with: "
+                f"python benchmark.py fit --methods {self.name} --dataset salicon_train --backbone {self.place}"
+            )
+        return super().existing_weights()
+
     def weights_hash(self):
         """Of the weights and of the backbone that they were trained on."""
+        if self.untrained:
+            return super().weights_hash()
         _, facts = checkpoint.load(self.existing_weights())
         return hash_bytes(super().weights_hash(), facts["key"]["setup"]["backbone"])
 
     def notes_on(self, counts):
         notes = super().notes_on(counts)
+        if self.place == str(SMALL):
+            notes.append("its backbone is not Stable Diffusion but a small one, trained on 600 pictures.")
         if not counts["captions"]:
             notes.append("trained without captions, on the empty prompt.")
         if not counts["boxes"]:

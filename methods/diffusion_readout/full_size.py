@@ -1,6 +1,6 @@
-"""What a prediction costs at the size of Stable Diffusion v1.5: a table of times, memory and operations.
+"""What a prediction, or an edit, costs at the size of Stable Diffusion v1.5: a table of times, memory and operations.
 
-    python methods/diffusion_readout/full_size.py [--device cuda] [--repeats 3]
+    python methods/diffusion_readout/full_size.py [--edit contrast] [--device cuda] [--repeats 3]
 
 The weights are random, in SD 1.5's exact configurations, as time does not depend on them. Nothing is downloaded or
 written; on a CPU it takes minutes and 6 GB of memory. Parts are timed apart, with the device idle between them.
@@ -31,6 +31,7 @@ TEXT_ENCODER = {
     "vocab_size": 49408, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
     "num_attention_heads": 12, "max_position_embeddings": 77,
 }  # fmt: skip
+STEPS = 6
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
@@ -87,7 +88,7 @@ def predict(backbone, network, images, clock):
 
 def report(backbone, repeats):
     """The table, as Markdown."""
-    network = _part("network").ReadoutNetwork(backbone.channels, backbone.embedding, steps=6)
+    network = _part("network").ReadoutNetwork(backbone.channels, backbone.embedding, steps=STEPS)
     network.to(backbone.device).eval()
     images = torch.randint(0, 256, (1, *backbone.image_size, 3), dtype=torch.uint8)
     with torch.inference_mode():
@@ -125,6 +126,43 @@ def _table(backbone, network, seconds, counter):
     return tabulate(rows, ["what", str(backbone.device)], tablefmt="github")
 
 
+def edit_report(backbone, type, repeats, strengths=(1.2, 1.5, 2.0)):
+    """The table of edits of one image, without constraint, beside a plain reconstruction of it, as Markdown."""
+    editor_module = _part("editor")
+    editor, change = editor_module.Editor(backbone, STEPS), editor_module.Change(type)
+    images = torch.randint(0, 256, (1, *backbone.image_size, 3), dtype=torch.uint8)
+    clock, mask = Clock(backbone.device), torch.zeros(1, 1, *_latent_size(backbone), device=backbone.device)
+    mask[..., : mask.shape[2] // 3, : mask.shape[3] // 3] = 1
+
+    def edited(strengths):
+        inverted = editor.invert(images)
+        return [backbone.decode(made.latents[None]) for made in editor.edit(inverted, mask, change, strengths)]
+
+    _part("scaling").gamma(backbone)  # fitted once
+    for _ in range(repeats):
+        clock("a plain reconstruction", _reconstructed, backbone, images, editor_module.DEPTH[type])
+        clock("one edit", edited, strengths[:1])
+        clock(f"{len(strengths)} edits", edited, strengths)
+    plain = clock.seconds["a plain reconstruction"]
+    rows = [[name, f"{s / repeats:.3g} s", f"{s / plain:.2f}"] for name, s in clock.seconds.items()]
+    rows.append(["peak memory", f"{_peak(backbone.device):.2f} GiB", ""])
+    return tabulate(rows, [f"{type}, {backbone.device}", "time", "of a reconstruction"], tablefmt="github")
+
+
+@torch.inference_mode()
+def _reconstructed(backbone, images, depth):
+    """Inversion, `depth` steps back and decoding, with bare calls of the networks."""
+    latents, prompts = backbone.encode(images).to(backbone.dtype), backbone.embed_prompts([""])
+    for _ in range(STEPS + depth):
+        backbone.unet(latents, 0, encoder_hidden_states=prompts)
+    return backbone.decode(latents.float())
+
+
+def _latent_size(backbone):
+    factor = 2 ** (len(backbone.vae.config.block_out_channels) - 1)
+    return [side // factor for side in backbone.image_size]
+
+
 def _peak(device):
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
@@ -147,6 +185,9 @@ def _part(name):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--edit", choices=("contrast", "brightness", "color"), help="edits, not a prediction")
     parser.add_argument("--repeats", type=int, default=1, help="predictions to average over, after one to warm up")
     options = parser.parse_args()
-    sys.stdout.write(report(random_backbone(device=options.device), options.repeats) + "\n")
+    backbone = random_backbone(device=options.device)
+    given = (backbone, options.edit) if options.edit else (backbone,)
+    sys.stdout.write((edit_report if options.edit else report)(*given, options.repeats) + "\n")

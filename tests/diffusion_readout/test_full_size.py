@@ -55,3 +55,10 @@ def test_the_configuration_is_that_of_stable_diffusion():
     with torch.device("meta"):
         parts = UNet2DConditionModel(**full_size.UNET), AutoencoderKL(**full_size.VAE)
     assert [sum(p.numel() for p in m.parameters()) for m in parts] == [859_520_964, 83_653_863]
+
+
+def test_the_table_of_edits(backbone):
+    table = part("full_size").edit_report(backbone, "contrast", 1)
+    assert "| a plain reconstruction" in table
+    assert "| 3 edits" in table
+    assert "| peak memory" in table

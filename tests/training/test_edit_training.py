@@ -582,7 +582,7 @@ class TestCommandLine:
         (["--mode", "copies"], "--augment edits: expected --mode replace with it, got copies"),
         (["--edit-losses", "agrement=1"], "expected names among kl, cc, nss, sim, agreement, increase, got agrement"),
         (["--augment", "edits:nowhere"], "nowhere: expected an edit set, no such folder"),
-        (["--augment", "hflip,edits:nowhere"], "--augment: expected edits:DIR alone, got hflip,edits:nowhere"),
+        (["--augment", "hflip,edits:nowhere"], "expected edits:DIR alone, got hflip,edits:nowhere"),
         (["--augment", "hflip", "--edit-losses", "kl=1"], "--edit-losses: expected --augment edits:DIR with it"),
         (["--dataset", "popout,popout"], "popout+popout: expected unique ids, got 30 twice"),
     ])  # fmt: skip
