@@ -51,7 +51,7 @@ def main(arguments=None):
     try:
         return VERBS[options.verb](options) or 0
     except KeyboardInterrupt:
-        print("\nstopped; finished images are kept, the same command goes on from here", file=sys.stderr)
+        print("\nstopped; what is finished is kept, the same command goes on from there", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
