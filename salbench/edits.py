@@ -90,7 +90,7 @@ class MadeEdits:
 
     Attributes:
         original: uint8 (H, W, 3), the source without an edit, as the method reconstructs it.
-        masks: {type: (h, w) array, >= 0}, the region of each type of edit.
+        mask: (h, w) array, >= 0, the region that all of them edit.
         edits: list of `NewEdit`.
         caption, word: of the source, and whose region it is; or None.
         dropped: of edits that could not be made, with their reasons: list of dicts that JSON can hold, with "type",
@@ -99,7 +99,7 @@ class MadeEdits:
     """
 
     original: np.ndarray
-    masks: Mapping[str, np.ndarray]
+    mask: np.ndarray
     edits: list[NewEdit]
     caption: str | None = None
     word: str | None = None

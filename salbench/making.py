@@ -58,8 +58,9 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
         except ValueError as error:
             failures[sample.id] = explained(error, method)
         else:
+            regions = dict.fromkeys(wanted, made.mask)
             words = {"caption": made.caption, "word": made.word}
-            writer.add(sample.id, made.original, made.masks, made.edits, dropped=made.dropped, **words)
+            writer.add(sample.id, made.original, regions, made.edits, dropped=made.dropped, **words)
     return failures
 
 

@@ -104,14 +104,14 @@ def edit_sheet(sample, made, predict, path):
     first.append(_picture_tile(made.original, "reconstruction", f"{size}, without an edit"))
     if made.attention is not None:
         first.append(_map_tile(made.attention, made.original, f"attention of {made.word!r}", made.caption or ""))
+    first.append(_map_tile(made.mask, made.original, "region", f"{made.mask.mean():.1%} of the image"))
     rows = [first]
-    for type, mask in made.masks.items():
-        first.append(_map_tile(mask, made.original, f"region, {type}", f"{mask.mean():.1%} of the image"))
+    for type in dict.fromkeys(edit.type for edit in made.edits):
         images = [("reconstruction", made.original)]
         images += [(f"{type} {e.strength:.3g}{_asked(e)}", e.image) for e in made.edits if e.type == type]
         rows.append([_picture_tile(image, name, size) for name, image in images])
         if predict is not None:
-            rows.append([_saliency_tile(predict(image), mask, image) for _, image in images])
+            rows.append([_saliency_tile(predict(image), made.mask, image) for _, image in images])
     columns = max(map(len, rows))
     with atomic_write(path, "wb") as file:
         _join([tile for row in rows for tile in _padded(row, columns)], columns).save(file, "PNG")

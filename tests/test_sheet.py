@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import benchmark
-from salbench import sheet
+from salbench import edits, sheet
 from salbench.augment import PRESETS, catalog
 from salbench.sample import Sample
 from salbench.sheet import _POINT, _TEXT_HEIGHT, TILE, augmentation_sheet, sample_of_dataset, sample_of_files
@@ -202,3 +202,50 @@ class TestFeatureSheet:
     def test_only_png(self, tmp_path, make_samples):
         with pytest.raises(ValueError, match=r"expected a name ending in \.png"):
             sheet.feature_sheet(make_samples([(30, 40)])[0], {}, tmp_path / "sheet.gif")
+
+
+class TestEdits:
+    @pytest.fixture
+    def made(self):
+        image = np.full((30, 40, 3), 90, np.uint8)
+        mask = np.zeros((30, 40))
+        mask[:, :10] = 1
+        new = [edits.NewEdit("contrast", asked, used, 1, image) for asked, used in ((1.2, 1.2), (2.0, 1.7))]
+        new.append(edits.NewEdit("brightness", 0.1, 0.1, 1, image))
+        return edits.MadeEdits(image, mask, new, "a cat", "cat", attention=np.eye(8))
+
+    def drawn(self, sample, made, predict, path, monkeypatch):
+        """Names and texts of the tiles, by rows of the sheet."""
+        tiles, tile = [], sheet._picture_tile
+        monkeypatch.setattr(
+            sheet,
+            "_picture_tile",
+            lambda image, name, text, *more: tiles.append((name, text)) or tile(image, name, text),
+        )
+        sheet.edit_sheet(sample, made, predict, path)
+        return tiles
+
+    def test_tells_what_was_edited_and_what_came_of_it(self, made, make_samples, tmp_path, monkeypatch):
+        (sample,) = make_samples([(60, 80)])
+        uniform = lambda image: np.full((6, 8), 1 / 48)  # noqa: E731
+        tiles = self.drawn(sample, made, uniform, tmp_path / "sheet.png", monkeypatch)
+        assert [name for name, _ in tiles[:4]] == [
+            f"original {sample.id}",
+            "reconstruction",
+            "attention of 'cat'",
+            "region",
+        ]
+        assert tiles[3][1] == "25.0% of the image"
+        assert [name for name, _ in tiles[4:7]] == ["reconstruction", "contrast 1.2", "contrast 1.7, asked 2"]
+        assert tiles[7:10] == [("saliency", "25.0% inside the region")] * 3
+        assert [name for name, _ in tiles[10:]] == ["reconstruction", "brightness 0.1", "saliency", "saliency"]
+        with Image.open(tmp_path / "sheet.png") as picture:
+            assert picture.width == 4 * (sheet.TILE[0] + 12) + 12
+
+    def test_without_a_model_there_is_no_saliency(self, made, make_samples, tmp_path, monkeypatch):
+        tiles = self.drawn(make_samples([(60, 80)])[0], made, None, tmp_path / "sheet.png", monkeypatch)
+        assert "saliency" not in [name for name, _ in tiles]
+
+    def test_only_png(self, made, make_samples, tmp_path):
+        with pytest.raises(ValueError, match=r"expected a name ending in \.png"):
+            sheet.edit_sheet(make_samples([(30, 40)])[0], made, None, tmp_path / "sheet.gif")

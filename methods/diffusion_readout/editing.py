@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import torch
-from salbench.edits import SALIENCY, MadeEdits, NewEdit
 from torch.nn.functional import interpolate
 
+from salbench.edits import SALIENCY, MadeEdits, NewEdit
 from salbench.maps import density_from_fixations
 
 from . import regions
@@ -63,7 +63,7 @@ def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
     shown = interpolate(on_latents, size=size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
     return MadeEdits(
         original=_picture(editor.backbone, inverted.latents[0][0], size),
-        masks=dict.fromkeys(wanted, shown),
+        mask=shown,
         edits=edits,
         caption=sample.caption,
         word=None if region.word is None else region.word.text,

@@ -1,0 +1,157 @@
+"""Making edit sets, with a toy that edits by arithmetic on pixels."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from salbench import edits, making
+from salbench.datasets import load
+from salbench.registry import SaliencyMethod
+from salbench.sample import Sample
+
+
+class Brightener(SaliencyMethod):
+    """Brightness by addition; the region is the left half, or the mask; strengths above 1 are dropped."""
+
+    name = "uniform"  # errors are told with the file of a method
+    output = "log_density"
+    calls = 0
+
+    def code_hash(self):
+        return "c0de"
+
+    def setup(self):
+        return {"backbone": "b0"}
+
+    def weights_hash(self):
+        return "f00d"
+
+    def edit(self, sample, wanted, *, color=None, word=None, mask=None, constrained=True):
+        self.calls += 1
+        if sample.id == self.refused:
+            raise ValueError("caption: expected one, got none")
+        mask = np.arange(sample.size[1]) < sample.size[1] / 2 if mask is None else mask
+        mask = np.broadcast_to(mask, sample.size).astype(float)
+        made, dropped = [], []
+        for type, strengths in wanted.items():
+            for strength in strengths:
+                if strength > 1 and constrained:
+                    dropped.append({"type": type, "asked": strength, "reason": "too strong"})
+                    continue
+                image = np.clip(sample.image + 100 * strength * mask[:, :, None], 0, 255).astype(np.uint8)
+                made.append(edits.NewEdit(type, strength, strength, 1, image))
+        return edits.MadeEdits(sample.image, mask, made, sample.caption, word, dropped)
+
+    refused = None
+
+    def predict(self, sample):
+        return np.log(sample.image.mean(2) + 1)
+
+
+@pytest.fixture
+def dataset():
+    return load("popout")
+
+
+def make(dataset, folder, method=None, **options):
+    wanted = {"brightness": [0.5, 2.0]}
+    return making.make(method or Brightener(), dataset, folder, wanted, progress=False, **options)
+
+
+class TestMake:
+    def test_writes_a_set_that_can_be_read(self, dataset, tmp_path):
+        assert make(dataset, tmp_path, limit=3) == {}
+        edit_set = edits.read(tmp_path)
+        assert edit_set.sources == sorted(sample.id for sample in dataset.samples[:3])
+        assert edit_set.summary() == "3 edits (brightness) of 3 images, 3 dropped"
+        sample = dataset.samples[0]
+        (edit,) = edit_set.of(sample.id)
+        expected = sample.image.astype(int)
+        expected[:, : sample.size[1] // 2] += 50
+        np.testing.assert_array_equal(edit.read_image(), expected.clip(0, 255))
+        assert (edit.strength, edit.direction) == (0.5, 1)
+
+    def test_says_what_it_was_made_with(self, dataset, tmp_path):
+        make(dataset, tmp_path, limit=1, word="ball")
+        setup = edits.read(tmp_path).setup
+        assert setup["method"] == "uniform"
+        assert (setup["code"], setup["weights"], setup["backbone"]) == ("c0de", "f00d", "b0")
+        assert setup["dataset"] == f"popout {dataset.fingerprint}"
+        assert (setup["word"], setup["constrained"], setup["regions"]) == ("ball", True, "of words")
+        assert setup["versions"]["numpy"] == np.__version__
+
+    def test_goes_on_where_it_was(self, dataset, tmp_path):
+        make(dataset, tmp_path, limit=2)
+        method = Brightener()
+        make(dataset, tmp_path, method, limit=5)
+        assert method.calls == 3
+        assert len(edits.read(tmp_path).sources) == 5
+
+    def test_refuses_a_folder_of_another_request(self, dataset, tmp_path):
+        make(dataset, tmp_path, limit=1)
+        with pytest.raises(edits.EditSetProblem, match=r"made with another constrained, weights"):
+            make(dataset, tmp_path, limit=1, constrained=False)
+
+    def test_an_image_that_cannot_be_edited_is_told_and_tried_again(self, dataset, tmp_path):
+        method = Brightener()
+        method.refused = dataset.samples[1].id
+        failures = make(dataset, tmp_path, method, limit=3)
+        assert list(failures) == [method.refused]
+        assert "caption: expected one, got none" in failures[method.refused]
+        assert make(dataset, tmp_path, limit=3) == {}
+        assert len(edits.read(tmp_path).sources) == 3
+
+    def test_takes_masks_from_a_folder(self, dataset, tmp_path):
+        mask = np.zeros(dataset.samples[0].size, np.uint8)
+        mask[:10] = 255
+        (tmp_path / "masks").mkdir()
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{dataset.samples[0].id}.png")
+        failures = make(dataset, tmp_path / "set", limit=2, masks=tmp_path / "masks")
+        assert list(failures) == [dataset.samples[1].id]
+        (edit,) = edits.read(tmp_path / "set").of(dataset.samples[0].id)
+        np.testing.assert_array_equal(edit.read_mask() > 0.5, mask > 0)
+
+    def test_hands_on_that_saliency_is_the_region(self, dataset, tmp_path, monkeypatch):
+        given = []
+        edit = Brightener.edit
+        monkeypatch.setattr(
+            Brightener, "edit", lambda self, *args, mask, **rest: given.append(mask) or edit(self, *args, **rest)
+        )
+        make(dataset, tmp_path, limit=1, masks="saliency")
+        assert given == [edits.SALIENCY]
+
+
+class TestEditOne:
+    def test_takes_a_caption_in_place_of_the_sample_s(self):
+        sample = Sample("a", (8, 8), lambda: np.zeros((8, 8, 3), np.uint8), caption="old")
+        made = making.edit_one(Brightener(), sample, {"brightness": [1.0]}, caption="new")
+        assert made.caption == "new"
+
+    def test_reads_a_mask(self, tmp_path):
+        mask = np.zeros((8, 8), np.uint8)
+        mask[2, 3] = 200
+        Image.fromarray(mask).save(tmp_path / "mask.png")
+        sample = Sample("a", (8, 8), lambda: np.zeros((8, 8, 3), np.uint8))
+        made = making.edit_one(Brightener(), sample, {"brightness": [1.0]}, mask=tmp_path / "mask.png")
+        assert np.argwhere(made.mask > 0).tolist() == [[2, 3]]
+
+
+def test_predicting_gives_a_density():
+    image = np.zeros((6, 8, 3), np.uint8)
+    image[1, 2] = 255
+    density = making.predicting(Brightener())(image)
+    assert density.sum() == pytest.approx(1)
+    assert density[1, 2] == pytest.approx(256 / (256 + 47))
+
+
+class TestWanted:
+    def test_defaults(self):
+        assert edits.wanted("contrast, color") == {"contrast": [1.2, 1.5, 2.0], "color": [1.0, 2.0, 4.0]}
+
+    def test_own_strengths(self):
+        assert edits.wanted("brightness", [-0.2, 0.2]) == {"brightness": [-0.2, 0.2]}
+
+    @pytest.mark.parametrize("types", ["hue", "contrast,contrast", ""])
+    def test_other_types_are_refused(self, types):
+        with pytest.raises(ValueError, match=r"type: expected some of contrast, brightness, color, each once"):
+            edits.wanted(types)
