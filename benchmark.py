@@ -294,7 +294,7 @@ def _add_device(parser):
     parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument(
         "--backbone", metavar="DIR_OR_HUB_ID", help="frozen diffusion model of methods that build on one "
-        "(default: $SALBENCH_BACKBONE, then Stable Diffusion v1.5)",
+        "(default: $SALBENCH_BACKBONE, then a small one that comes with the method)",
     )  # fmt: skip
 
 

@@ -97,6 +97,8 @@ def _check(wanted, color):
             raise ValueError(
                 f"strength: expected numbers other than {NEUTRAL[type]:g}, which changes no {type}, got {strengths}"
             )
+    if any(strength < 0 for strength in wanted.get("color", ())):
+        raise ValueError(f"strength: expected a scale above 0 for color, got {wanted['color']}")
     if "color" in wanted and not color:
         raise ValueError("color: expected a word such as purple, got none")
 

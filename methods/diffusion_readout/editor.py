@@ -11,8 +11,8 @@ paper leaves open is decided as follows:
 - Where the map is one, the token gets as much attention as any word gets anywhere (for colour, times the strength);
   the other tokens share the rest, so that attention still sums to one.
 - Every step adds what the inversion, run back without an edit, would have missed by (after Ju et al. 2024), at no
-  further call of the U-Net: an edit of no strength gives the image back. Outside the region the latents are those of
-  the inversion.
+  further call of the U-Net: an edit of no strength gives the image back (but for what an inserted token does by
+  itself). Outside the region the latents are those of the inversion.
 - One step of six is undone for contrast and brightness, as the region is to keep its content (the released code undoes
   one at nearly no noise); a colour needs the noisier steps, in which colours are decided.
 - One conditional pass, no guidance.
@@ -118,7 +118,7 @@ class Editor:
                 yield self._features(step)
 
         with recorded(self.backbone.unet, clean) as recorder:
-            maps = self.network.aggregation(steps()) if self.network else deque(steps(), maxlen=0)
+            maps = tuple(self.network.aggregation(steps()) if self.network else deque(steps(), maxlen=0))
         return Inverted(caption, latents, noise, recorder.maps()[0], maps)
 
     def saliency(self, inverted):

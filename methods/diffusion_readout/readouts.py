@@ -81,7 +81,7 @@ class LowLevelReadout(nn.Module):
     """Low-level features and an area -> its photometric properties (B, 6), as in PROPERTIES (paper section 3.2).
 
     One head per property. The paper counts seven heads and names these six. While it is trained it keeps the mean and
-    mean square of what it reads, running over the last few hundred areas: edits are held to the deviation (section
+    mean square of what it reads, running over the last few hundred batches: edits are held to the deviation (section
     4.2). It is that of the readings, as the released code's, since an edit is judged by its reading.
     """
 

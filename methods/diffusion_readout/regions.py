@@ -130,6 +130,6 @@ def on_latents(region, size):
 
 
 def _resized(region, size):
-    shrinks = region.shape[0] > size[0]
+    shrinks = region.numel() > size[0] * size[1]
     options = {"mode": "area"} if shrinks else {"mode": "bilinear", "align_corners": False}
     return interpolate(region[None, None].float(), size=tuple(size), **options)[0, 0]

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import torch
 from modules import part
 
 from salbench import registry
-from salbench.datasets import Dataset
+from salbench.datasets import Dataset, load
 from salbench.evaluate import Evaluation, Skipped
+from salbench.metrics import auc
 from salbench.protocol import PROTOCOLS
 from salbench.sample import Edited, Sample
 from salbench.training import checkpoint, loop
@@ -211,10 +213,14 @@ class TestAreas:
 
 
 class TestWhatIsMissing:
-    def test_no_weights_is_a_skip_with_the_command(self, samples, tmp_path):
-        found = evaluation(samples, tmp_path, None).run("diffusion_readout")
+    @pytest.mark.parametrize("how", ["given", "environment"])
+    def test_no_weights_for_a_backbone_is_a_skip_with_the_command(self, how, samples, tmp_path, monkeypatch):
+        """The weights that come with the method are of its own small backbone."""
+        if how == "environment":
+            monkeypatch.setenv("SALBENCH_BACKBONE", "some/model")
+        found = evaluation(samples, tmp_path, "some/model" if how == "given" else None).run("diffusion_readout")
         assert isinstance(found, Skipped)
-        assert "fit --methods diffusion_readout --dataset salicon_train --backbone" in found.reason
+        assert "fit --methods diffusion_readout --dataset salicon_train --backbone some/model" in found.reason
 
     def test_no_backbone_is_a_skip_with_the_command(self, make, samples, tmp_path):
         make().fit(samples)
@@ -232,6 +238,46 @@ class TestWhatIsMissing:
         method.backbone = copy
         with pytest.raises(ValueError, match=r"best\.safetensors: trained with another backbone, \w{16}, than is used"):
             method.predict(samples[0])
+
+
+class TestShipped:
+    @pytest.fixture(scope="class")
+    def shipped(self):
+        return registry.create("diffusion_readout")
+
+    def test_is_small(self, shipped):
+        files = [p for p in Path(shipped.place).rglob("*") if p.is_file()]
+        assert sum(p.stat().st_size for p in files) < 15e6
+        assert shipped.weights.stat().st_size < 5e6
+
+    def test_weights_are_of_the_backbone(self, shipped):
+        """A file of it that is changed by a line end would change its hash."""
+        _, facts = checkpoint.load(shipped.weights)
+        assert facts["key"]["setup"]["backbone"] == shipped.frozen.hash
+
+    def test_says_that_it_is_not_stable_diffusion(self, shipped):
+        assert "its backbone is not Stable Diffusion but a small one, trained on 600 pictures." in shipped.notes()
+
+    def test_knows_where_people_look_in_popout(self, shipped):
+        """Untrained weights are at 0.5; these have never seen a search display."""
+        scores = []
+        for sample in load("popout").samples[::5]:
+            prepared = PROTOCOLS["tuebingen"].prepare(shipped.predict(sample.blind()), "log_density", sample.size)
+            scores.append(auc(prepared.point_map, sample.fixations))
+        assert np.mean(scores) > 0.6
+
+    def test_random_weights_are_for_plumbing(self, samples, shipped):
+        method = registry.create("diffusion_readout")
+        method.init_random()
+        assert method.weights_hash() is None
+        assert np.exp(method.predict(samples[0].blind())).sum() == pytest.approx(1, rel=1e-4)
+
+
+def test_a_narrow_backbone_learns_faster(make, samples):
+    """The paper's rate is for 384 channels; the tiny backbone has 96."""
+    method = make()
+    method.fit(samples)
+    assert method.recipe.learning_rate == pytest.approx(4e-4)
 
 
 def test_the_width_follows_the_backbone():
