@@ -80,8 +80,13 @@ class DiffusionReadout(LearnedMethod):
 
         return ReadoutNetwork(self.frozen.channels, self.frozen.embedding, steps=TIMESTEPS)
 
+    @property
+    def _is_trained(self):
+        """Whether there are weights for the backbone: those that were given or fitted, or the small one's."""
+        return "weights" in vars(self) or self.place == str(SMALL)
+
     def existing_weights(self):
-        if "weights" not in vars(self) and self.place != str(SMALL):
+        if not self._is_trained:
             raise MethodUnavailable(
                 f"has weights for the small backbone only that comes with it; for {self.place} train it with: "
                 f"python benchmark.py fit --methods {self.name} --dataset salicon_train --backbone {self.place}"
@@ -109,14 +114,13 @@ class DiffusionReadout(LearnedMethod):
 
     def features(self, sample):
         """The high-level and the low-level map, and the saliency read from them; before any training, random ones."""
-        is_trained = self.weights is not None
         torch.manual_seed(0)  # of random maps
-        network = self.network if is_trained else self.build_network().to(self.device).eval()
+        network = self.network if self._is_trained else self.build_network().to(self.device).eval()
         images = self.images_of(sample)
         with torch.inference_mode():
             high, low = network.aggregation(self._extractor.steps(images, [sample.caption]))
             saliency = network.saliency(high, low).exp()
-        state = "" if is_trained else " (untrained)"
+        state = "" if self._is_trained else " (untrained)"
         maps = {"high-level": high[0], "low-level": low[0], "saliency": saliency}
         return {title + state: features.cpu().numpy() for title, features in maps.items()}
 

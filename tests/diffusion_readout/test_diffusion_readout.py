@@ -156,8 +156,8 @@ class TestLoss:
         first, second = samples[:2]
         first = replace(first, edit=Edited("dark", 1.0, 1, lambda: np.ones(first.size), first.read_image))
         method, batch = make(), batch_of([first, second], progress)
-        kept, images = method._steps, []
-        method._steps = lambda given, captions: images.append(len(given)) or kept(given, captions)
+        kept, images = method._extractor.steps, []
+        method._extractor.steps = lambda given, captions: images.append(len(given)) or kept(given, captions)
         losses = {}
         for name in ("agreement", "kl"):
             method.recipe = replace(method.recipe, edit_losses={name: 1.0})
@@ -240,11 +240,12 @@ class TestWhatIsMissing:
             method.predict(samples[0])
 
 
-class TestShipped:
-    @pytest.fixture(scope="class")
-    def shipped(self):
-        return registry.create("diffusion_readout")
+@pytest.fixture(scope="module")
+def shipped():
+    return registry.create("diffusion_readout")
 
+
+class TestShipped:
     def test_is_small(self, shipped):
         files = [p for p in Path(shipped.place).rglob("*") if p.is_file()]
         assert sum(p.stat().st_size for p in files) < 15e6
