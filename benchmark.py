@@ -87,6 +87,10 @@ def _parser():
     run.add_argument(
         "--init", choices=("random",), help="run networks with random weights: for plumbing only, in no table"
     )
+    run.add_argument(
+        "--batch-size", type=_positive, metavar="N",
+        help="images that a network takes together (default: 1 on the CPU, 8 elsewhere)",
+    )  # fmt: skip
     _add_weights_root(run)
 
     lists = _verb(verbs, "list", "print what there is")
@@ -382,6 +386,7 @@ def _run(options):
         train=lambda: training_split(dataset, options.data_root),
         workers=options.workers,
         device=options.device,
+        batch_size=options.batch_size,
         backbone=options.backbone,
         weights_root=options.weights_root,
         init=options.init,

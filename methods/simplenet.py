@@ -57,8 +57,8 @@ class SimpleNet(LearnedMethod):
     def logits(self, network, images, captions):
         return logsigmoid(network(self.preprocess(images)).float())[:, 0]
 
-    def predict(self, sample):
-        return minmax(smoothed(np.exp(super().predict(sample)), sample.size))
+    def finished(self, log_density, sample):
+        return minmax(smoothed(np.exp(log_density), sample.size))
 
 
 def smoothed(saliency, size):

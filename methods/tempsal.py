@@ -64,9 +64,9 @@ class TempSAL(LearnedMethod):
         saliency, _ = network(self.preprocess(images))
         return logsigmoid(saliency.float())[:, 0]
 
-    def predict(self, sample):
+    def finished(self, log_density, sample):
         """The map at the network's size, stretched to [0, 1] as in the authors' notebook; they blur nothing."""
-        return minmax(np.exp(super().predict(sample)))
+        return minmax(np.exp(log_density))
 
     def features(self, sample):
         """The maps of the five seconds."""

@@ -1,8 +1,10 @@
 """The loop: samples x method x protocol x metrics -> result, over all cores, and resumable.
 
-Images stream: each worker thread predicts and scores one image at a time, and only scores are kept. Threads
-are enough, because decoding, NumPy, torch and the metric kernels all release the GIL. Each finished image is
-appended to a journal, so that a run that is killed loses the images in flight and nothing else.
+Images stream: each worker thread reads, predicts and scores one batch of images at a time, and only scores are kept.
+While a network is busy with one worker's batch, the others read their next images or score their last ones. Threads
+are enough, because decoding, NumPy, torch and the metric kernels all release the GIL. Memory holds one batch for each
+worker. Finished images are appended to a journal, so that a run that is killed loses the images in flight, at most two
+batches for each worker, and nothing else.
 """
 
 import errno
@@ -11,7 +13,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,7 @@ class Evaluation:
         train: returns the data set's training split or None; called if a method is fitted at run.
         workers: number of threads.
         device: where networks run, as torch names it.
+        batch_size: number of images that are predicted together; None for 1 on the CPU, 8 elsewhere.
         backbone: of the methods that build on one, or None (see `SaliencyMethod`).
         weights_root: folder of published weights, or None for the usual one (see `weights`).
         init: "random" for networks with random weights, for speed and plumbing only; None for trained ones.
@@ -85,6 +88,7 @@ class Evaluation:
         train=lambda: None,
         workers=1,
         device="cpu",
+        batch_size=None,
         backbone=None,
         weights_root=None,
         init=None,
@@ -101,6 +105,7 @@ class Evaluation:
         self.dataset, self.protocol, self.out, self.seed = dataset, protocol, out, seed
         self.workers, self.overwrite, self.progress = workers, overwrite, progress
         self.device, self.backbone, self.weights_root, self.init = device, backbone, weights_root, init
+        self.batch_size = batch_size or (1 if device == "cpu" else 8)
         self.save_maps = None if save_maps is None else Path(save_maps)
         self._train = cache(train)
         if Path(out).exists() and not Path(out).is_dir():
@@ -207,32 +212,54 @@ class Evaluation:
         bar = tqdm(
             total=len(self.dataset.samples), initial=done, desc=method.label, unit="image", disable=not self.progress
         )
-        pool = ThreadPoolExecutor(self.workers)
+        pool, window = ThreadPoolExecutor(self.workers), 2 * self.workers
         try:
-            # Every worker is busy with an image of its own; BLAS threads on top would only wait for each other.
+            # Every worker is busy with images of its own; BLAS threads on top would only wait for each other.
             with bar, threadpool_limits(1, user_api="blas"):
-                for entry in _stream(pool, lambda sample: self._entry(method, sample), todo, 2 * self.workers):
-                    journal.add(entry)
-                    bar.update()
+                for entries in _stream(pool, partial(self._entries, method), _batches(todo, self.batch_size), window):
+                    for entry in entries:
+                        journal.add(entry)
+                        bar.update()
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _entry(self, method, sample):
-        """The journal entry of one image: its scores, or the message of what went wrong."""
+    def _entries(self, method, batch):
+        """The journal entries of a batch: of each image its scores, or the message of what went wrong."""
         try:
-            return {"id": sample.id} | self._score(method, sample)
-        except (MethodUnavailable, MemoryError, _CannotSave):
-            raise
+            pairs = list(zip(batch, self._predictions(method, batch), strict=True))
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _DISK_FULL:
-                raise  # not this image's fault: stop, so that the run can go on later
-            log.debug("%s", sample.id, exc_info=True)
-            return {"id": sample.id, "error": registry.explained(error, method)}
+            if len(batch) == 1:
+                return [self._failure(method, batch[0], error)]
+        else:
+            return [self._entry(method, sample, predictions) for sample, predictions in pairs]
+        # Each by itself, so that only those fail that are to blame; out here the memory of the batch is free again.
+        return [entry for sample in batch for entry in self._entries(method, [sample])]
 
-    def _score(self, method, sample):
+    def _predictions(self, method, batch):
+        """Of each image of a batch its (prediction, mask) pairs: one without a mask, or one for each observer."""
+        if method.sees_fixations:
+            return [method.predict_held_out(sample) for sample in batch]
+        return [[(prediction, None)] for prediction in method.predict_batch([sample.blind() for sample in batch])]
+
+    def _entry(self, method, sample, predictions):
+        try:
+            return {"id": sample.id} | self._score(method, sample, predictions)
+        except Exception as error:
+            return self._failure(method, sample, error)
+
+    def _failure(self, method, sample, error):
+        """The journal entry of an image that failed; raises an error that is not the image's fault."""
+        if isinstance(error, MethodUnavailable | MemoryError | _CannotSave):
+            raise error
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise error  # the run stops, so that it can go on later
+        log.debug("%s", sample.id, exc_info=error)
+        return {"id": sample.id, "error": registry.explained(error, method)}
+
+    def _score(self, method, sample, predictions):
         truth = self.protocol.truth(sample, self._others)
         parts, weights = [], []
-        for prediction, mask in self._predictions(method, sample):  # one at a time: a ceiling has one per observer
+        for prediction, mask in predictions:  # one at a time: a ceiling has one per observer
             prepared = self.protocol.prepare(prediction, method.output, sample.size)
             part = truth if mask is None else self._held_out(truth, sample, mask)
             if self.save_maps is not None and mask is None:
@@ -246,12 +273,6 @@ class Evaluation:
             "resized": any(resized),
             "zero_share": float(np.mean(zero_share)),
         }
-
-    def _predictions(self, method, sample):
-        if method.sees_fixations:
-            yield from method.predict_held_out(sample)
-        else:
-            yield method.predict(sample.blind()), None
 
     def _held_out(self, truth, sample, mask):
         held_out = replace(sample, fixations=sample.fixations[mask], observers=None)
@@ -315,6 +336,12 @@ class Evaluation:
             name: {"mean": float(mean), "low": float(low), "high": float(high), "n": int(n)} if n else None
             for name, mean, low, high, n in columns
         }
+
+
+def _batches(samples, size):
+    """Lists of up to `size` samples, those of one image size next to each other: a network takes them together."""
+    samples = sorted(samples, key=lambda sample: sample.size)
+    return [samples[i : i + size] for i in range(0, len(samples), size)]
 
 
 def _stream(pool, work, items, window):

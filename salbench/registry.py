@@ -113,6 +113,13 @@ class SaliencyMethod:
         """
         raise NotImplementedError
 
+    def predict_batch(self, samples):
+        """What `predict` returns, of each of several blind samples: list. For methods that are faster so.
+
+        A prediction must not depend on the others. Where it raises, the caller tries each sample by itself.
+        """
+        return [self.predict(sample) for sample in samples]
+
     def features(self, sample):
         """Feature maps to look at: {title: float array (C, h, w)}, of a blind `Sample`. Optional."""
         raise MethodProblem(f"{self.name} has no feature maps to show")

@@ -521,6 +521,82 @@ class TestSaveMaps:
         assert not (tmp_path / "maps").exists()
 
 
+IN_BATCHES = """
+sizes = []
+def predict(self, sample):
+    return sample.image.mean(2)
+def predict_batch(self, samples):
+    self.sizes.append([sample.size for sample in samples])
+    return [self.predict(sample) for sample in samples]
+"""
+
+
+class TestBatches:
+    @pytest.mark.parametrize("workers", [1, 3])
+    @pytest.mark.parametrize("batch_size", [2, 4, 5, 100])
+    def test_give_the_same_bytes_as_one_at_a_time(self, mixed, tmp_path, add_method, workers, batch_size):
+        add_method("own", IN_BATCHES)
+        _evaluation(mixed, tmp_path / "one").run("own")
+        _evaluation(mixed, tmp_path / "more", workers=workers, batch_size=batch_size).run("own")
+        one, more = ((tmp_path / out / "mixed" / "own.csv").read_bytes() for out in ("one", "more"))
+        assert one == more
+        assert _json(tmp_path / "one", "own", "mixed") == _json(tmp_path / "more", "own", "mixed")
+
+    def test_hold_images_of_one_size_first(self, mixed, tmp_path, add_method):
+        add_method("own", IN_BATCHES)
+        _evaluation(mixed, tmp_path, batch_size=2).run("own")
+        assert registry.get("own").sizes == [[(17, 41), (24, 32)], [(24, 32), (30, 20)], [(48, 64)]]
+
+    @pytest.mark.parametrize(("device", "number"), [("cpu", [1] * 9), ("cuda", [8, 1]), ("cuda:1", [8, 1])])
+    def test_by_default_on_other_devices_than_the_cpu(
+        self, make_samples, make_dataset, tmp_path, add_method, device, number
+    ):
+        add_method("own", IN_BATCHES)
+        _evaluation(make_dataset(make_samples([(24, 32)] * 9)), tmp_path, device=device).run("own")
+        assert list(map(len, registry.get("own").sizes)) == number
+
+    @pytest.mark.parametrize(
+        ("fault", "message"),
+        [
+            ("raise RuntimeError('broken here')", "RuntimeError: broken here"),
+            ("return np.full((24, 32), np.nan)", "ValueError: prediction: expected finite values, got NaN"),
+        ],
+    )
+    @pytest.mark.parametrize("workers", [1, 3])
+    def test_a_bad_image_does_not_take_the_others_with_it(self, tiny, tmp_path, add_method, fault, message, workers):
+        body = IN_BATCHES.replace("return sample", f"if sample.id == 'image_1':\n        {fault}\n    return sample")
+        add_method("shaky", body)
+        result = _evaluation(tiny, tmp_path, workers=workers, batch_size=4).run("shaky")
+        assert list(result.failures) == ["image_1"]
+        assert result.failures["image_1"].startswith(message)
+        add_method("sound", IN_BATCHES)
+        _evaluation(tiny, tmp_path).run("sound")
+        rows, expected = _csv(tmp_path, "shaky"), _csv(tmp_path, "sound")
+        assert rows[:1] + rows[2:] == expected[:1] + expected[2:]
+
+    def test_a_batch_too_large_for_the_memory(self, tiny, tmp_path, add_method):
+        body = IN_BATCHES.replace(
+            "    self.sizes", "    if len(samples) > 2:\n        raise MemoryError\n    self.sizes"
+        )
+        add_method("own", body)
+        assert _evaluation(tiny, tmp_path, batch_size=3).run("own").n_failed == 0
+
+    def test_too_few_predictions_are_no_result(self, tiny, tmp_path, add_method):
+        add_method("own", "def predict_batch(self, samples):\n    return [np.eye(4)] * (len(samples) - 1)")
+        result = _evaluation(tiny, tmp_path, batch_size=4).run("own")
+        assert result.n_failed == 6
+
+    def test_of_a_ceiling(self, tiny, tmp_path):
+        for batch_size in (1, 4):
+            _evaluation(tiny, tmp_path / str(batch_size), batch_size=batch_size).run("inter_observer")
+        one, four = ((tmp_path / out / "tiny" / "inter_observer.csv").read_bytes() for out in "14")
+        assert one == four
+
+    def test_a_method_that_is_missing_something_is_skipped(self, tiny, tmp_path, add_method):
+        add_method("heavy", "def predict(self, sample):\n    raise MethodUnavailable('get it from X')")
+        assert _evaluation(tiny, tmp_path, batch_size=4).run("heavy") == Skipped("heavy", "get it from X")
+
+
 # Evaluates popout in a child and kills it at a random moment, ten times; prints how many images were done each time.
 # Two kills come while the run starts; the others when it has moved on by at least an image.
 KILLER = """
@@ -532,12 +608,13 @@ from salbench.datasets import load
 from salbench.evaluate import Evaluation
 from salbench.protocol import PROTOCOLS
 
-methods, out = sys.argv[1:]
+methods, out, batch_size = sys.argv[1:]
 registry.add_folder(methods)
 journal = Path(out) / "popout" / "slow.partial.jsonl"
 moments = random.Random(5)
 done = [0]
-evaluation = Evaluation(load("popout"), PROTOCOLS["tuebingen"], out, workers=2, progress=False)
+options = {"workers": 2, "batch_size": int(batch_size), "progress": False}
+evaluation = Evaluation(load("popout"), PROTOCOLS["tuebingen"], out, **options)
 
 
 def images():
@@ -562,9 +639,10 @@ SLOW = "def predict(self, sample):\n    import time\n    time.sleep(0.02)\n    r
 
 
 class TestInterrupted:
-    def test_killed_ten_times(self, tmp_path, add_method):
+    @pytest.mark.parametrize("batch_size", [1, 2])
+    def test_killed_ten_times(self, tmp_path, add_method, batch_size):
         methods = add_method("slow", SLOW)
-        arguments = [sys.executable, "-c", KILLER, str(methods), str(tmp_path / "killed")]
+        arguments = [sys.executable, "-c", KILLER, str(methods), str(tmp_path / "killed"), str(batch_size)]
         run = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
         assert run.returncode == 0, run.stderr
         done = json.loads(run.stdout)
@@ -681,9 +759,9 @@ class TestInterrupted:
 
 
 class TestMemory:
-    @pytest.mark.parametrize("workers", [1, 3])
+    @pytest.mark.parametrize(("workers", "batch_size"), [(1, 1), (3, 1), (1, 8), (3, 8)])
     @pytest.mark.parametrize("fails", [False, True])
-    def test_images_are_released(self, make_samples, make_dataset, tmp_path, add_method, workers, fails):
+    def test_images_are_released(self, make_samples, make_dataset, tmp_path, add_method, workers, batch_size, fails):
         add_method("own", PLAIN + (" / len(sample.no_such_thing)" if fails else ""))
         alive, most, lock = set(), [0], threading.Lock()
 
@@ -699,14 +777,15 @@ class TestMemory:
             return read
 
         samples = [replace(s, read_image=counted(s.read_image)) for s in make_samples([(24, 32)] * 60)]
-        result = _evaluation(make_dataset(samples), tmp_path, workers=workers).run("own")
+        result = _evaluation(make_dataset(samples), tmp_path, workers=workers, batch_size=batch_size).run("own")
         gc.collect()
         assert result.n_failed == (60 if fails else 0)
         assert 1 <= most[0] <= workers + 1
         assert not alive
 
+    @pytest.mark.parametrize("batch_size", [1, 3])
     def test_no_more_images_are_begun_than_can_be_taken(
-        self, make_samples, make_dataset, tmp_path, add_method, monkeypatch
+        self, make_samples, make_dataset, tmp_path, add_method, monkeypatch, batch_size
     ):
         """Recording is slower than scoring here: the loop waits instead of piling up what is not yet recorded."""
         add_method("own", PLAIN)
@@ -725,6 +804,7 @@ class TestMemory:
 
         monkeypatch.setattr(registry.get("own"), "predict", predict)
         monkeypatch.setattr(results.Journal, "add", add)
-        _evaluation(make_dataset(make_samples([(24, 32)] * 40)), tmp_path, workers=2).run("own")
+        dataset = make_dataset(make_samples([(24, 32)] * 40))
+        _evaluation(dataset, tmp_path, workers=2, batch_size=batch_size).run("own")
         assert len(recorded) == 40
-        assert max(ahead) <= 2 * 2
+        assert max(ahead) <= 2 * 2 * batch_size

@@ -130,6 +130,12 @@ class TestPrediction:
         for method in (untrained, again):
             np.testing.assert_array_equal(method.predict(sample.blind()), first)
 
+    def test_in_batches(self, untrained, make_samples):
+        samples = make_samples([(90, 120), (90, 120), (41, 17)])
+        together = untrained.predict_batch([sample.blind() for sample in samples])
+        for sample, prediction in zip(samples, together, strict=True):
+            np.testing.assert_allclose(prediction, untrained.predict(sample.blind()), rtol=0, atol=1e-5)
+
     def test_weights_of_another_network_are_refused(self, tmp_path, network, make_samples):
         path = tmp_path / "other.safetensors"
         save_file({"stem.0.weight": torch.zeros(1)}, path, {"facts": "{}"})

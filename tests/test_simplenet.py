@@ -128,9 +128,11 @@ def map_of_picture(method, picture):
 
 class TestPrediction:
     def test_is_the_smoothed_map_from_0_to_1(self, method, smoothed, picture, map_of_picture):
-        sample = Sample("picture", (90, 37), lambda: picture)
-        prediction = method.predict(sample.blind())
+        """Also beside another picture."""
+        sample, other = (Sample("picture", (90, 37), lambda image=i: image) for i in (picture, 255 - picture))
+        prediction, of_other = method.predict_batch([sample.blind(), other.blind()])
         expected = smoothed(map_of_picture, (90, 37))
+        assert np.abs(of_other - prediction).max() > 0.01
         assert (prediction.min(), prediction.max()) == (0, 1)
         close(prediction, (expected - expected.min()) / np.ptp(expected))
 
@@ -141,6 +143,7 @@ class TestPrediction:
             samples=[SimpleNamespace(caption=None)],
             density=torch.from_numpy(density)[None],
             counts=torch.ones(1, 256, 256),
+            edits=None,
         )
         with torch.inference_mode():
             loss = method.loss(method.network, batch)

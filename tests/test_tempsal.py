@@ -119,6 +119,7 @@ class TestMethod:
             samples=[SimpleNamespace(caption=None)] * 2,
             density=torch.from_numpy(density),
             counts=torch.ones(2, 256, 256),
+            edits=None,
         )
         with torch.inference_mode():
             loss = method.loss(method.network, batch)

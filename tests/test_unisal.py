@@ -193,6 +193,12 @@ class TestPrediction:
         assert log_density.dtype == np.float32
         assert np.exp(log_density.astype(float)).sum() == pytest.approx(1, abs=1e-4)
 
+    def test_in_batches(self, kit, method):
+        samples = [sample_of(kit.picture(*size)[0]) for size in ((61, 80, 0), (61, 80, 1), (90, 120, 0))]
+        together = method.predict_batch(samples)
+        for sample, prediction in zip(samples, together, strict=True):
+            close(prediction, method.predict(sample), 1e-5)
+
 
 class TestFit:
     def test_what_pictures_need_learns_and_nothing_else(self):

@@ -445,19 +445,19 @@ class TestTheWholeLine:
     def test_a_run_that_stops_goes_on(self, root, tmp_path, monkeypatch):
         publish(root)
         cls = registry.get("toy")
-        predict, seen = cls.predict, []
+        predict, seen = cls.predict_batch, []
 
-        def until_the_third(self, one):
-            seen.append(one.id)
+        def until_the_third(self, samples):
+            seen.extend(sample.id for sample in samples)
             if len(seen) == 3:
                 raise KeyboardInterrupt
-            return predict(self, one)
+            return predict(self, samples)
 
         arguments = "--methods", "toy", "--limit", 3, "--workers", 1, "--out", tmp_path / "out"
-        monkeypatch.setattr(cls, "predict", until_the_third)
+        monkeypatch.setattr(cls, "predict_batch", until_the_third)
         assert run(*arguments) == 130
         assert run(*arguments) == 0
-        assert len(seen) == 4
+        assert 4 <= len(seen) <= 5  # the second image was in flight
         assert self.result(tmp_path / "out")["n_images"] == 3
 
     def test_files_that_cannot_be_used_are_told_once(self, root, tmp_path, capsys):

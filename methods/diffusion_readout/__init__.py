@@ -44,6 +44,7 @@ class DiffusionReadout(LearnedMethod):
         rates={"aggregation.": 0.5}, weight_decay=0.01, losses={"kl": 1.0, "cc": 1.0}, validation_share=0.05,
         patience=NEVER,
     )  # fmt: skip
+    mixed_precision = False  # the backbone has a precision of its own
 
     @property
     def place(self):

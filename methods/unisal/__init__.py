@@ -70,12 +70,9 @@ class Unisal(LearnedMethod):
         resized = Image.fromarray(sample.image).resize((width, height), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(resized))[None]
 
-    def log_density(self, network, sample):
-        """Log density of a sample, float32 array of the sample's size."""
-        images = self.images_of(sample).to(next(network.parameters()).device)
-        with torch.inference_mode():
-            logits = network(self.preprocess(images), sample.size)[0].float()
-            return torch.log_softmax(logits.flatten(), 0).reshape(logits.shape).cpu().numpy()
+    def logits_of(self, network, images, samples):
+        """Logits (B, height, width) of the samples' own size."""
+        return network(self.preprocess(images), samples[0].size)
 
 
 def input_size(height, width):

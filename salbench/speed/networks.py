@@ -28,12 +28,13 @@ log = logging.getLogger(__name__)
 SIZE = (480, 640)
 BATCHES = (1, 2, 4, 8)
 ROUNDS = 3  # after one that does not count; the median is printed
-COLUMNS = "method", "images/s", "outside the network", "peak memory", "best batch", "images/s", "peak memory"
+OF_A_BATCH = "images/s", "outside", "peak memory"
+COLUMNS = "method", *OF_A_BATCH, "best batch", *OF_A_BATCH
 NOTES = """\
-images/s, one at a time: all of `predict`, from the JPEG file to the map. Outside the network: the share of that which
-passes before and after its forward pass (decoding, resizing, post-processing); the target is at most 15 % on a CPU.
-Best batch: of 1, 2, 4, 8 pictures, the last before the first that is slower per picture; only the network takes them
-together, all else is per picture as before.
+images/s: all of `predict_batch`, from JPEG files to maps, in one thread; first one picture at a time, then with the
+best batch. Outside: the share of that which passes before and after the network's forward pass (decoding, resizing,
+post-processing); the target is at most 15 % on a CPU. `run` does that of one batch while the network does the next.
+Best batch: of 1, 2, 4, 8 pictures, the last before the first that is slower per picture.
 Peak memory: on a CPU of the process, one for each method, weights and Python included; on a GPU what torch held."""
 
 
@@ -49,21 +50,30 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """What was measured of batches of one size."""
+
+    batch: int  # pictures
+    seconds: float  # per picture
+    outside: float  # share of them
+    memory: int  # bytes, at the peak until then
+
+    def cells(self):
+        """As `OF_A_BATCH` prints it."""
+        return f"{1 / self.seconds:.3g}", f"{self.outside:.0%}", f"{self.memory / 1e9:.2f} GB"
+
+
+@dataclass(frozen=True)
 class Speed:
-    """What was measured of one method: seconds per image, bytes."""
+    """What was measured of one method."""
 
     method: str
-    seconds: float  # one at a time
-    outside: float  # share of them
-    memory: int
-    batch: int  # the best
-    batch_seconds: float
-    batch_memory: int
+    one: Timing
+    best: Timing
 
     def cells(self):
         """As `COLUMNS` prints it."""
-        one = _rate(self.seconds), f"{self.outside:.0%}", _size(self.memory)
-        return self.method, *one, self.batch, _rate(self.batch_seconds), _size(self.batch_memory)
+        return self.method, *self.one.cells(), self.best.batch, *self.best.cells()
 
 
 def report(specs, settings):
@@ -90,20 +100,15 @@ def measure(spec, settings, size=SIZE):
     if settings.methods_dir:
         add_folder(settings.methods_dir)
     method = _created(spec, settings)
-    clock = Clock(method.network, settings.device)
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    clock, timings = Clock(method.network, settings.device), []
+    with tempfile.TemporaryDirectory() as folder:
         samples = _pictures(Path(folder), size)
-        seconds, inside = clock.median(lambda round_: method.predict(samples[round_]))
-        outside, memory = seconds - inside, _peak_memory(settings.device)
-        batches = [(seconds, 1, memory)]
-        for batch in BATCHES[1:]:
-            images = torch.cat([method.images_of(sample) for sample in samples[:batch]]).to(settings.device)
-            _, inside = clock.median(partial(_together, method, images))
-            if outside + inside / batch >= batches[-1][0]:
+        for batch in BATCHES:
+            seconds, inside = clock.median(partial(method.predict_batch, samples[:batch]))
+            if timings and seconds / batch >= timings[-1].seconds:
                 break  # larger ones take longer to try, and more memory
-            batches.append((outside + inside / batch, batch, _peak_memory(settings.device)))
-    best_seconds, best, best_memory = batches[-1]
-    return Speed(method.label, seconds, outside / seconds, memory, best, best_seconds, best_memory)
+            timings.append(Timing(batch, seconds / batch, 1 - inside / seconds, _peak_memory(settings.device)))
+    return Speed(method.label, timings[0], timings[-1])
 
 
 def _created(spec, settings):
@@ -127,10 +132,6 @@ def _pictures(folder, size):
     return samples
 
 
-def _together(method, images, _):
-    return method.logits(method.network, images, [None] * len(images))
-
-
 class Clock:
     """Tells the time of a call, and how much of it passes in the forward pass of a network."""
 
@@ -140,11 +141,11 @@ class Clock:
         network.register_forward_hook(self._leave)
 
     def median(self, function):
-        """(seconds, seconds in the network) of a function of the round's number: medians."""
+        """(seconds, seconds in the network) of a function without arguments: medians."""
         times = []
-        for round_ in range(ROUNDS + 1):
+        for _ in range(ROUNDS + 1):
             self._inside, begin = 0.0, self._now()
-            function(round_)
+            function()
             times.append((self._now() - begin, self._inside))
         return np.median(times[1:], axis=0)
 
@@ -167,11 +168,3 @@ def _peak_memory(device):
 def _header(device):
     place = f"{torch.get_num_threads()} threads" if device == "cpu" else torch.cuda.get_device_name(device)
     return f"{machine.described('torch')}; {place}"
-
-
-def _rate(seconds):
-    return f"{1 / seconds:.3g}"
-
-
-def _size(memory):
-    return f"{memory / 1e9:.2f} GB"

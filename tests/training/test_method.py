@@ -1,6 +1,8 @@
 """A learned method of one's own, from `fit` to a scored result."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -268,6 +270,95 @@ class TestEvaluation:
         result = evaluate(f"wide:{fit().folder}", samples[:3], tmp_path / "out")
         assert result.n_failed == 3
         assert all("the checkpoint of another network" in message for message in result.failures.values())
+
+
+class TestBatches:
+    @pytest.fixture
+    def method(self, add_learned):
+        method = registry.create(add_learned("own"))
+        method.init_random()
+        return method
+
+    @pytest.fixture
+    def mixed_samples(self, make_spots):
+        sizes = [(24, 32), (24, 32), (60, 50), (24, 32), (60, 50), (60, 50)]
+        return [make_spots(1, seed=i, size=size)[0].blind() for i, size in enumerate(sizes)]
+
+    def test_equal_one_at_a_time(self, method, mixed_samples):
+        together = method.predict_batch(mixed_samples)
+        for sample, prediction in zip(mixed_samples, together, strict=True):
+            np.testing.assert_allclose(prediction, method.predict(sample), rtol=0, atol=1e-5)
+        assert np.abs(together[0] - together[1]).max() > 0.01
+
+    def test_neighbours_of_one_size_go_through_the_network_together(self, method, mixed_samples):
+        seen = []
+        method.network.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[0]))
+        method.predict_batch(mixed_samples)
+        assert seen == [2, 1, 1, 2]
+
+    def test_only_the_network_is_locked(self, method, mixed_samples):
+        """Images are read and maps are finished while the network is busy with another batch."""
+        locked, images_of, logits_of = {}, method.images_of, method.logits_of
+
+        def notes(name, function):
+            def noting(*arguments):
+                locked[name] = method._lock.locked()
+                return function(*arguments)
+
+            return noting
+
+        method.images_of, method.logits_of = notes("images", images_of), notes("logits", logits_of)
+        method.finished = notes("finished", lambda log_density, sample: log_density)
+        method.predict_batch(mixed_samples)
+        assert locked == {"images": False, "logits": True, "finished": False}
+
+    @pytest.mark.parametrize(
+        ("device", "mixed", "dtype"),
+        [("cpu", True, torch.float32), ("cuda", False, torch.float32), ("cuda", True, torch.float16)],
+    )
+    def test_in_inference_mode_and_on_cuda_in_float16(self, method, mixed_samples, device, mixed, dtype):
+        if device == "cuda" and not torch.cuda.is_available():
+            pytest.skip("needs a GPU")
+        method.device, method.mixed_precision, seen = device, mixed, []
+
+        def look(network, given, output):
+            seen.append((output.dtype, output.is_inference()))
+
+        method.network.register_forward_hook(look)
+        (log_density,) = method.predict_batch(mixed_samples[:1])
+        assert seen == [(dtype, True)]
+        assert log_density.dtype == np.float32
+
+    def test_the_first_prediction_is_at_the_size_of_the_weights(self, add_learned, samples, tmp_path):
+        method = create(add_learned("own"), size=(12, 20), epochs=1)
+        method.folder = tmp_path / "small"
+        method.fit(samples)
+        assert registry.create(f"own:{method.folder}").predict(samples[0]).shape == (12, 20)
+
+    def test_a_network_is_loaded_once_for_all_threads(self, method, mixed_samples, monkeypatch):
+        loads, load = [], method._loaded
+        monkeypatch.setattr(method, "_loaded", lambda: loads.append(time.sleep(0.05)) or load())
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(method.predict, mixed_samples[:3]))
+        assert len(loads) == 1
+
+    def test_a_finished_map_is_what_is_predicted(self, method, mixed_samples):
+        method.finished = lambda log_density, sample: np.full(sample.size, log_density.max())
+        assert [p.shape for p in method.predict_batch(mixed_samples)] == [s.size for s in mixed_samples]
+        assert method.predict(mixed_samples[2]).shape == (60, 50)
+
+    def test_a_predict_of_its_own_would_be_passed_by(self):
+        with pytest.raises(registry.MethodProblem, match=r"Mine: expected no `predict` .* write `finished`"):
+            type("Mine", (LearnedMethod,), {"predict": lambda self, sample: None})
+
+    def test_scores_are_those_of_one_at_a_time(self, fit, tiny, tmp_path):
+        spec = f"own:{fit().folder}"
+        results = [
+            Evaluation(tiny, PROTOCOLS["mit"], tmp_path / str(n), progress=False, batch_size=n).run(spec)
+            for n in (1, 4)
+        ]
+        for name in METRICS:
+            assert results[0].metrics[name]["mean"] == pytest.approx(results[1].metrics[name]["mean"], abs=1e-5)
 
 
 def test_what_a_subclass_has_to_write():
