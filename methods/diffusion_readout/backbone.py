@@ -148,9 +148,16 @@ class Backbone:
 
     @torch.no_grad()
     def decode(self, latents):
-        """Pixels of latents (B, 4, h, w) as `encode` gives them: float32 (B, 3, H, W), about -1 to 1, not clamped."""
+        """Pixels of latents (B, 4, h, w) as `encode` gives them: float32 (B, 3, H, W), about -1 to 1, not clamped.
+
+        Raises:
+            ValueError: they are no numbers, as happens in half precision.
+        """
         scaled = latents / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0)
-        return self.vae.decode(scaled.to(self.dtype)).sample.float()
+        pixels = self.vae.decode(scaled.to(self.dtype)).sample.float()
+        if not pixels.isfinite().all():
+            raise ValueError("the decoded image has values that are no numbers; edit in float32, with --device cpu")
+        return pixels
 
     def embed_prompts(self, captions):
         """Last hidden state of the text encoder, (B, 77, D) of `dtype`.

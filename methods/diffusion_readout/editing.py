@@ -58,8 +58,7 @@ def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
             if made.is_within:
                 edits.append(_new_edit(change, made, _picture(editor.backbone, made.latents, size)))
             else:
-                reason = f"a reading is {made.trace[-1][1]:.1f} deviations from the original's, more than {BAND:g}"
-                dropped.append({"type": type, "asked": made.asked, "reason": reason, **made.facts()})
+                dropped.append(_dropped(change, made))
     shown = interpolate(on_latents, size=size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
     return MadeEdits(
         original=_picture(editor.backbone, inverted.latents[0][0], size),
@@ -75,11 +74,16 @@ def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
 def _mask(mask, saliency, device):
     if mask is None:
         return None
-    if mask is not SALIENCY:
-        return torch.tensor(mask, dtype=torch.float32, device=device)
+    if not isinstance(mask, str) or mask != SALIENCY:
+        return torch.as_tensor(mask, dtype=torch.float32, device=device)
     if saliency is None:
         raise ValueError("mask: expected an image with fixations, or a trained model, for a region of saliency")
     return regions.region(saliency, None)
+
+
+def _dropped(change, made):
+    reason = f"a reading is {made.trace[-1][1]:.1f} deviations from the original's, more than {BAND:g}"
+    return {"type": change.type, "asked": made.asked, "reason": reason, **made.facts()}
 
 
 def _new_edit(change, made, picture):
@@ -121,9 +125,8 @@ def _shown_size(size, longest):
 
 
 def _picture(backbone, latents, size):
-    """uint8 (*size, 3) of latents (4, h, w). Raises `ValueError` where they are no numbers, as half precision may."""
-    pixels = backbone.decode(latents[None])
-    if not pixels.isfinite().all():
-        raise ValueError("the decoded image has values that are no numbers; edit in float32, with --device cpu")
-    pixels = interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)[0]
+    """uint8 (*size, 3) of latents (4, h, w)."""
+    pixels = interpolate(
+        backbone.decode(latents[None]), size=size, mode="bilinear", align_corners=False, antialias=True
+    )[0]
     return ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,153 @@
+"""Edits of one sample on the tiny backbone, from its image to images and to files."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from modules import part
+
+import benchmark
+from salbench import edits, registry
+from salbench.sample import Sample
+
+CAPTION = "a red bus on a street"
+
+
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def method(tiny_backbone_folder):
+    new = registry.create("diffusion_readout")
+    new.backbone = tiny_backbone_folder
+    return new
+
+
+def edited(method, wanted, *, caption=CAPTION, fixations=((20.0, 15.0),), **options):
+    fixations = None if fixations is None else np.array(fixations)
+    sample = Sample("a", (60, 80), picture, fixations, sigma=5.0, caption=caption)
+    return method.edit(sample, wanted, constrained=False, **options)
+
+
+class TestEdit:
+    def test_pictures_have_the_image_s_proportions_and_the_backbone_s_length(self, method):
+        made = edited(method, {"contrast": [0.5, 2.0], "brightness": [0.3]})
+        assert {image.shape for image in (made.original, *(e.image for e in made.edits))} == {(48, 64, 3)}
+        assert made.mask.shape == (48, 64)
+        assert [(e.type, e.asked, e.strength, e.direction) for e in made.edits] == [
+            ("contrast", 0.5, 0.5, -1), ("contrast", 2.0, 2.0, 1), ("brightness", 0.3, 0.3, 1),
+        ]  # fmt: skip
+        assert (made.caption, made.dropped) == (CAPTION, [])
+
+    def test_the_reconstruction_is_the_decoded_image(self, method):
+        made = edited(method, {"contrast": [2.0]})
+        backbone = method.frozen
+        pixels = backbone.decode(backbone.encode(method.images_of(Sample("a", (60, 80), picture))))[0]
+        square = ((pixels / 2 + 0.5).clamp(0, 1) * 255).permute(1, 2, 0).numpy()
+        assert abs(made.original.mean((0, 1)) - square.mean((0, 1))).max() < 2
+
+    def test_a_word_is_chosen_where_people_look(self, method):
+        made = edited(method, {"contrast": [2.0]})
+        assert made.word in CAPTION.split()
+        assert made.attention.shape == (2, 2)
+
+    def test_or_is_the_user_s(self, method):
+        assert edited(method, {"contrast": [2.0]}, word="Bus", fixations=None).word == "bus"
+
+    def test_a_mask_needs_no_caption(self, method):
+        mask = np.zeros((60, 80))
+        mask[:, :40] = 3.0
+        made = edited(method, {"brightness": [1.0]}, caption=None, mask=mask)
+        assert (made.word, made.attention) == (None, None)
+        assert made.mask[:, :24].min() == pytest.approx(1)
+        assert made.mask[:, 40:].max() == 0
+
+    def test_saliency_as_the_region(self, method):
+        made = edited(method, {"brightness": [1.0]}, caption=None, mask=edits.SALIENCY)
+        y, x = np.unravel_index(made.mask.argmax(), made.mask.shape)
+        assert abs(x - 20 * 0.8) < 8
+        assert abs(y - 15 * 0.8) < 8
+        assert (made.mask == 0).mean() > 0.5
+
+    @pytest.mark.parametrize(
+        ("wanted", "options", "reason"),
+        [
+            ({"hue": [1.0]}, {}, r"type: expected contrast, brightness, color, got hue"),
+            (
+                {"contrast": [1.0]},
+                {},
+                r"strength: expected numbers other than 1, which changes no contrast, got \[1\.0\]",
+            ),
+            ({"contrast": [float("nan")]}, {}, r"strength: expected numbers other than 1"),
+            ({"color": [1.0]}, {}, r"color: expected a word such as purple, got none"),
+            ({"color": [-1.0]}, {"color": "purple"}, r"strength: expected a scale above 0 for color"),
+            ({"contrast": [2.0]}, {"caption": None}, r"caption: expected one with words, or a mask"),
+            ({"contrast": [2.0]}, {"word": "dog"}, r"word: expected one of the caption \(a, red, bus, on, a, street\)"),
+            ({"contrast": [2.0]}, {"fixations": None}, r"word: expected one where no saliency is known"),
+            ({"contrast": [2.0]}, {"mask": np.zeros((60, 80))}, r"mask: expected some pixels above zero"),
+            ({"contrast": [2.0]}, {"mask": "saliency", "fixations": None}, r"mask: expected an image with fixations"),
+            ({"color": [2.0]}, {"color": "purple", "caption": None, "mask": "saliency"}, r"caption: expected one with"),
+        ],
+    )
+    def test_bad_requests_are_told(self, method, wanted, options, reason):
+        with pytest.raises(ValueError, match=reason):
+            edited(method, wanted, **options)
+
+    def test_pixels_that_are_no_numbers_are_told(self, method, monkeypatch):
+        nothing = SimpleNamespace(sample=torch.full((1, 3, 64, 64), torch.nan))
+        monkeypatch.setattr(type(method.frozen.vae), "decode", lambda self, latents: nothing)
+        with pytest.raises(ValueError, match=r"values that are no numbers; edit in float32"):
+            edited(method, {"color": [2.0]}, color="purple")
+
+
+class TestConstraint:
+    def test_what_leaves_its_band_is_dropped_with_the_reason(self, method, tmp_path, monkeypatch):
+        """A readout without deviation takes any movement for too much."""
+        editor = part("editor")
+        monkeypatch.setattr(editor, "TRIES", 2)
+        low_level = part("readouts").LowLevelReadout
+        monkeypatch.setattr(low_level, "deviation", lambda self: self.mean + 1e-9)
+        network = part("network").ReadoutNetwork(method.frozen.channels, method.frozen.embedding, steps=6).eval()
+        sample = Sample("a", (60, 80), picture, np.array([(20.0, 15.0)]), sigma=5.0)
+        given = sample, method.images_of(sample), editor.Editor(method.frozen, 6, network), {"contrast": [2.0]}
+        made = part("editing").edit(*given, mask=edits.SALIENCY)
+        assert made.edits == []
+        (dropped,) = made.dropped
+        assert (dropped["type"], dropped["asked"], len(dropped["trace"])) == ("contrast", 2.0, 2)
+        assert "deviations from the original's, more than 2" in dropped["reason"]
+
+
+class TestCommandLine:
+    def run(self, backbone, *more):
+        return benchmark.main(["edit", "--unconstrained", "--backbone", str(backbone), *map(str, more)])
+
+    def test_a_set_then_a_training_with_it(self, tiny_backbone_folder, tmp_path, capsys):
+        command = (
+            "--dataset",
+            "popout",
+            "--limit",
+            3,
+            "--mask",
+            "saliency",
+            "--strength",
+            "1.5,2",
+            "--out",
+            tmp_path / "e",
+        )
+        assert self.run(tiny_backbone_folder, *command) == 0
+        assert "6 edits (contrast) of 3 images, 0 dropped" in capsys.readouterr().out
+        assert edits.read(tmp_path / "e").setup["edits"] == {"contrast": [1.5, 2.0]}
+
+    def test_images_without_captions_are_told(self, tiny_backbone_folder, tmp_path, capsys):
+        assert self.run(tiny_backbone_folder, "--dataset", "popout", "--limit", 5, "--out", tmp_path / "e") == 1
+        told = capsys.readouterr()
+        assert told.err.count("caption: expected one with words, or a mask of the region to edit, got neither") == 3
+        assert "and 2 more images that were not edited" in told.err
+
+    def test_a_sheet(self, tiny_backbone_folder, tmp_path, capsys):
+        picture = "--dataset", "popout", "--id", "color_01", "--caption", "a red bar", "--word", "bar"
+        out = tmp_path / "sheet.png"
+        assert self.run(tiny_backbone_folder, *picture, "--type", "color", "--color", "blue", "--out", out) == 0
+        assert out.stat().st_size > 1000
