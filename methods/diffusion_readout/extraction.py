@@ -55,16 +55,17 @@ class Extractor:
 
     def _kept_steps(self, images, captions):
         keys = [hash_bytes(i.cpu().numpy().tobytes(), c or "") for i, c in zip(images, captions, strict=True)]
-        new = [i for i, key in enumerate(keys) if key not in self._kept]
         found = dict(self._kept)
-        if new:
-            steps = [features for features, _ in self._extracted(images[new], [captions[i] for i in new])]
-            for position, i in enumerate(new):
-                found[keys[i]] = [[layer[position].clone() for layer in features] for features in steps]
-                self._keep(keys[i], found[keys[i]])
+        for i, key in enumerate(keys):
+            if key not in found:  # each by itself: the last digits depend on the batch, which a resume would change
+                found[key] = [features for features, _ in self._extracted(images[i : i + 1], captions[i : i + 1])]
+                self._keep(key, found[key])
+            if not self._expected:
+                yield from self._extracted(images, captions)
+                return
         for number, timestep in enumerate(self.timesteps):
             layers = zip(*(found[key][number] for key in keys), strict=True)
-            yield [torch.stack(of_images) for of_images in layers], self.backbone.embed_timestep(timestep, len(keys))
+            yield [torch.cat(of_images) for of_images in layers], self.backbone.embed_timestep(timestep, len(keys))
 
     def _keep(self, key, steps):
         n_bytes = sum(layer.nbytes for features in steps for layer in features)
