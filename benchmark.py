@@ -48,6 +48,7 @@ def main(arguments=None):
     from salbench.registry import MethodUnavailable
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph of a figure
     try:
         return VERBS[options.verb](options) or 0
     except KeyboardInterrupt:
@@ -187,7 +188,7 @@ def _parser():
     edit.add_argument("--caption", help="of --image")
     edit.add_argument(
         "--mask", metavar="FILE_OR_DIR", help="region to edit, a picture; for --dataset a folder of ID.png; or: "
-        "saliency, for where people look (no caption is needed then)",
+        "saliency, for where people look, or are predicted to (no caption is needed then)",
     )  # fmt: skip
     edit.add_argument("--unconstrained", action="store_true", help="do not weaken edits that look too strong")
     edit.add_argument("--limit", type=_positive, metavar="N", help="only the first N images of --dataset")
@@ -605,9 +606,11 @@ def _edit_dataset(options, method, wanted, request):
         print(f"not edited: {id}: {reason}", file=sys.stderr)
     if len(failures) > SHOWN:
         print(f"and {len(failures) - SHOWN} more images that were not edited", file=sys.stderr)
-    print(f"edit set: {out}: {edits.read(out).summary()}")
-    print(f"train with it: python benchmark.py fit --methods lite --dataset {options.dataset} --augment edits:{out}")
-    return int(bool(failures))
+    made = edits.read(out)
+    print(f"edit set: {out}: {made.summary()}")
+    if dataset.name.endswith("_train"):
+        print(f"train with it: python benchmark.py fit --methods lite --dataset {dataset.name} --augment edits:{out}")
+    return int(bool(failures) or not any(made.edits.values()))
 
 
 def _study(options):

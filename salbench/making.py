@@ -34,6 +34,7 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
     Raises:
         EditSetProblem: the folder holds edits made otherwise, or something else.
         MethodUnavailable: what the method needs is missing.
+        ValueError: neither captions nor masks.
     """
     setup = {
         "method": method.label,
@@ -48,8 +49,14 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
         **options,
         "versions": provenance()["versions"],
     }
+    samples = dataset.samples[:limit]
+    if masks is None and not any(sample.caption for sample in samples):
+        raise ValueError(
+            f"{dataset.name}: expected captions, whose words say what to edit, it has none; "
+            "give --mask saliency for where people look, or --mask DIR"
+        )
     writer, failures = Writer(folder, setup), {}
-    for sample in tqdm(dataset.samples[:limit], "editing", unit="image", disable=not progress):
+    for sample in tqdm(samples, "editing", unit="image", disable=not progress):
         if writer.done(sample.id):
             continue
         try:

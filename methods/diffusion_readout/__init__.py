@@ -13,6 +13,7 @@ read (`readouts`, `properties`). What the paper leaves open is decided as follow
 - The map is trained and predicted at the size of its features and resized bilinearly; no blur.
 """
 
+import logging
 import os
 from dataclasses import replace
 from functools import cached_property
@@ -25,6 +26,7 @@ from salbench.files import hash_bytes
 from salbench.registry import MethodUnavailable, register
 from salbench.training import LearnedMethod, Recipe, checkpoint
 
+log = logging.getLogger(__name__)
 HERE = Path(__file__).resolve().parent
 SMALL = HERE / "small_backbone"  # what `train_backbone` has made of osie_train and a hundred more pictures
 TIMESTEPS = 6
@@ -129,6 +131,8 @@ class DiffusionReadout(LearnedMethod):
         from .editing import edit
         from .editor import Editor
 
+        if mask is None and self.place == str(SMALL):
+            log.warning("the small backbone knows no words, its regions of words mean nothing: give a mask")
         if constrained:
             editor = Editor(self.frozen, TIMESTEPS, self.network)
         else:

@@ -12,6 +12,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from safetensors import safe_open
 from transformers import CLIPTextModel, CLIPTokenizerFast
+from transformers.utils import logging
 
 from salbench.files import hash_bytes, hash_file
 from salbench.registry import MethodUnavailable
@@ -25,6 +26,7 @@ FILES = (
     "vae/config.json", "vae/diffusion_pytorch_model.safetensors",
 )  # fmt: skip
 VOCABULARY = ("tokenizer/merges.txt", "tokenizer/special_tokens_map.json", "tokenizer/vocab.json")
+logging.disable_progress_bar()  # of loading, between the bars of what the user waits for
 VOCABULARY_IN_ONE = "tokenizer/tokenizer.json"  # what newer releases of transformers write, and read first
 PATTERNS = ("*/*.json", "tokenizer/*.txt", "text_encoder/model.safetensors", "*/diffusion_pytorch_model.safetensors")
 

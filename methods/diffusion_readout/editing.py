@@ -97,12 +97,12 @@ def _check(wanted, color):
     if unknown or not wanted:
         raise ValueError(f"type: expected {', '.join(NEUTRAL)}, got {', '.join(unknown) or 'none'}")
     for type, strengths in wanted.items():
-        if not strengths or not all(math.isfinite(s) and s != NEUTRAL[type] for s in strengths):
+        if not strengths or not all(map(math.isfinite, strengths)) or NEUTRAL[type] in strengths:
             raise ValueError(
                 f"strength: expected numbers other than {NEUTRAL[type]:g}, which changes no {type}, got {strengths}"
             )
-    if any(strength < 0 for strength in wanted.get("color", ())):
-        raise ValueError(f"strength: expected a scale above 0 for color, got {wanted['color']}")
+        if type != "brightness" and min(strengths) < 0:
+            raise ValueError(f"strength: expected 0 or more for {type}, which is scaled by it, got {strengths}")
     if "color" in wanted and not color:
         raise ValueError("color: expected a word such as purple, got none")
 

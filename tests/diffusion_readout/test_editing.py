@@ -82,7 +82,8 @@ class TestEdit:
             ),
             ({"contrast": [float("nan")]}, {}, r"strength: expected numbers other than 1"),
             ({"color": [1.0]}, {}, r"color: expected a word such as purple, got none"),
-            ({"color": [-1.0]}, {"color": "purple"}, r"strength: expected a scale above 0 for color"),
+            ({"color": [-1.0]}, {"color": "purple"}, r"strength: expected 0 or more for color"),
+            ({"contrast": [-1.0]}, {}, r"strength: expected 0 or more for contrast"),
             ({"contrast": [2.0]}, {"caption": None}, r"caption: expected one with words, or a mask"),
             ({"contrast": [2.0]}, {"word": "dog"}, r"word: expected one of the caption \(a, red, bus, on, a, street\)"),
             ({"contrast": [2.0]}, {"fixations": None}, r"word: expected one where no saliency is known"),
@@ -140,11 +141,10 @@ class TestCommandLine:
         assert "6 edits (contrast) of 3 images, 0 dropped" in capsys.readouterr().out
         assert edits.read(tmp_path / "e").setup["edits"] == {"contrast": [1.5, 2.0]}
 
-    def test_images_without_captions_are_told(self, tiny_backbone_folder, tmp_path, capsys):
-        assert self.run(tiny_backbone_folder, "--dataset", "popout", "--limit", 5, "--out", tmp_path / "e") == 1
-        told = capsys.readouterr()
-        assert told.err.count("caption: expected one with words, or a mask of the region to edit, got neither") == 3
-        assert "and 2 more images that were not edited" in told.err
+    def test_images_without_captions_are_told_before_anything_is_written(self, tiny_backbone_folder, tmp_path, capsys):
+        assert self.run(tiny_backbone_folder, "--dataset", "popout", "--limit", 5, "--out", tmp_path / "e") == 2
+        assert "popout: expected captions, whose words say what to edit, it has none" in capsys.readouterr().err
+        assert not (tmp_path / "e").exists()
 
     def test_a_sheet(self, tiny_backbone_folder, tmp_path, capsys):
         picture = "--dataset", "popout", "--id", "color_01", "--caption", "a red bar", "--word", "bar"
