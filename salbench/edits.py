@@ -34,6 +34,7 @@ from salbench.sample import Edited
 VERSION = 1
 MANIFEST = "edit_set.json"
 STRENGTHS = {"contrast": (1.2, 1.5, 2.0), "brightness": (0.1, 0.2, 0.4), "color": (1.0, 2.0, 4.0)}  # by default
+NEUTRAL = {"contrast": 1.0, "brightness": 0.0, "color": 0.0}  # strengths that change nothing
 SALIENCY = "saliency"  # in place of a mask: the region where saliency is high
 AUGSAL_LICENCE = "CC BY-SA 4.0"
 _AUGSAL_IMAGE = re.compile(r"(?P<id>.+)\.jpgedited_image(?P<strength>\d+(\.\d+)?)\.jpg")

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from salbench.edits import SALIENCY, MadeEdits, NewEdit
+from salbench.edits import NEUTRAL, SALIENCY, MadeEdits, NewEdit
 from salbench.maps import density_from_fixations
 
 from . import regions
 from .editor import BAND, Change
-from .equations import NEUTRAL
 
 
 def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):

@@ -27,9 +27,12 @@ from typing import NamedTuple
 
 import torch
 
+from salbench.edits import NEUTRAL
+
 from . import regions
 from .attention import Injection, injected, recorded
-from .equations import EQUATIONS, NEUTRAL
+from .equations import EQUATIONS
+from .extraction import for_aggregation
 from .features import cumulative_alpha, ddim_timesteps, invert, predicted_noise, renoise
 from .scaling import gamma
 
@@ -115,7 +118,7 @@ class Editor:
             for step in invert(self.backbone, clean, prompts, self.timesteps):
                 latents.append(step.latents)
                 noise.append(step.noise)
-                yield self._features(step)
+                yield for_aggregation(self.backbone, step)
 
         with recorded(self.backbone.unet, clean) as recorder:
             maps = tuple(self.network.aggregation(steps()) if self.network else deque(steps(), maxlen=0))
@@ -126,9 +129,6 @@ class Editor:
         with torch.inference_mode():
             logits = self.network.saliency(*inverted.maps)[0]
         return logits.flatten().softmax(0).reshape(logits.shape)
-
-    def _features(self, step):
-        return [f.float() for f in step.features], self.backbone.embed_timestep(step.timestep, len(step.latents))
 
     @torch.inference_mode()
     def edit(self, inverted, region, change, strengths):
@@ -166,7 +166,7 @@ class Editor:
         """The low-level map of edited latents, inverted as any image is, with the image's own prompt."""
         prompts = self.backbone.embed_prompts([inverted.caption]).expand(len(latents), -1, -1)
         steps = invert(self.backbone, latents, prompts, self.timesteps)
-        return self.network.aggregation(map(self._features, steps))[1]
+        return self.network.aggregation(for_aggregation(self.backbone, step) for step in steps)[1]
 
     def _denoised(self, inverted, region, change, strengths):
         """Edited latents (len(strengths), 4, h, w), denoised."""

@@ -26,4 +26,3 @@ def color(latents, region, alpha, gamma):
 
 
 EQUATIONS = {"contrast": contrast, "brightness": brightness, "color": color}
-NEUTRAL = {"contrast": 1.0, "brightness": 0.0, "color": 0.0}  # alphas that change nothing

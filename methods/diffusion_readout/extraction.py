@@ -11,6 +11,11 @@ from .features import ddim_timesteps, invert
 BUDGET = 4 * 2**30  # bytes of features to keep
 
 
+def for_aggregation(backbone, step):
+    """(features, embedding) of a `Step`, in float32; see `Aggregation.forward`."""
+    return [layer.float() for layer in step.features], backbone.embed_timestep(step.timestep, len(step.latents))
+
+
 class Extractor:
     """Features of images by a frozen backbone, in `number` diffusion steps."""
 
@@ -45,13 +50,8 @@ class Extractor:
     def _extracted(self, images, captions):
         prompts = self.backbone.embed_prompts([caption or "" for caption in captions])
         for step in invert(self.backbone, self.backbone.encode(images), prompts, self.timesteps):
-            yield self.of_step(step)
+            yield for_aggregation(self.backbone, step)
             del step  # before the next one is made
-
-    def of_step(self, step):
-        """(features, embedding) of a `Step`, in float32."""
-        embedding = self.backbone.embed_timestep(step.timestep, len(step.latents))
-        return [layer.float() for layer in step.features], embedding
 
     def _kept_steps(self, images, captions):
         keys = [hash_bytes(i.cpu().numpy().tobytes(), c or "") for i, c in zip(images, captions, strict=True)]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from salbench.edits import NEUTRAL
 from salbench.files import atomic_write
-from salbench.study.predicted import UNEDITED
 
 FIGURES = (".png", ".pdf", ".svg")
 UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # metadata: same study, same bytes
@@ -81,7 +81,7 @@ def predicted_figure(study):
             right.legend(frameon=False, fontsize=8)
         for panel in (left, right):
             panel.axhline(0, color="0.4", linewidth=0.8, zorder=0)
-            panel.set_xticks([UNEDITED[type], *curves], ["unedited", *(f"{strength:g}" for strength in curves)])
+            panel.set_xticks([NEUTRAL[type], *curves], ["unedited", *(f"{strength:g}" for strength in curves)])
             panel.set_xlabel(f"strength of the {type} edit")
         most = max(c[type].n for c in curves.values())
         left.set_title(f"n = {most} images, bands: 95 % intervals", fontsize=8, loc="left")
@@ -92,9 +92,9 @@ def predicted_figure(study):
 def _curve(panel, type, curves, quantity, color, marker):
     """Mean change of a quantity against the strength, its interval as a band; no change at the unedited strength."""
     points = [(s, c[quantity].mean, c[quantity].low, c[quantity].high) for s, c in curves.items() if quantity in c]
-    x, mean, low, high = np.array(sorted([(UNEDITED[type], 0.0, 0.0, 0.0), *points])).T
+    x, mean, low, high = np.array(sorted([(NEUTRAL[type], 0.0, 0.0, 0.0), *points])).T
     panel.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
-    measured = [int(i) for i in np.flatnonzero(x != UNEDITED[type])]
+    measured = [int(i) for i in np.flatnonzero(x != NEUTRAL[type])]
     panel.plot(x, mean, marker=marker, markevery=measured, color=color, markersize=4.5, linewidth=1.6, label=quantity)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from salbench import registry
+from salbench.edits import NEUTRAL
 from salbench.protocol import named
 from salbench.registry import MethodUnavailable
 from salbench.sample import Sample
@@ -15,7 +16,6 @@ from salbench.stats import bootstrap_means, paired_change
 from salbench.study.regions import INSIDE, PROPERTIES, SEED, edited_property, fitted, psnr_outside, share_of_map
 
 log = logging.getLogger(__name__)
-UNEDITED = {"contrast": 1.0, "brightness": 0.0, "color": 0.0}  # strength of no edit
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Predicted:
                 curves[edit.edit.type, quantity][edit.edit.source].append((edit.edit.strength, after - before))
         found = defaultdict(dict)
         for (type, quantity), by_source in curves.items():
-            points = [np.array([(UNEDITED[type], 0.0), *curve]).T for curve in by_source.values() if len(curve) > 1]
+            points = [np.array([(NEUTRAL[type], 0.0), *curve]).T for curve in by_source.values() if len(curve) > 1]
             rho = [spearmanr(x, y).statistic for x, y in points if np.ptp(x) and np.ptp(y)]
             if rho:
                 mean, low, high = bootstrap_means(np.array(rho)[:, None], np.ones(len(rho)), seed=SEED)

@@ -9,6 +9,8 @@ import pytest
 import torch
 from modules import part
 
+from salbench.edits import NEUTRAL
+
 editor, regions, scaling, features = part("editor"), part("regions"), part("scaling"), part("features")
 attention, equations, network = part("attention"), part("equations"), part("network")
 
@@ -157,7 +159,7 @@ class TestDenoised:
 
     @pytest.mark.parametrize("type", list(PLAIN))
     def test_no_strength_gives_the_image_back(self, blind, inverted, region, type):
-        (made,) = blind.edit(inverted, region, PLAIN[type], [equations.NEUTRAL[type]])
+        (made,) = blind.edit(inverted, region, PLAIN[type], [NEUTRAL[type]])
         torch.testing.assert_close(made.latents, inverted.latents[0][0], rtol=0, atol=1e-4)
 
     @pytest.mark.parametrize("type", list(WORDED))
@@ -337,7 +339,7 @@ class TestBand:
         deviation = self.moved(free) / 2.6
         deviate(deviation)
         (made,) = reading.edit(inverted, region, WORDED[type], [strength])
-        neutral = equations.NEUTRAL[type]
+        neutral = NEUTRAL[type]
         tried, moved = zip(*made.trace, strict=True)
         expected = [neutral + (strength - neutral) * 0.9**i for i in range(len(tried))]
         assert tried == pytest.approx(expected)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from modules import part
 from torch.nn.functional import interpolate
 
+from salbench.edits import NEUTRAL
+
 equations = part("equations")
 
 KITS = Path(__file__).resolve().parents[1] / "kits"
@@ -148,6 +150,6 @@ class TestAny:
     @given(problem=problems())
     def test_the_neutral_strength_changes_nothing(self, type, problem):
         latents, region, gamma = problem
-        neutral = alphas(equations.NEUTRAL[type], dtype=torch.float64)
+        neutral = alphas(NEUTRAL[type], dtype=torch.float64)
         edited = equations.EQUATIONS[type](latents, region, neutral, gamma)
         torch.testing.assert_close(edited, latents, rtol=1e-9, atol=1e-9)
