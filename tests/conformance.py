@@ -21,9 +21,10 @@ def load(name):
     """
     space, folder = runpy.run_path(str(KITS / "weights.py")), KITS / name
     settings, spec = json.loads((folder / "kit.json").read_text()), space["load_spec"](folder / "state_dict.json")
+    state = space["seeded_state_dict"](spec, settings["gain"], settings["overrides"])
     return SimpleNamespace(
         names=[key for key, _, _ in spec],
-        state=space["seeded_state_dict"](spec, settings["gain"], settings["overrides"]),
+        state={key: state[key].reshape(shape) for key, shape, _ in spec},  # a scalar comes as one number in a row
         expected=np.load(folder / "expected.npz"),
         picture=lambda *size: torch.from_numpy(space["synthetic_rgb"](*size))[None],
         summary=space["summary"],
