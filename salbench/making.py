@@ -53,7 +53,7 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
     if masks is None and not any(sample.caption for sample in samples):
         raise ValueError(
             f"{dataset.name}: expected captions, whose words say what to edit, it has none; "
-            "give --mask saliency for where people look, or --mask DIR"
+            "give --mask saliency for where people look, or --mask DIR (captions of your own go into captions.csv)"
         )
     writer, failures = Writer(folder, setup), {}
     for sample in tqdm(samples, "editing", unit="image", disable=not progress):

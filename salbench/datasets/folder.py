@@ -8,11 +8,12 @@ Layout (only the images are needed)::
     DIR/fixations/<stem>.npy            N x 2 or N x 3: x, y[, observer]; or a map of counts, height x width
     DIR/fixations/<stem>.mat            one numeric variable, N x 2, N x 3 or a map of counts; or SALICON's gaze
     DIR/maps/<stem>.png, .jpg, .npy     densities to score against, one per image; made from fixations otherwise
+    DIR/captions.csv                    header image,caption; one sentence for an image, for the methods that read it
 
 There is either fixations.csv or the folder fixations, or neither: then methods can predict on the images, but not
 be scored. x comes first and counts pixels from 0 in .csv and .npy files; pixel i covers [i, i + 1). In .mat files
 it counts from 1, as in MATLAB, and 1 is subtracted. Observers are any text in .csv files, else whole numbers. An
-image without fixations is allowed. The Gaussian is 3 % of the longer side of each image.
+image without fixations or caption is allowed. The Gaussian is 3 % of the longer side of each image.
 """
 
 import csv
@@ -46,13 +47,14 @@ def load(split, root):
     except FileProblem as error:
         raise DatasetProblem(str(error)) from error
     gaze = _read_fixations(root, images, sizes)
-    maps = _find_maps(root / "maps", images)
+    maps, captions = _find_maps(root / "maps", images), _read_captions(root / "captions.csv", images)
     samples = []
     for stem, path in images.items():
         size = sizes[stem]
         density = partial(read_density, maps[stem], size) if maps else None
         reader = partial(read_image, path)
-        samples.append(Sample(stem, size, reader, *gaze[stem], density, default_sigma(size)))
+        caption = captions.get(stem)
+        samples.append(Sample(stem, size, reader, *gaze[stem], density, default_sigma(size), caption=caption))
     return Dataset(
         name="folder",
         samples=samples,
@@ -107,17 +109,40 @@ def _read_fixations(root, images, sizes):
     return {stem: gaze.get(stem, (np.empty((0, 2)), None)) for stem in images}
 
 
-def _read_table(path, images, sizes):
-    """{stem: (fixations, observers)} of a CSV that holds all images."""
+def _read_captions(path, images):
+    """{stem: caption} of the images that have one."""
+    if not path.exists():
+        return {}
+    names, captions, lines = [], [], []
+    for line, (name, caption) in _rows(path, ["image", "caption"]):
+        names.append(name)
+        captions.append(caption)
+        lines.append(line)
+    found = {}
+    for stem, caption, line in zip(_stems(names, lines, images, path), captions, lines, strict=True):
+        if stem in found:
+            raise DatasetProblem(f"{path}: line {line}: expected one caption for an image, got another for {stem!r}")
+        if caption:
+            found[stem] = caption
+    return found
+
+
+def _stems(names, lines, images, path):
+    """The stems of the images that a table means by its names, file names or stems."""
     by_name = {stem: stem for stem in images} | {image.name: stem for stem, image in images.items()}
-    names, numbers, lines = _read_csv(path, ["image", "x", "y"])
     unknown = sorted(set(names) - set(by_name))
     if unknown:
         raise DatasetProblem(
-            f"{path}: fixations for {len(unknown)} unknown images, the first {unknown[0]!r} in line "
+            f"{path}: rows for {len(unknown)} unknown images, the first {unknown[0]!r} in line "
             f"{lines[names.index(unknown[0])]}; expected a file name or a stem such as {next(iter(images))!r}"
         )
-    stems = np.array([by_name[name] for name in names])
+    return [by_name[name] for name in names]
+
+
+def _read_table(path, images, sizes):
+    """{stem: (fixations, observers)} of a CSV that holds all images."""
+    names, numbers, lines = _read_csv(path, ["image", "x", "y"])
+    stems = np.array(_stems(names, lines, images, path))
     gaze = {}
     for stem in np.unique(stems).tolist():
         rows = stems == stem
@@ -145,31 +170,36 @@ def _read_csv(path, columns):
     Returns:
         (names, numbers, lines): list of str, float (N, 2 or 3) array, and the line of each row.
     """
-    names, numbers, observers, lines = [], [], [], []
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # Excel writes the mark that -sig takes off
-            reader = csv.reader(file, strict=True)
-            header = [cell.strip() for cell in next(reader, [])]
-            if header not in (columns, [*columns, "observer"]):
-                raise DatasetProblem(
-                    f"{path}: expected the header {','.join(columns)}[,observer], got {','.join(header)!r}"
-                )
-            first = columns.index("x")
-            for row in filter(None, reader):  # without blank lines
-                if len(row) != len(header):
-                    raise DatasetProblem(
-                        f"{path}: line {reader.line_num}: expected {len(header)} cells, got {len(row)}"
-                    )
-                names += [cell.strip() for cell in row[:first]]
-                numbers.append(_to_numbers(row[first : first + 2], f"{path}: line {reader.line_num}"))
-                observers += [cell.strip() for cell in row[first + 2 :]]
-                lines.append(reader.line_num)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetProblem(f"{path}: not a readable CSV in UTF-8: {error}") from error
+    names, numbers, observers, lines, first = [], [], [], [], columns.index("x")
+    for line, cells in _rows(path, columns, [*columns, "observer"]):
+        names += cells[:first]
+        numbers.append(_to_numbers(cells[first : first + 2], f"{path}: line {line}"))
+        observers += cells[first + 2 :]
+        lines.append(line)
     points = np.array(numbers, dtype=np.float64).reshape(-1, 2)
     if observers:  # any text: they are only told apart
         points = np.column_stack([points, np.unique(observers, return_inverse=True)[1]])
     return names, points, np.array(lines)
+
+
+def _rows(path, *headers):
+    """Yield (line, cells) of each row of a CSV whose header is one of `headers`."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # Excel writes the mark that -sig takes off
+            reader = csv.reader(file, strict=True)
+            header = [cell.strip() for cell in next(reader, [])]
+            if header not in headers:
+                expected = " or ".join(",".join(names) for names in headers)
+                raise DatasetProblem(f"{path}: expected the header {expected}, got {','.join(header)!r}")
+            for row in filter(None, reader):  # without blank lines
+                if len(row) != len(header):
+                    raise DatasetProblem(
+                        f"{path}: line {reader.line_num}: expected {len(header)} cells, got {len(row)}; a cell with a "
+                        "comma needs double quotes"
+                    )
+                yield reader.line_num, [cell.strip() for cell in row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetProblem(f"{path}: not a readable CSV in UTF-8: {error}") from error
 
 
 def _to_numbers(cells, where):

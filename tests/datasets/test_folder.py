@@ -109,7 +109,7 @@ class TestTable:
     @pytest.mark.parametrize("header", ["", "image,y,x", "image;x;y", "x,y", "image,x,y,who", "a,1,2"])
     def test_header(self, mine, header):
         write_csv(mine, f"{header}\na,1,2\n")
-        with pytest.raises(DatasetProblem, match=r"expected the header image,x,y\[,observer\], got"):
+        with pytest.raises(DatasetProblem, match="expected the header image,x,y or image,x,y,observer, got"):
             open_folder(mine)
 
     def test_missing_cell(self, mine):
@@ -260,7 +260,7 @@ class TestFiles:
 
     def test_header_of_one_csv(self, mine):
         write_csv(mine, "image,x,y\na,1,2\n", "fixations/a.csv")
-        with pytest.raises(DatasetProblem, match=r"a\.csv: expected the header x,y\[,observer\], got 'image,x,y'"):
+        with pytest.raises(DatasetProblem, match=r"a\.csv: expected the header x,y or x,y,observer, got 'image,x,y'"):
             open_folder(mine)
 
     def test_off_the_image_in_one_csv(self, mine):
@@ -325,3 +325,39 @@ class TestMaps:
         np.save(mapped / "maps" / "a.npy", np.ones((20, 30)))
         with pytest.raises(DatasetProblem, match=r"a\.npy and a\.png share a stem"):
             open_folder(mapped)
+
+
+class TestCaptions:
+    def captions(self, folder):
+        return {s.id: s.caption for s in open_folder(folder).samples}
+
+    def test_of_names_and_stems(self, mine):
+        write_csv(mine, 'image,caption\nb.jpg,"a dog, and a cat"\n\nc.d, a bus \n', "captions.csv")
+        assert self.captions(mine) == {"a": None, "b": "a dog, and a cat", "c.d": "a bus"}
+
+    def test_none(self, mine):
+        assert set(self.captions(mine).values()) == {None}
+
+    def test_an_empty_one_is_none(self, mine):
+        write_csv(mine, "image,caption\na,\n", "captions.csv")
+        assert self.captions(mine)["a"] is None
+
+    def test_a_comma_without_quotes(self, mine):
+        write_csv(mine, "image,caption\na,a dog, a cat\n", "captions.csv")
+        with pytest.raises(DatasetProblem, match=r"captions\.csv: line 2: expected 2 cells, got 3; .* double quotes"):
+            open_folder(mine)
+
+    def test_two_of_one_image(self, mine):
+        write_csv(mine, "image,caption\na,a dog\na.png,a cat\n", "captions.csv")
+        with pytest.raises(DatasetProblem, match="line 3: expected one caption for an image, got another for 'a'"):
+            open_folder(mine)
+
+    def test_unknown_image(self, mine):
+        write_csv(mine, "image,caption\nz,a dog\n", "captions.csv")
+        with pytest.raises(DatasetProblem, match=r"captions\.csv: rows for 1 unknown images, the first 'z' in line 2"):
+            open_folder(mine)
+
+    def test_header(self, mine):
+        write_csv(mine, "a dog\n", "captions.csv")
+        with pytest.raises(DatasetProblem, match="expected the header image,caption, got 'a dog'"):
+            open_folder(mine)

@@ -1,5 +1,8 @@
 """Edits of one sample on the tiny backbone, from its image to images and to files."""
 
+import csv
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +12,9 @@ from modules import part
 
 import benchmark
 from salbench import edits, registry
+from salbench.datasets import load
 from salbench.sample import Sample
+from salbench.study import regions
 
 CAPTION = "a red bus on a street"
 
@@ -118,6 +123,35 @@ class TestConstraint:
         (dropped,) = made.dropped
         assert (dropped["type"], dropped["asked"], len(dropped["trace"])) == ("contrast", 2.0, 2)
         assert "deviations from the original's, more than 2" in dropped["reason"]
+
+
+class TestPhotographs:
+    """On the small backbone, held to their bands, with captions of 20 photographs, of which four are edited here."""
+
+    @pytest.fixture
+    def method(self):
+        return registry.create("diffusion_readout")
+
+    @pytest.fixture
+    def captioned(self, shared):
+        with open(Path(__file__).with_name("osie_captions.csv"), newline="", encoding="utf-8") as file:
+            captions = {row["image"]: row["caption"] for row in csv.DictReader(file)}
+        samples = {sample.id: sample for sample in load("osie_test", shared / "data").samples[:20]}
+        assert samples.keys() == captions.keys()
+        return {id: replace(sample, caption=captions[id]) for id, sample in samples.items()}
+
+    @pytest.mark.parametrize("id", ["1001", "1009", "1029", "1057"])
+    def test_what_is_edited_rises_inside_and_the_rest_stays(self, method, captioned, id):
+        made = method.edit(captioned[id], {"contrast": [1.2, 1.5, 2.0], "brightness": [0.1, 0.2, 0.3]})
+        assert made.word in made.caption
+        assert not made.dropped
+        mask = regions.fitted(made.mask, made.original.shape[:2])
+        for type in ("contrast", "brightness"):
+            pictures = [made.original, *(edit.image for edit in made.edits if edit.type == type)]
+            values = [regions.edited_property(type, picture, made.original, mask) for picture in pictures]
+            assert len(values) == 4
+            assert values == sorted(values)
+            assert min(regions.psnr_outside(picture, made.original, mask) for picture in pictures) > 30
 
 
 class TestCommandLine:
