@@ -323,6 +323,7 @@ class Evaluation:
             provenance=results.provenance() | {"date": datetime.now(UTC).isoformat(timespec="seconds")},
             notes=method.notes(),
             untrained=method.untrained,
+            n_seen=len(method.seen(self.dataset.samples)),
         )
         return result, rows
 

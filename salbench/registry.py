@@ -86,6 +86,10 @@ class SaliencyMethod:
         """What must be said beneath every table with this method, such as what it was trained on: list of str."""
         return []
 
+    def seen(self, samples):
+        """Those of `samples` that its weights are known to be trained or validated on: a score on them is no test."""
+        return []
+
     def init_random(self):
         """Give the network random weights, always the same, instead of trained ones: for speed and plumbing only.
 

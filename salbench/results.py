@@ -87,6 +87,7 @@ class Result:
         provenance: versions, git commit, date.
         notes: what the method wants said beneath every table (see `SaliencyMethod.notes`).
         untrained: made with random weights; no table shows it.
+        n_seen: number of images that the method's weights were trained or validated on.
     """
 
     key: Key
@@ -104,6 +105,7 @@ class Result:
     provenance: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
     untrained: bool = False
+    n_seen: int = 0
 
 
 def paths(out, dataset, label):

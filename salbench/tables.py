@@ -74,9 +74,7 @@ def dataset_table(out, dataset, style="md"):
 def _one_table(group, style):
     found = [result for result in group if not result.untrained]
     key = found[0].key
-    rows = [_measured(r) for r in found if not r.ceiling]
-    rows.sort(key=lambda row: -(row.cells["auc"] or {"mean": -1})["mean"])
-    rows += [_measured(r) for r in found if r.ceiling]
+    rows = sorted(map(_measured, found), key=lambda row: (not row.ranked, -(row.cells["auc"] or {"mean": -1})["mean"]))
     rows += _claimed(key.dataset, key.protocol)
     simulated = "SIMULATED gaze" if found[0].gaze == "simulated" else found[0].gaze
     title = f"{key.dataset}, {found[0].n_images} images, {simulated}, protocol {key.protocol} v{key.protocol_version}"
@@ -138,7 +136,9 @@ def _measured(result):
         name += " (ceiling)"
     if result.n_failed:
         name += f" (incomplete, {result.n_failed} of {result.n_images} failed)"
-    return Row(name, _cells(result), ranked=not result.ceiling)
+    if result.n_seen:
+        name += f" (trained on {result.n_seen} of them)"
+    return Row(name, _cells(result), ranked=not result.ceiling and not result.n_seen)
 
 
 def _claimed(dataset, protocol):
@@ -155,6 +155,8 @@ def _notes(found, rows):
     notes = ["± is half the width of the 95 % bootstrap interval over images; bold is the best of the ranked rows."]
     if any(r.ceiling for r in found):
         notes.append("(ceiling) sees the fixations of other observers on the same image and is not ranked.")
+    if any(r.n_seen for r in found):
+        notes.append("(trained on ... of them) knows so many of these images from its training: no test, not ranked.")
     if any("(paper" in row.name for row in rows):
         notes.append("(paper) is claimed by the paper, not measured here.")
     for r in found:

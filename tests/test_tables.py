@@ -51,6 +51,17 @@ def test_best_is_bold_in_each_direction_and_the_ceiling_is_last_and_never_bold(t
     assert "kl ↓" in text
 
 
+def test_what_was_trained_on_these_images_comes_after_the_ranked_ones_and_is_never_bold(tmp_path):
+    save(tmp_path, result("good", 0.6), result("knows", 0.9, n_seen=4))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert "**" not in "".join(line(text, "knows (trained on 4 of them)"))
+    assert "**0.600**" in line(text, "good")[1]
+    assert text.index("| good ") < text.index("| knows ")
+    assert "(trained on ... of them) knows so many of these images from its training: no test, not ranked" in text
+    save(tmp_path, result("knows", 0.9))
+    assert "trained on" not in tables.dataset_table(tmp_path, "toy")
+
+
 def test_ties_as_printed_are_both_bold(tmp_path):
     save(tmp_path, result("a", 0.50001), result("b", 0.50002))
     text = tables.dataset_table(tmp_path, "toy")

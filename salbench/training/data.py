@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from salbench.augment import augment, get
-from salbench.files import FileProblem
+from salbench.files import FileProblem, hash_bytes
 from salbench.maps import density_from_fixations, resize
 
 log = logging.getLogger(__name__)
@@ -204,6 +204,11 @@ class TrainingSet:
                 moved = augment(sample, name, seed=int(rng.integers(2**31)))
                 sample = sample if moved.empty else moved.sample
         return sample
+
+
+def mark(sample):
+    """12 hex digits by which a sample is known again, in another split or run: a hash of its id and fixations."""
+    return hash_bytes(sample.id, b"" if sample.fixations is None else sample.fixations.tobytes())[:12]
 
 
 def to_arrays(sample, size):

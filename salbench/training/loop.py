@@ -26,7 +26,7 @@ from salbench.metrics import METRICS
 from salbench.metrics.fused import score
 from salbench.protocol import PROTOCOLS, Others
 from salbench.training import checkpoint
-from salbench.training.data import NoTrainingData, TrainingSet
+from salbench.training.data import NoTrainingData, TrainingSet, mark
 from salbench.training.losses import EDIT_LOSSES, check_names
 
 log = logging.getLogger(__name__)
@@ -149,6 +149,7 @@ class Trainer:
             "code": [method.code_hash(), *(get(name).code_hash() for name in (*copies, *recipe.jitter))],
             "setup": method.setup(),
         }
+        self.marks = " ".join(sorted(map(mark, [*samples, *validation])))
         self.validation = [s for s in validation if _has_fixations(s)]
         if not self.validation:
             raise NoTrainingData("expected at least one image with fixations to validate on, got none")
@@ -289,6 +290,7 @@ class Trainer:
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{n}": torch.as_tensor(t) for n, t in state.items()}
         facts = {"key": self.key, "step": self.step, "history": self.history, "data": self.counts}
+        facts["samples"] = self.marks
         if self._best() is self.history[-1]:
             checkpoint.save(self.folder / "best.safetensors", self.average, facts)
         with atomic_write(self.folder / "log.csv") as file:

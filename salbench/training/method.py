@@ -14,6 +14,7 @@ from salbench import registry, weights
 from salbench.files import hash_file
 from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod
 from salbench.training import checkpoint
+from salbench.training.data import mark
 from salbench.training.loop import Recipe, Trainer, split
 from salbench.training.losses import needed, per_image, weighted
 
@@ -252,6 +253,13 @@ class LearnedMethod(SaliencyMethod):
                 f"trained with edits: {edits['images']} images, {types}, strengths {strengths}, p {edits['p']:g}."
             )
         return notes
+
+    def seen(self, samples):
+        if self.untrained or self._is_published:
+            return []
+        _, facts = checkpoint.load(self.existing_weights())
+        known = set(facts.get("samples", "").split())
+        return [sample for sample in samples if mark(sample) in known]
 
     def existing_weights(self):
         """Path of the weights. Raises `MethodUnavailable` where there are none."""

@@ -265,6 +265,13 @@ class TestEvaluation:
         table = tables.dataset_table(tmp_path / "out", "spots")
         assert f"- own+checkpoints-seed0: trained on {len(train)} images." in table
 
+    def test_images_that_it_was_trained_or_validated_on_are_counted(self, fit, samples, make_spots, tmp_path):
+        spec, others = f"own:{fit().folder}", make_spots(15)[12:]
+        assert evaluate(spec, others, tmp_path / "test").n_seen == 0
+        assert evaluate(spec, [*samples, *others], tmp_path / "both").n_seen == len(samples)
+        moved = [replace(sample, fixations=sample.fixations[1:], observers=None) for sample in samples]
+        assert evaluate(spec, moved, tmp_path / "moved").n_seen == 0
+
     def test_with_weights_of_another_network_every_image_fails(self, fit, add_learned, samples, tmp_path):
         add_learned("wide", channels=6)
         result = evaluate(f"wide:{fit().folder}", samples[:3], tmp_path / "out")
