@@ -2,7 +2,7 @@
 
 Layout of a set that `Writer` has written::
 
-    edit_set.json                        {"version", "setup"}: what the set was made with
+    edit_set.json                        {"version", "setup", "finished"}: what it was made with, whether all is there
     originals/<id>.png                   the source without an edit, as the edits' model reconstructs it
     images/<id>/<type>_<strength>.png    the strength is the one that was asked for
     masks/<id>/<type>.png                8-bit grey, peak 255: the region
@@ -17,6 +17,7 @@ layout in which Aydemir et al. (ECCV 2024) released a hundred contrast edits, un
 """
 
 import json
+import logging
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -30,6 +31,8 @@ from PIL import Image
 from salbench.files import atomic_write, hash_bytes, hash_file, read_image, read_map
 from salbench.maps import resize
 from salbench.sample import Edited
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 MANIFEST = "edit_set.json"
@@ -224,7 +227,9 @@ def read(folder):
 
 
 def _read_own(folder):
-    setup = _manifest(folder)
+    setup, is_finished = _manifest(folder)
+    if not is_finished:
+        log.warning("%s: stopped before its end; the command that makes it goes on from there", folder)
     edits, originals, hashes, dropped = {}, {}, [], 0
     for path in sorted((folder / "records").glob("*.json")):
         record = _json(path)
@@ -243,7 +248,7 @@ def _read_own(folder):
 
 
 def _manifest(folder):
-    """The setup of a set of this version."""
+    """(setup, whether it is finished) of a set of this version."""
     content = _json(folder / MANIFEST)
     version = content.get("version") if isinstance(content, dict) else None
     if version != VERSION or not isinstance(content.get("setup"), dict):
@@ -251,7 +256,7 @@ def _manifest(folder):
             f"{folder / MANIFEST}: expected an edit set of version {VERSION} with its setup, got version {version!r}; "
             "make it again, or read it with the salbench that made it"
         )
-    return content["setup"]
+    return content["setup"], content.get("finished", False)
 
 
 def _edit(folder, source, record, entry):
@@ -354,11 +359,18 @@ class Writer:
             self._check_same(setup)
         elif self.folder.exists() and any(self.folder.iterdir()):
             raise EditSetProblem(f"{self.folder}: expected a new folder or an edit set, it holds other files")
-        else:
-            _write_json(self.folder / MANIFEST, {"version": VERSION, "setup": setup})
+        self._setup = setup
+        self._write_manifest(finished=False)
+
+    def finish(self):
+        """Write down that the set holds the edits of all sources; until then `read` warns."""
+        self._write_manifest(finished=True)
+
+    def _write_manifest(self, finished):
+        _write_json(self.folder / MANIFEST, {"version": VERSION, "setup": self._setup, "finished": finished})
 
     def _check_same(self, setup):
-        there = _manifest(self.folder)
+        there, _ = _manifest(self.folder)
         other = sorted(name for name in {*there, *setup} if there.get(name) != setup.get(name))
         if other:
             name = other[0]

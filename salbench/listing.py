@@ -1,6 +1,7 @@
 """What there is, by name: methods, data sets, metrics, ..., as rows for people or for programs."""
 
 import inspect
+import shutil
 
 from tabulate import tabulate
 
@@ -105,9 +106,19 @@ ROWS = {
 }
 
 
-def text(rows):
-    """Rows as a table for the terminal."""
-    return tabulate([{k: _plain(v) for k, v in row.items()} for row in rows], headers="keys", maxcolwidths=60)
+NARROW, WIDE = 20, 60  # characters: a column is not wrapped below the one, and always above the other
+
+
+def text(rows, width=None):
+    """Rows as a table as wide as the terminal, or nearly: where a column would get less than 20 characters."""
+    rows = [{k: _plain(v) for k, v in row.items()} for row in rows]
+    columns = [[name, *(str(row[name]) for row in rows)] for name in (rows[0] if rows else ())]
+    longest = [max(map(len, column)) for column in columns]
+    narrow = [length for length in longest if length <= NARROW]
+    room = (width or shutil.get_terminal_size().columns) - sum(narrow) - 2 * len(longest)
+    share = room // max(1, len(longest) - len(narrow))
+    widest = min(max(share, NARROW), WIDE)
+    return tabulate(rows, headers="keys", maxcolwidths=widest, break_long_words=False, break_on_hyphens=False)
 
 
 def _plain(value):

@@ -68,6 +68,7 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
             regions = dict.fromkeys(wanted, made.mask)
             words = {"caption": made.caption, "word": made.word}
             writer.add(sample.id, made.original, regions, made.edits, dropped=made.dropped, **words)
+    writer.finish()
     return failures
 
 

@@ -91,6 +91,23 @@ class TestMake:
         assert method.calls == 3
         assert len(edits.read(tmp_path).sources) == 5
 
+    def test_until_its_end_it_is_told_that_there_is_more_to_come(self, dataset, tmp_path, monkeypatch, caplog):
+        add = edits.Writer.add
+
+        def until_the_third(self, id, *arguments, **options):
+            if len(list((tmp_path / "e" / "records").glob("*"))) == 2:
+                raise KeyboardInterrupt
+            add(self, id, *arguments, **options)
+
+        make(dataset, tmp_path / "e", limit=2)
+        edits.read(tmp_path / "e")
+        assert not caplog.records
+        monkeypatch.setattr(edits.Writer, "add", until_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            make(dataset, tmp_path / "e", limit=4)
+        assert len(edits.read(tmp_path / "e").sources) == 2
+        assert "stopped before its end; the command that makes it goes on" in caplog.text
+
     def test_refuses_a_folder_of_another_request(self, dataset, tmp_path):
         make(dataset, tmp_path, limit=1)
         with pytest.raises(edits.EditSetProblem, match=r"made with another constrained, weights"):

@@ -16,7 +16,7 @@ read (`readouts`, `properties`). What the paper leaves open is decided as follow
 import logging
 import os
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -132,7 +132,7 @@ class DiffusionReadout(LearnedMethod):
         from .editor import Editor
 
         if mask is None and self.place == str(SMALL):
-            log.warning("the small backbone knows no words, its regions of words mean nothing: give a mask")
+            _warn_of_words()
         if constrained:
             editor = Editor(self.frozen, TIMESTEPS, self.network)
         else:
@@ -158,6 +158,13 @@ class DiffusionReadout(LearnedMethod):
         shown = batch if is_second_stage else batch._replace(edits=None)  # spares the pass over the originals
         # Times zero rather than left out: with several processes, every parameter must take part in every step.
         return loss + is_second_stage * self.saliency_loss(network, _at_size(output.logits, batch.images), shown)
+
+
+@cache
+def _warn_of_words():
+    log.warning(
+        "the small backbone knows no words, its regions of words mean nothing: give a mask"
+    )  # once, not by image
 
 
 def _at_size(logits, images):
