@@ -15,7 +15,7 @@ LAYERS = {
     "weights": 2,
     "evaluate": 3, "making": 3, "tables": 3, "submission": 3, "listing": 3, "sheet": 3,
     "training": 3,
-    "ablation": 4, "speed": 4, "study": 4,
+    "ablation": 4, "arguments": 4, "speed": 4, "study": 4,
 }  # fmt: skip
 METHODS_MAY_IMPORT = {"checks", "edits", "files", "maps", "sample", "registry", "training", "weights"}
 

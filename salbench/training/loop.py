@@ -152,7 +152,10 @@ class Trainer:
         self.marks = " ".join(sorted(map(mark, [*samples, *validation])))
         self.validation = [s for s in validation if _has_fixations(s)]
         if not self.validation:
-            raise NoTrainingData("expected at least one image with fixations to validate on, got none")
+            raise NoTrainingData(
+                "expected at least one image with fixations to validate on, got none: "
+                f"{recipe.validation_share:.0%} are held out, by a hash of their ids; give more images"
+            )
         self.counts = {
             "images": len(self.data),
             "captions": sum(s.caption is not None for s in samples),
