@@ -59,7 +59,7 @@ def _p(options, edits=False):
 def _run(options):
     from salbench import tables
     from salbench.datasets import training_split
-    from salbench.evaluate import Broken, Evaluation, Skipped
+    from salbench.evaluate import Broken, Evaluation, Refused, Skipped
     from salbench.protocol import named
     from salbench.results import Result
 
@@ -88,12 +88,13 @@ def _run(options):
     for other in finished:
         if isinstance(other, Skipped):
             print(f"skipped {other.method}: {other.reason}")
-        elif isinstance(other, Broken):
-            print(f"broken {other.method}: {other.reason}", file=sys.stderr)
+        elif isinstance(other, Broken | Refused):
+            print(f"{type(other).__name__.lower()} {other.method}: {other.reason}", file=sys.stderr)
     _print_failures(results, options.out)
     if results:
         print(f"results: {Path(options.out) / dataset.name}")
-    return int(len(results) == 0 or any(isinstance(f, Broken) for f in finished) or any(r.n_failed for r in results))
+    failed = any(isinstance(f, Broken | Refused) for f in finished) or any(r.n_failed for r in results)
+    return int(failed or not results)
 
 
 def _print_failures(results, out):

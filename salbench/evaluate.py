@@ -54,6 +54,14 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A method that did not run, because its place holds results of other settings; says which, and what to do."""
+
+    method: str
+    reason: str
+
+
 class Evaluation:
     """One data set under one protocol, ready to score any number of methods.
 
@@ -119,10 +127,7 @@ class Evaluation:
             spec: the method as typed, such as "uniform" or "from_folder:DIR".
 
         Returns:
-            `Result`, `Skipped`, or `Broken`.
-
-        Raises:
-            ResultProblem: the place is taken by a run with other settings.
+            `Result`, `Skipped`, `Refused` or `Broken`.
         """
         try:
             method = registry.create(spec)
@@ -136,9 +141,15 @@ class Evaluation:
             return self._evaluated(method, key)
         except MethodUnavailable as reason:
             return Skipped(spec, str(reason))
+        except results.ResultProblem as reason:
+            return Refused(spec, str(reason))
 
     def run_method(self, method):
-        """Score a method that is there already. Returns `Result`; whatever is wrong with the method is raised."""
+        """Score a method that is there already. Returns `Result`; whatever is wrong is raised.
+
+        Raises:
+            ResultProblem: the place is taken by a run with other settings.
+        """
         return self._evaluated(method, self._prepared(method))
 
     def _prepared(self, method):

@@ -70,8 +70,11 @@ def test_a_second_run_keeps_what_is_complete(tmp_path):
 def test_other_settings_are_refused_and_overwrite_replaces(tmp_path, capsys):
     common = "--out", tmp_path, "--methods", "uniform", "--limit", 3
     assert run(*common) == 0
-    assert run(*common, "--protocol", "mit") == 2
-    assert "protocol mit instead of tuebingen" in capsys.readouterr().err
+    assert run(*common[:2], "--methods", "uniform,center_bias", "--limit", 3, "--protocol", "mit") == 1
+    printed = capsys.readouterr()
+    assert "refused uniform: " in printed.err
+    assert "protocol mit instead of tuebingen" in printed.err
+    assert "| center_bias" in printed.out  # the others go on
     assert run(*common, "--protocol", "mit", "--overwrite") == 0
     assert json.loads((tmp_path / "popout_first3" / "uniform.json").read_text())["key"]["protocol"] == "mit"
 

@@ -19,11 +19,10 @@ from scipy.ndimage import gaussian_filter
 
 from salbench import registry, results
 from salbench.datasets import load
-from salbench.evaluate import Broken, Evaluation, Skipped
+from salbench.evaluate import Broken, Evaluation, Refused, Skipped
 from salbench.maps import density_from_fixations, resize
 from salbench.metrics import METRICS
 from salbench.protocol import PROTOCOLS
-from salbench.results import ResultProblem
 
 MIT = PROTOCOLS["mit"]
 PLAIN = "def predict(self, sample):\n    return sample.image.mean(2)"
@@ -424,11 +423,10 @@ class TestOtherSettings:
     @CHANGES
     def test_refused(self, finished, tiny, make_dataset, add_method, what, said):
         before = {path: path.read_bytes() for path in (finished / "tiny").iterdir()}
-        with pytest.raises(
-            ResultProblem,
-            match=rf"own\.json: holds a run with other settings \({said}(, choices .*)?\)\. .*--overwrite",
-        ):
-            self._changed(what, tiny, make_dataset, finished, add_method).run("own")
+        refused = self._changed(what, tiny, make_dataset, finished, add_method).run("own")
+        assert isinstance(refused, Refused)
+        pattern = rf"own\.json: holds a run with other settings \({said}(, choices .*)?\)\. .*--overwrite"
+        assert re.search(pattern, refused.reason)
         assert {path: path.read_bytes() for path in (finished / "tiny").iterdir()} == before
 
     @CHANGES
@@ -447,10 +445,10 @@ class TestOtherSettings:
         journal_before = journal.read_bytes()
         json_path.unlink()
         csv_path.unlink()
-        with pytest.raises(
-            ResultProblem, match=rf"partial\.jsonl: left by an unfinished run .* \({said}(, choices .*)?\)"
-        ):
-            self._changed(what, tiny, make_dataset, finished, add_method).run("own")
+        refused = self._changed(what, tiny, make_dataset, finished, add_method).run("own")
+        assert isinstance(refused, Refused)
+        pattern = rf"partial\.jsonl: left by an unfinished run .* \({said}(, choices .*)?\)"
+        assert re.search(pattern, refused.reason)
         assert journal.read_bytes() == journal_before
         self._changed(what, tiny, make_dataset, finished, add_method, overwrite=True).run("own")
         assert _files(finished) == ["own.csv", "own.json"]
@@ -461,16 +459,16 @@ class TestOtherSettings:
             for sample in tiny.samples:
                 np.save(tmp_path / parent / "maps" / f"{sample.id}.npy", np.eye(4) * value)
         _evaluation(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'a' / 'maps'}")
-        with pytest.raises(
-            ResultProblem, match="weights or maps have changed since, or are another's of the same name"
-        ):
-            _evaluation(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'b' / 'maps'}")
+        refused = _evaluation(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'b' / 'maps'}")
+        assert isinstance(refused, Refused)
+        assert "weights or maps have changed since, or are another's of the same name" in refused.reason
 
     def test_a_file_that_is_no_result(self, finished, tiny):
         path = finished / "tiny" / "own.json"
         path.write_text("[]")
-        with pytest.raises(ResultProblem, match=r"own\.json: expected a salbench result, got something else"):
-            _evaluation(tiny, finished).run("own")
+        refused = _evaluation(tiny, finished).run("own")
+        assert isinstance(refused, Refused)
+        assert "own.json: expected a salbench result, got something else" in refused.reason
         assert _evaluation(tiny, finished, overwrite=True).run("own") == results.read(path)
 
     def test_a_complete_run_is_not_repeated(self, finished, tiny, monkeypatch):

@@ -29,15 +29,19 @@ from salbench.training import LearnedMethod, Recipe, checkpoint
 log = logging.getLogger(__name__)
 HERE = Path(__file__).resolve().parent
 SMALL = HERE / "small_backbone"  # what `train_backbone` has made of osie_train and a hundred more pictures
-TIMESTEPS = 6
 READOUT_STEPS, SALIENCY_STEPS = 20_000, 22_000  # section 5.1
 NEVER = 10**9  # epochs of patience: the first stage does not learn what is validated
 
 
 @register
 class DiffusionReadout(LearnedMethod):
-    """Readouts of a frozen latent diffusion model (Aydemir et al. 2024); a small one comes with it."""
+    """Readouts of a frozen latent diffusion model (Aydemir et al. 2024); a small one comes with it.
 
+    Attributes:
+        timesteps: number of diffusion steps whose features are read.
+    """
+
+    timesteps = 6
     paper = "Aydemir et al., Data Augmentation via Latent Diffusion for Saliency Prediction, ECCV 2024"
     fit_options = "--dataset salicon_train --backbone DIR_OR_HUB_ID"
     weights = HERE / "osie_train.safetensors"  # on the small backbone
@@ -64,10 +68,10 @@ class DiffusionReadout(LearnedMethod):
     def _extractor(self):
         from .extraction import Extractor
 
-        return Extractor(self.frozen, TIMESTEPS)
+        return Extractor(self.frozen, self.timesteps)
 
     def setup(self):
-        return {"backbone": self.frozen.hash, "timesteps": TIMESTEPS}
+        return {"backbone": self.frozen.hash, "timesteps": self.timesteps}
 
     def fit(self, samples, *, augment=None, edits=None, seed=0):
         from .network import WIDTH, width_for
@@ -81,7 +85,7 @@ class DiffusionReadout(LearnedMethod):
     def build_network(self):
         from .network import ReadoutNetwork
 
-        return ReadoutNetwork(self.frozen.channels, self.frozen.embedding, steps=TIMESTEPS)
+        return ReadoutNetwork(self.frozen.channels, self.frozen.embedding, steps=self.timesteps)
 
     @property
     def _is_trained(self):
@@ -134,10 +138,10 @@ class DiffusionReadout(LearnedMethod):
         if mask is None and self.place == str(SMALL):
             _warn_of_words()
         if constrained:
-            editor = Editor(self.frozen, TIMESTEPS, self.network)
+            editor = Editor(self.frozen, self.timesteps, self.network)
         else:
             self.recipe = self.recipe.at(self.frozen.image_size)
-            editor = Editor(self.frozen, TIMESTEPS)
+            editor = Editor(self.frozen, self.timesteps)
         return edit(sample, self.images_of(sample), editor, wanted, color=color, word=word, mask=mask)
 
     def logits(self, network, images, captions):

@@ -170,12 +170,13 @@ class LearnedMethod(SaliencyMethod):
             return torch.log_softmax(logits.flatten(1), 1).view_as(logits)
 
     def weights_hash(self):
-        """Of the file; of published weights of the network's tensors, which converting their files does not change."""
+        """Of the network's tensors, which converting a file or what else it tells does not change."""
         if self.untrained:
             return None
         if self._is_published:
             return weights.hash_tensors(self.network.state_dict())
-        return hash_file(self.existing_weights())
+        tensors, _ = checkpoint.load(self.existing_weights())
+        return weights.hash_tensors(tensors)
 
     def fit(self, samples, *, augment=None, edits=None, seed=0):
         """Train a new network on samples, with augmented copies of each by the names in `augment`, or with edits.

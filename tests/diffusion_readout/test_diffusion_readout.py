@@ -15,9 +15,13 @@ from salbench.datasets import Dataset, load
 from salbench.evaluate import Evaluation, Skipped
 from salbench.metrics import auc
 from salbench.protocol import PROTOCOLS
+from salbench.registry import MethodProblem
 from salbench.sample import Edited, Sample
 from salbench.training import checkpoint, loop
+from salbench.training.checkpoint import CheckpointProblem
 from salbench.training.data import TrainingSet
+
+METHODS = Path(__file__).resolve().parents[2] / "methods"
 
 
 def picture(seed, size):
@@ -240,9 +244,9 @@ class TestWhatIsMissing:
             method.predict(samples[0])
 
 
-@pytest.fixture(scope="module")
-def shipped():
-    return registry.create("diffusion_readout")
+@pytest.fixture(scope="module", params=["diffusion_readout", "diffusion_readout_fast"])
+def shipped(request):
+    return registry.create(request.param)
 
 
 class TestShipped:
@@ -268,7 +272,7 @@ class TestShipped:
         assert np.mean(scores) > 0.6
 
     def test_random_weights_are_for_plumbing(self, samples, shipped):
-        method = registry.create("diffusion_readout")
+        method = registry.create(shipped.name)
         method.init_random()
         assert method.weights_hash() is None
         assert np.exp(method.predict(samples[0].blind())).sum() == pytest.approx(1, rel=1e-4)
@@ -285,3 +289,26 @@ def test_the_width_follows_the_backbone():
     network = part("network").ReadoutNetwork
     assert network([1280, 640, 320], 1280, steps=6).aggregation.high.blocks[0].expand.conv.out_channels == 384
     assert network([256, 128], 64, steps=1).aggregation.high.blocks[0].expand.conv.out_channels == 96
+
+
+class TestFast:
+    @pytest.mark.parametrize(("name", "expected"), [("diffusion_readout", 6), ("diffusion_readout_fast", 1)])
+    def test_calls_of_the_unet(self, name, expected, samples):
+        method, calls = registry.create(name), []
+        hook = method.frozen.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+        method.predict(samples[0].blind())
+        hook.remove()
+        assert len(calls) == expected
+
+    def test_edits_are_left_to_the_other(self, samples):
+        with pytest.raises(MethodProblem, match="diffusion_readout_fast cannot edit images"):
+            registry.create("diffusion_readout_fast").edit(samples[0], {"contrast": [2.0]})
+
+    def test_weights_of_the_other_are_refused(self, samples):
+        method = registry.create(f"diffusion_readout_fast:{registry.get('diffusion_readout').weights}")
+        with pytest.raises(CheckpointProblem, match="trained with another timesteps, 6, than is used here, 1"):
+            method.predict(samples[0].blind())
+
+    def test_its_code_is_the_other_s_too(self):
+        names = [file.name for file in registry._shared([registry.find("diffusion_readout_fast")], METHODS)]
+        assert {"__init__.py", "network.py", "aggregation.py", "extraction.py"} <= set(names)

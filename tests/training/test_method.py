@@ -14,7 +14,6 @@ from salbench.augment import add_folder as add_augmentations
 from salbench.augment import catalog
 from salbench.datasets import Dataset
 from salbench.evaluate import Broken, Evaluation, Skipped
-from salbench.files import hash_file
 from salbench.metrics import METRICS
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable
@@ -22,6 +21,7 @@ from salbench.training import LearnedMethod, Recipe, checkpoint, create
 from salbench.training.checkpoint import CheckpointProblem
 from salbench.training.data import NoTrainingData
 from salbench.training.loop import TrainingProblem, split
+from salbench.weights import hash_tensors
 
 
 @pytest.fixture(autouse=True)
@@ -195,9 +195,12 @@ class TestWeights:
         assert registry.create(f"own:other={folder}").label == "own+other"
         assert registry.create(f"own:other={folder}").weights == folder / "best.safetensors"
 
-    def test_hash(self, fit):
+    def test_hash(self, fit, tmp_path):
         method = fit("a")
-        assert method.weights_hash() == hash_file(method.folder / "best.safetensors")
+        tensors, facts = checkpoint.load(method.folder / "best.safetensors")
+        assert method.weights_hash() == hash_tensors(tensors)
+        checkpoint.save(tmp_path / "told_more.safetensors", tensors, facts | {"more": 1})
+        assert registry.create(f"own:{tmp_path / 'told_more.safetensors'}").weights_hash() == method.weights_hash()
         assert registry.create(f"own:{method.folder}").weights_hash() == method.weights_hash()
         assert fit("b", seed=1).weights_hash() != method.weights_hash()
 
