@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from salbench.arguments import parser
 
 SHOWN = 3  # failed images that are named; the result file has all
@@ -23,7 +25,8 @@ def main(arguments=None):
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph of a figure
     try:
-        return VERBS[options.verb](options) or 0
+        with logging_redirect_tqdm():  # lines between progress bars, not in them
+            return VERBS[options.verb](options) or 0
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept, the same command goes on from there", file=sys.stderr)
         return 130
@@ -127,6 +130,7 @@ def _fit(options):
         method = training.create(spec, epochs=options.epochs, p=p, edit_losses=losses)
         method.device, method.backbone = options.device, options.backbone
         method.folder = Path(options.out) / method.name / place / f"seed{options.seed}"
+        method.training_data = dataset.name
         method.fit(dataset.samples, augment=names, edits=edit_set, seed=options.seed)
         typed = f"{method.name}:{method.folder}" + (f" --backbone {options.backbone}" if options.backbone else "")
         print(f"trained; score it with: python benchmark.py --dataset NAME --methods {typed}")

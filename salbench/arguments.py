@@ -21,6 +21,7 @@ examples:
   python benchmark.py table --ablation osie --figure ablation.pdf
   python benchmark.py show --augmentations paper12 --dataset osie --id 1001 --out sheet.png
   python benchmark.py features --image FILE --backbone DIR --out sheet.png
+  python benchmark.py edit --dataset popout --mask saliency --type contrast,brightness --out EDITS
   python benchmark.py edit --dataset salicon_train --type contrast --strength 1.2,1.5,2.0 --out EDITS
   python benchmark.py edit --image FILE --caption "a red bus on a street" --word bus --type color --color purple
   python benchmark.py study --original FIX_A --edited FIX_B --masks MASKS --figure study.pdf

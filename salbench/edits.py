@@ -142,6 +142,7 @@ class EditSet:
         edits: {id of a source: list of `Edit`}, sorted by id; the list is empty where all have been dropped.
         originals: {id of a source: what reads it without an edit}.
         dropped: number of edits that were asked for and could not be made.
+        is_finished: whether all sources have been edited that should be.
     """
 
     folder: Path
@@ -151,6 +152,7 @@ class EditSet:
     edits: Mapping[str, list[Edit]]
     originals: Mapping[str, Callable[[], np.ndarray]]
     dropped: int = 0
+    is_finished: bool = True
 
     def summary(self):
         """One line: how many of what."""
@@ -229,7 +231,7 @@ def read(folder):
 def _read_own(folder):
     setup, is_finished = _manifest(folder)
     if not is_finished:
-        log.warning("%s: stopped before its end; the command that makes it goes on from there", folder)
+        log.warning("%s: an unfinished edit set; the command that makes it goes on from there", folder)
     edits, originals, hashes, dropped = {}, {}, [], 0
     for path in sorted((folder / "records").glob("*.json")):
         record = _json(path)
@@ -244,7 +246,7 @@ def _read_own(folder):
         originals[path.stem] = partial(read_image, folder / _original(path.stem))
         hashes += [path.stem, hash_file(path)]
     fingerprint = hash_bytes(json.dumps(setup, sort_keys=True), *hashes)
-    return EditSet(folder, setup, fingerprint, setup.get("licence"), edits, originals, dropped)
+    return EditSet(folder, setup, fingerprint, setup.get("licence"), edits, originals, dropped, is_finished)
 
 
 def _manifest(folder):
@@ -373,10 +375,10 @@ class Writer:
         there, _ = _manifest(self.folder)
         other = sorted(name for name in {*there, *setup} if there.get(name) != setup.get(name))
         if other:
-            name = other[0]
+            name, old, new = other[0], *(json.dumps(s.get(other[0])) for s in (there, setup))
             raise EditSetProblem(
-                f"{self.folder}: holds edits made with another {', '.join(other)} ({name}: {there.get(name)}, now "
-                f"{setup.get(name)}); choose another folder"
+                f"{self.folder}: holds an edit set of another request, which differs in {', '.join(other)} "
+                f"({name}: {old} there, {new} here); choose another folder"
             )
 
     def done(self, id):

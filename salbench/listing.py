@@ -25,7 +25,8 @@ def _method(name):
         return {"name": name, "summary": f"{what}: {error}"} | nothing
     kind = "ceiling" if cls.sees_fixations else "fitted at run" if cls.fits_at_run else "fixed"
     summary = (inspect.getdoc(cls) or "").partition("\n")[0]
-    skipped = None if weights.converted(name).is_file() else weights.remedy(name, cls.checkpoints) or None
+    missing = not weights.converted(name).is_file() and weights.remedy(name, cls.checkpoints)
+    skipped = "no weights, see: python benchmark.py weights" if missing else None
     row = {"name": name, "summary": summary, "output": cls.output, "kind": kind, "paper": cls.paper}
     return row | {"skipped": skipped}
 

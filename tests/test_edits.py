@@ -117,9 +117,9 @@ class TestResuming:
         assert edits.read(folder).sources == ["a", "b", "c"]
 
     def test_another_setup_is_refused(self, folder):
-        with pytest.raises(EditSetProblem, match=r"made with another seed \(seed: 0, now 1\); choose another folder"):
+        with pytest.raises(EditSetProblem, match=r"differs in seed \(seed: 0 there, 1 here\); choose another folder"):
             Writer(folder, SETUP | {"seed": 1})
-        with pytest.raises(EditSetProblem, match=r"another method \(method: None, now lite\)"):
+        with pytest.raises(EditSetProblem, match=r"differs in method \(method: null there, \"lite\" here\)"):
             Writer(folder, SETUP | {"method": "lite"})
 
     def test_a_folder_of_other_files_is_left_alone(self, tmp_path):

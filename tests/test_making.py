@@ -106,11 +106,11 @@ class TestMake:
         with pytest.raises(KeyboardInterrupt):
             make(dataset, tmp_path / "e", limit=4)
         assert len(edits.read(tmp_path / "e").sources) == 2
-        assert "stopped before its end; the command that makes it goes on" in caplog.text
+        assert "an unfinished edit set; the command that makes it goes on" in caplog.text
 
     def test_refuses_a_folder_of_another_request(self, dataset, tmp_path):
         make(dataset, tmp_path, limit=1)
-        with pytest.raises(edits.EditSetProblem, match=r"made with another constrained, weights"):
+        with pytest.raises(edits.EditSetProblem, match="another request, which differs in constrained, weights"):
             make(dataset, tmp_path, limit=1, constrained=False)
 
     def test_an_image_that_cannot_be_edited_is_told_and_tried_again(self, dataset, tmp_path):

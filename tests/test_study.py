@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +274,7 @@ def edit_set(tmp_path):
         made.append(NewEdit("color", 1.0, 0.9, 1, chequers(1, k)))
         writer.add(f"s{k}", chequers(1, k), {"contrast": MASK, "color": MASK}, made)
     writer.add("s9", chequers(1, 0), {}, [], dropped=["too strong"])
+    writer.finish()
     return tmp_path / "set"
 
 
@@ -312,6 +314,20 @@ class TestPredicted:
         assert (control.mean, control.low, control.high) == (0, 0, 0)
         assert np.isnan([control.p_t, control.p_wilcoxon]).all()
         assert changes["contrast", 0.5]["bright"].mean < 0 < changes["contrast", 1.5]["bright"].mean
+
+    def test_edits_of_one_image_are_no_study(self, edit_set):
+        for record in sorted((edit_set / "records").iterdir())[1:]:
+            record.unlink()
+        with pytest.raises(ValueError, match=r"expected edits of two or more images that can be measured, got 1$"):
+            predict(edits.read(edit_set), ["uniform"], progress=False)
+
+    def test_an_unfinished_set_is_told(self, edit_set):
+        found = edits.read(edit_set)
+        for is_finished in (True, False):
+            table = report.predicted_table(
+                predict(replace(found, is_finished=is_finished), ["uniform"], progress=False)
+            )
+            assert ("The edit set is unfinished: 5 images so far." in table) == (not is_finished)
 
     def test_trends(self, edit_set, add_method):
         """A share that falls with the strength, and one that rises but for one swap of four: 1 - 6 x 2 / 60 = 0.8."""

@@ -166,9 +166,10 @@ class DiffusionReadout(LearnedMethod):
 
 @cache
 def _warn_of_words():
+    """Once, not for each image."""
     log.warning(
-        "the small backbone knows no words, its regions of words mean nothing: give a mask"
-    )  # once, not by image
+        "the small backbone knows no words, so that their regions mean nothing: give --mask, or --mask saliency"
+    )
 
 
 def _at_size(logits, images):

@@ -76,6 +76,7 @@ def ablate(
         method = training.create(name, epochs=epochs, jitter=(), patience=NEVER, **changes)
         method.variant, method.device, method.backbone = arms.variant(arm, seed), device, backbone
         method.folder = Path(checkpoints) / folder / name / arm / f"seed{seed}"
+        method.training_data = train.name
         log.info("%s: %s, seed %d (%d of %d)", name, arm, seed, number, len(seeds) * len(recipes))
         try:
             method.fit(train.samples, seed=seed, **shown)

@@ -116,7 +116,7 @@ def predict(edit_set, specs, *, device="cpu", backbone=None, weights_root=None, 
         A `Predicted`.
 
     Raises:
-        MethodProblem: an unknown method. ValueError: fewer than two edits that can be measured.
+        MethodProblem: an unknown method. ValueError: edits of fewer than two images that can be measured.
     """
     methods, skipped = {}, {}
     for spec in specs:
@@ -158,10 +158,12 @@ def _measured(edit_set):
                 study.edits.append(_one_measured(edit, edit_set.original(source)()))
             except ValueError as error:
                 study.left_out[_id(edit)] = str(error)
-    if len(study.edits) < 2:
+    images = len({measured.edit.source for measured in study.edits})
+    if images < 2:
         reasons = "; ".join(f"{id}: {why}" for id, why in list(study.left_out.items())[:3])
         raise ValueError(
-            f"{edit_set.folder}: expected two or more edits that can be measured, got {len(study.edits)} ({reasons})"
+            f"{edit_set.folder}: expected edits of two or more images that can be measured, got {images}"
+            + (f" ({reasons})" if reasons else "")
         )
     return study
 

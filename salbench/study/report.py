@@ -99,6 +99,8 @@ def _notes(study):
     notes += _left_out(study.left_out, "sources or edits")
     notes += _left_out({f"{model}, {id}": text for (model, id), text in study.failures.items()}, "predictions")
     edit_set = study.edit_set
+    if not edit_set.is_finished:
+        notes.append(f"The edit set is unfinished: {len(edit_set.sources)} images so far.")
     licence = f", {edit_set.licence}" if edit_set.licence else ""
     return [*notes, f"Edit set: {edit_set.folder.resolve().name}, fingerprint {edit_set.fingerprint}{licence}."]
 

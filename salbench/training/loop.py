@@ -158,6 +158,7 @@ class Trainer:
             )
         self.counts = {
             "images": len(self.data),
+            "dataset": method.training_data,
             "captions": sum(s.caption is not None for s in samples),
             "boxes": sum(s.boxes is not None for s in samples),
         }

@@ -32,6 +32,7 @@ class LearnedMethod(SaliencyMethod):
         weights: path of the weights that come with the method, or None.
         fit_options: of the command that trains them, for who has none.
         folder: where `fit` keeps its checkpoints; set by the caller.
+        training_data: name of what it is fitted on, for its notes; set by the caller, or None.
         mixed_precision: whether predictions on CUDA are made in float16 where torch deems that safe.
     """
 
@@ -39,6 +40,7 @@ class LearnedMethod(SaliencyMethod):
     recipe: Recipe
     weights: Path | None = None
     fit_options = "--dataset osie_train"
+    training_data: str | None = None
     folder: Path | None = None
     mixed_precision = True
 
@@ -244,9 +246,11 @@ class LearnedMethod(SaliencyMethod):
     def notes_on(self, counts):
         """Notes on a training with so many "images", "captions" and "boxes" (images with annotated objects).
 
-        Of one with edits, "edits" tells their number, types, strengths and the probability of the original.
+        "dataset" is what they are of, where that is known. Of one with edits, "edits" tells their number, types,
+        strengths and the probability of the original.
         """
-        notes, edits = [f"trained on {counts['images']} images."], counts.get("edits")
+        of = f" of {counts['dataset']}" if counts.get("dataset") else ""
+        notes, edits = [f"trained on {counts['images']} images{of}."], counts.get("edits")
         if edits:
             strengths = ", ".join(f"{strength:g}" for strength in edits["strengths"])
             types = ", ".join(edits["types"])

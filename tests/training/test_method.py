@@ -265,6 +265,8 @@ class TestEvaluation:
         result = evaluate(f"own:{fit().folder}", samples, tmp_path / "out")
         train, _ = split(samples, SHARE)
         assert result.notes == [f"trained on {len(train)} images."]
+        own = registry.create("own")
+        assert own.notes_on({"images": 7, "dataset": "spots"}) == ["trained on 7 images of spots."]
         table = tables.dataset_table(tmp_path / "out", "spots")
         assert f"- own+checkpoints-seed0: trained on {len(train)} images." in table
 
