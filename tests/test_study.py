@@ -496,7 +496,7 @@ def rows():
 
 
 class TestMeasuredStudy:
-    """results/study_augsal: what the README says of the paper's own edits."""
+    """results/study_augsal: what its page says of the paper's own edits."""
 
     @pytest.mark.parametrize("strength", [1.3, 1.6, 2.0])
     @pytest.mark.parametrize(
@@ -513,7 +513,7 @@ class TestMeasuredStudy:
         assert line[3:6] == ["100", f"{before.mean():.4f}", f"{after.mean():.4f}"]
         assert line[6].startswith(f"{change:+.4f} [")
         assert line[7] == f"{scipy.stats.ttest_rel(after, before).statistic:.2f}"
-        assert f"{change:+.3f}" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert f"{change:+.3f}" in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
 
     def test_the_control_is_exactly_zero(self, rows):
         assert len(rows) == 300
