@@ -8,8 +8,9 @@ those of the released code, except in two points, which are decided here:
   counter, each time with that value's embedding for every step, and so makes six nearly equal maps of one image.
 - Features are mixed at the resolution of their layer and resized once for each resolution at the end. The released
   code first resizes all of them to the finest, where a block costs up to 64 times as much (`resize="before"`); trained
-  both ways on the small backbone, they differ by less than two seeds do (results/README.md). For its backward pass, training then keeps 0.24 GB per step and image at Stable Diffusion's size (before: 0.83), 6 GB for
-  the recipe's batch, so that gradient checkpointing would not pay.
+  both ways on the small backbone, they differ by less than two seeds do (results/README.md). For its backward pass,
+  training keeps 0.24 GB per step and image at Stable Diffusion's size (before: 0.83), 6 GB for the recipe's batch, so
+  that gradient checkpointing would not pay.
 """
 
 import re
