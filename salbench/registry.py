@@ -11,7 +11,8 @@ A method is one file (or folder) in `methods/`; the file's stem is its name. The
             return sample.image.mean(2)
 
 Nothing is imported to list the names; a file is imported when its method is asked for. What several methods share is a
-module beside them with a leading underscore, which they import relatively (`from ._pnasnet import PNASNet5Large`).
+module beside them with a leading underscore, which they import relatively (`from ._pnasnet import PNASNet5Large`); a
+variant of a method imports that method so.
 """
 
 import ast
