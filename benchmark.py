@@ -319,7 +319,7 @@ def _study(options):
     if options.edits:
         specs = _methods(options)
         here = {"device": options.device, "backbone": options.backbone, "weights_root": options.weights_root}
-        study = predict(edits.read(options.edits), specs, **here)
+        study = predict(edits.read(options.edits), specs, options.out, **here)
         table, rows, draw = report.predicted_table(study), report.predicted_rows(study), figures.predicted_figure
         complete = not (study.left_out or study.failures) and bool(study.models)
     else:

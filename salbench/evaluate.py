@@ -113,7 +113,7 @@ class Evaluation:
         self.dataset, self.protocol, self.out, self.seed = dataset, protocol, out, seed
         self.workers, self.overwrite, self.progress = workers, overwrite, progress
         self.device, self.backbone, self.weights_root, self.init = device, backbone, weights_root, init
-        self.batch_size = batch_size or (1 if device == "cpu" else 8)
+        self.batch_size = batch_size or usual_batch_size(device)
         self.save_maps = None if save_maps is None else Path(save_maps)
         self._train = cache(train)
         if Path(out).exists() and not Path(out).is_dir():
@@ -159,22 +159,8 @@ class Evaluation:
             method.init_random()
         method.notes()  # what is wrong with its weights is told now, and not by every image
         fitted_on = registry.fit_at_run(method, self.dataset, self._train, seed=self.seed)
-        return self._key(method, fitted_on)
-
-    def _key(self, method, fitted_on):
-        return results.Key(
-            salbench=__version__,
-            method=method.label,
-            code=registry.code_hash(method.name),
-            weights=method.weights_hash(),
-            fitted_on=fitted_on,
-            dataset=self.dataset.name,
-            fingerprint=self.dataset.fingerprint,
-            protocol=self.protocol.name,
-            protocol_version=self.protocol.version,
-            choices=hash_bytes(repr(self.protocol)),
-            seed=self.seed,
-        )
+        scored = self.dataset.name, self.dataset.fingerprint
+        return key_of(method, *scored, self.protocol, fitted_on=fitted_on, seed=self.seed)
 
     def _evaluated(self, method, key):
         """The finished result of this key from disk; else score, unless another run's result is in the way."""
@@ -348,6 +334,28 @@ class Evaluation:
             name: {"mean": float(mean), "low": float(low), "high": float(high), "n": int(n)} if n else None
             for name, mean, low, high, n in columns
         }
+
+
+def key_of(method, dataset, fingerprint, protocol, *, fitted_on=None, seed=0):
+    """The `results.Key` of a method's run on a data set, or on another set of images, of this name and fingerprint."""
+    return results.Key(
+        salbench=__version__,
+        method=method.label,
+        code=registry.code_hash(method.name),
+        weights=method.weights_hash(),
+        fitted_on=fitted_on,
+        dataset=dataset,
+        fingerprint=fingerprint,
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        choices=hash_bytes(repr(protocol)),
+        seed=seed,
+    )
+
+
+def usual_batch_size(device):
+    """How many images a network takes together on a device, as torch names it, unless told otherwise."""
+    return 1 if device == "cpu" else 8
 
 
 def _batches(samples, size):

@@ -2,7 +2,6 @@
 
 import csv
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 import benchmark
-from salbench import edits
+from salbench import edits, registry
 from salbench.edits import NewEdit, Writer
 from salbench.study import figures, report
 from salbench.study.observed import observe
@@ -257,6 +256,24 @@ CONTRASTS = (0.5, 1.5, 2.0)  # asked for; 1 is no edit
 BRIGHT = "def predict(self, sample):\n    return np.abs(sample.image.mean(2) - 128)\n"
 
 
+WATCHED = """
+asked, stops_at, broken = [], None, set()
+def predict_batch(self, samples):
+    ids = [sample.id for sample in samples]
+    type(self).asked.append(ids)
+    if self.stops_at in ids:
+        raise KeyboardInterrupt
+    if self.broken & set(ids):
+        raise RuntimeError("no")
+    return [np.abs(sample.image.mean(2) - 128) for sample in samples]
+"""
+
+
+def versions(source):
+    """The ids of a source of `edit_set` and of its edits, in the order in which they are predicted."""
+    return [source, *(f"{source}_{edit}" for edit in ("color_1", "contrast_0.5", "contrast_1.5", "contrast_2"))]
+
+
 def chequers(strength, k):
     """A grey picture with a chequerboard of amplitude 20 x strength (+ k) inside, of 10 outside."""
     sign = np.where(np.indices(SIZE).sum(0) % 2, 1, -1)
@@ -284,10 +301,14 @@ def bright_share(strength, k):
     return inside / (inside + 156 * 10)
 
 
+def predicted(edit_set, specs, **options):
+    return predict(edits.read(edit_set), specs, edit_set.parent / "out", progress=False, **options)
+
+
 class TestPredicted:
     def test_shares_and_properties(self, edit_set, add_method):
         add_method("bright", BRIGHT)
-        study = predict(edits.read(edit_set), ["bright", "uniform"], progress=False)
+        study = predicted(edit_set, ["bright", "uniform"])
         assert study.models == ["bright", "uniform"]
         assert study.left_out == {"s9": "it has no edit; all have been dropped"}
         assert len(study.edits) == 16
@@ -304,7 +325,7 @@ class TestPredicted:
 
     def test_changes_are_of_the_images_of_one_strength(self, edit_set, add_method):
         add_method("bright", BRIGHT)
-        changes = predict(edits.read(edit_set), ["bright", "uniform"], progress=False).changes()
+        changes = predicted(edit_set, ["bright", "uniform"]).changes()
         assert list(changes) == [("color", 1.0), ("contrast", 0.5), ("contrast", 1.5), ("contrast", 2.0)]
         before, after = np.array([(bright_share(1, k), bright_share(2, k)) for k in range(4)]).T
         found = changes["contrast", 2.0]["bright"]
@@ -319,15 +340,13 @@ class TestPredicted:
         for record in sorted((edit_set / "records").iterdir())[1:]:
             record.unlink()
         with pytest.raises(ValueError, match=r"expected edits of two or more images that can be measured, got 1$"):
-            predict(edits.read(edit_set), ["uniform"], progress=False)
+            predicted(edit_set, ["uniform"])
 
     def test_an_unfinished_set_is_told(self, edit_set):
-        found = edits.read(edit_set)
-        for is_finished in (True, False):
-            table = report.predicted_table(
-                predict(replace(found, is_finished=is_finished), ["uniform"], progress=False)
-            )
-            assert ("The edit set is unfinished: 5 images so far." in table) == (not is_finished)
+        Writer(edit_set, {"licence": "CC0"})
+        assert "The edit set is unfinished: 5 images so far." in report.predicted_table(predicted(edit_set, []))
+        Writer(edit_set, {"licence": "CC0"}).finish()
+        assert "unfinished" not in report.predicted_table(predicted(edit_set, []))
 
     def test_trends(self, edit_set, add_method):
         """A share that falls with the strength, and one that rises but for one swap of four: 1 - 6 x 2 / 60 = 0.8."""
@@ -339,7 +358,7 @@ class TestPredicted:
             "    saliency[3:9, 4:10] = {'0.5': 2.5, '1.5': 3, '2': 4}.get(sample.id.rpartition('_')[2], 2)\n"
             "    return saliency\n",
         )
-        trends = predict(edits.read(edit_set), ["falls", "swaps", "uniform"], progress=False).trends()
+        trends = predicted(edit_set, ["falls", "swaps", "uniform"]).trends()
         assert trends["contrast"]["contrast"] == pytest.approx((1, 1, 1, 4))
         assert trends["contrast"]["falls"] == pytest.approx((-1, -1, -1, 4))
         assert trends["contrast"]["swaps"] == pytest.approx((0.8, 0.8, 0.8, 4))
@@ -356,11 +375,11 @@ class TestPredicted:
             "    assert sample.fixations is None and self.device == 'cpu' and self.backbone == 'here'\n"
             "    return sample.image.mean(2)\n",
         )
-        study = predict(edits.read(edit_set), ["looks"], backbone="here", progress=False)
+        study = predicted(edit_set, ["looks"], backbone="here")
         assert study.failures == {}
         assert "s0" in {p.stem for p in folder.iterdir()}
         assert "s3_contrast_0.5" in {p.stem for p in folder.iterdir()}
-        again = predict(edits.read(edit_set), [f"from_folder:{folder}"], progress=False)
+        again = predicted(edit_set, [f"from_folder:{folder}"])
         for seen, read in zip(study.edits, again.edits, strict=True):
             assert read.values["from_folder+seen"] == pytest.approx(seen.values["looks"])
 
@@ -374,7 +393,7 @@ class TestPredicted:
         )
         add_method("lacks", "def predict(self, sample):\n    raise MethodUnavailable('needs weights')\n")
         specs = ["trips", "lacks", "center_bias", "inter_observer"]
-        study = predict(edits.read(edit_set), specs, progress=False)
+        study = predicted(edit_set, specs)
         assert study.models == ["trips"]
         assert study.failures.keys() == {("trips", "s1"), ("trips", "s2_contrast_2")}
         assert {strength: c["trips"].n for (t, strength), c in study.changes().items() if t == "contrast"} == {
@@ -391,6 +410,58 @@ class TestPredicted:
         empty = [row[0] for row in rows if row[header.index("trips_after")] is None]
         assert empty == ["s1"] * 4 + ["s2", "s9"]
 
+    def test_goes_on_where_it_was_stopped(self, edit_set, add_method):
+        """What was predicted is not predicted again: in the same study stopped, and in one of another method more."""
+        add_method("bright", BRIGHT)
+        add_method("watched", WATCHED)
+        watched = registry.get("watched")
+        watched.stops_at = "s1"
+        with pytest.raises(KeyboardInterrupt):
+            predicted(edit_set, ["watched"])
+        assert watched.asked == [[id] for id in [*versions("s0"), "s1"]]
+        watched.stops_at, watched.asked = None, []
+        study = predicted(edit_set, ["watched"])
+        assert watched.asked == [[id] for k in (1, 2, 3) for id in versions(f"s{k}")]
+        watched.asked = []
+        again = predicted(edit_set, ["bright", "watched"])
+        assert not watched.asked
+        for before, after in zip(study.edits, again.edits, strict=True):
+            assert before.values["watched"] == after.values["watched"] == after.values["bright"]
+
+    def test_what_failed_is_tried_again(self, edit_set, add_method):
+        add_method("watched", WATCHED)
+        watched = registry.get("watched")
+        watched.broken = {"s2_color_1"}
+        assert predicted(edit_set, ["watched"]).failures.keys() == {("watched", "s2_color_1")}
+        watched.broken, watched.asked = set(), []
+        assert not predicted(edit_set, ["watched"]).failures
+        assert watched.asked == [[id] for id in versions("s2")]
+
+    def test_changed_edits_or_code_are_predicted_anew(self, edit_set, add_method):
+        add_method("watched", WATCHED)
+        predicted(edit_set, ["watched"])
+        watched = registry.get("watched")
+        watched.asked = []
+        add_method("watched", f"{WATCHED}# changed\n")
+        predicted(edit_set, ["watched"])
+        assert len(watched.asked) == 4 * 5
+        record = edit_set / "records" / "s3.json"
+        record.write_text(record.read_text().replace("null", '"a word"'))
+        predicted(edit_set, ["watched"])
+        assert len(watched.asked) == 2 * 4 * 5
+
+    def test_on_a_gpu_the_versions_of_an_image_go_together(self, edit_set, add_method):
+        """One that fails takes none of the others with it."""
+        add_method("watched", WATCHED)
+        watched = registry.get("watched")
+        watched.broken = {"s2_color_1"}
+        study = predicted(edit_set, ["watched"], device="cuda")
+        assert watched.asked[:3] == [versions("s0"), versions("s1"), versions("s2")]
+        assert watched.asked[3:] == [[id] for id in versions("s2")] + [versions("s3")]
+        assert study.failures == {("watched", "s2_color_1"): "RuntimeError: no (watched.py, line 12)"}
+        alone = predict(edits.read(edit_set), ["watched"], edit_set.parent / "alone", progress=False)
+        assert [edit.values for edit in study.edits] == [edit.values for edit in alone.edits]
+
     def test_edits_that_cannot_be_measured(self, tmp_path):
         writer = Writer(tmp_path / "set", {})
         made = [NewEdit("sharpness", 1.0, 1.0, 1, chequers(1, 0)), NewEdit("contrast", 2.0, 2.0, 1, chequers(2, 0))]
@@ -398,13 +469,13 @@ class TestPredicted:
         with pytest.raises(
             ValueError, match=r"got 0 \(s_contrast_2: .* covers the whole image; s_sharpness_1: expected"
         ):
-            predict(edits.read(tmp_path / "set"), [], progress=False)
+            predict(edits.read(tmp_path / "set"), [], tmp_path / "out", progress=False)
 
 
 class TestFigures:
     def test_lines_are_the_means_of_the_table(self, edit_set, add_method):
         add_method("bright", BRIGHT)
-        study = predict(edits.read(edit_set), ["bright"], progress=False)
+        study = predicted(edit_set, ["bright"])
         panels = figures.predicted_figure(study).axes
         assert len(panels) == 4  # color and contrast
         changes = study.changes()

@@ -3,19 +3,24 @@
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from salbench import registry
 from salbench.edits import NEUTRAL
-from salbench.protocol import named
+from salbench.evaluate import key_of, usual_batch_size
+from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable
+from salbench.results import Journal
 from salbench.sample import Sample
 from salbench.stats import bootstrap_means, paired_change
 from salbench.study.regions import INSIDE, PROPERTIES, SEED, edited_property, fitted, psnr_outside, share_of_map
 
 log = logging.getLogger(__name__)
+PROTOCOL = PROTOCOLS["tuebingen"]  # it takes predictions as they are
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Predicted:
         return dict(found)
 
 
-def predict(edit_set, specs, *, device="cpu", backbone=None, weights_root=None, progress=True):
+def predict(edit_set, specs, out, *, device="cpu", backbone=None, weights_root=None, progress=True):
     """Measure every edit of a set, and let every method predict on the edited and the unedited images.
 
     A method sees a blind sample whose id is the source's, or <source>_<type>_<strength asked for> of an edited image
@@ -109,7 +114,10 @@ def predict(edit_set, specs, *, device="cpu", backbone=None, weights_root=None, 
 
     Args:
         edit_set: an `EditSet`.
-        specs: methods as typed. device, backbone, weights_root: see `SaliencyMethod`.
+        specs: methods as typed.
+        out: folder; `shares/<method>.jsonl` in it keeps what is predicted, so that a study that was stopped, or is made
+            again with another method, goes on from there. What failed is tried again.
+        device, backbone, weights_root: see `SaliencyMethod`.
         progress: show a progress bar per method.
 
     Returns:
@@ -117,6 +125,7 @@ def predict(edit_set, specs, *, device="cpu", backbone=None, weights_root=None, 
 
     Raises:
         MethodProblem: an unknown method. ValueError: edits of fewer than two images that can be measured.
+        ResultProblem: another study is writing to the same folder.
     """
     methods, skipped = {}, {}
     for spec in specs:
@@ -128,7 +137,7 @@ def predict(edit_set, specs, *, device="cpu", backbone=None, weights_root=None, 
     study.skipped.update(skipped)
     for spec, method in methods.items():
         try:
-            _add_shares(study, method, progress)
+            _add_shares(study, method, Path(out) / "shares", progress)
         except MethodUnavailable as reason:
             study.skipped[spec] = str(reason)
         else:
@@ -179,31 +188,63 @@ def _one_measured(edit, original):
     return Measured(edit, float(np.mean(mask > INSIDE)), psnr_outside(image, original, mask), {edit.type: values})
 
 
-def _add_shares(study, method, progress):
+def _add_shares(study, method, folder, progress):
     """Write a method's shares into every edit of a study."""
     by_source = defaultdict(list)
     for edit in study.edits:
         by_source[edit.edit.source].append(edit)
-    for source, edits in tqdm(by_source.items(), desc=method.label, unit="source", disable=not progress):
-        before = _prediction(study, method, source, study.edit_set.original(source))
-        for measured in edits:
-            after = _prediction(study, method, _id(measured.edit), measured.edit.read_image)
-            if before is not None and after is not None:
-                mask = fitted(measured.edit.read_mask(), before.shape)
-                measured.values[method.label] = share_of_map(before, mask), share_of_map(after, mask)
-
-
-def _prediction(study, method, id, read_image):
-    """The predicted map at the size of the image, on the scale of a density; None where the method fails on it."""
+    key = key_of(method, study.edit_set.folder.resolve().name, study.edit_set.fingerprint, PROTOCOL, seed=SEED)
+    journal = Journal(folder / f"{method.label}.jsonl", key, overwrite=True)
     try:
-        sample = Sample(id, read_image().shape[:2], read_image)
-        return named("tuebingen").prepare(method.predict(sample.blind()), method.output, sample.size).point_map
+        for source, edits in tqdm(by_source.items(), desc=method.label, unit="source", disable=not progress):
+            if source not in journal.entries:
+                journal.add(_shares(study.edit_set, method, source, edits))
+            entry = journal.entries[source]
+            study.failures.update({(method.label, id): text for id, text in entry.get("error", {}).items()})
+            for measured in edits:
+                if _id(measured.edit) in entry["shares"]:
+                    measured.values[method.label] = tuple(entry["shares"][_id(measured.edit)])
+    finally:
+        journal.close(remove=not journal.entries)
+
+
+def _shares(edit_set, method, source, edits):
+    """The journal's entry of a source: the share before and after each edit; why images failed, if any did."""
+    readers = {source: edit_set.original(source)} | {_id(m.edit): m.edit.read_image for m in edits}
+    samples = [_sample(id, read()) for id, read in readers.items()]
+    size, maps, failures = usual_batch_size(method.device), {}, {}
+    for i in range(0, len(samples), size):
+        _predict(method, samples[i : i + size], maps, failures)
+    shares = {}
+    for measured in edits:
+        id = _id(measured.edit)
+        if source in maps and id in maps:
+            mask = fitted(measured.edit.read_mask(), maps[source].shape)
+            shares[id] = share_of_map(maps[source], mask), share_of_map(maps[id], mask)
+    return {"id": source, "shares": shares} | ({"error": failures} if failures else {})
+
+
+def _sample(id, image):
+    return Sample(id, image.shape[:2], partial(np.asarray, image)).blind()
+
+
+def _predict(method, samples, maps, failures):
+    """Add to `maps` the predictions, at the size of the image and on the scale of a density; what fails to `failures`.
+
+    Both are by id. A batch that fails is predicted one by one, so that only those fail that are to blame.
+    """
+    try:
+        predictions = zip(samples, method.predict_batch(samples), strict=True)
+        maps |= {s.id: PROTOCOL.prepare(p, method.output, s.size).point_map for s, p in predictions}
     except (MethodUnavailable, MemoryError):
         raise
-    except Exception as error:  # one image's trouble; the others go on
-        log.debug("%s", id, exc_info=True)
-        study.failures[method.label, id] = registry.explained(error, method)
-        return None
+    except Exception as error:
+        log.debug("%s", ", ".join(sample.id for sample in samples), exc_info=True)
+        if len(samples) == 1:
+            failures[samples[0].id] = registry.explained(error, method)
+            return
+        for sample in samples:
+            _predict(method, [sample], maps, failures)
 
 
 def _id(edit):
