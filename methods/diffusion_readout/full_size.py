@@ -2,8 +2,9 @@
 
     python methods/diffusion_readout/full_size.py [--edit contrast] [--device cuda] [--repeats 3]
 
-The weights are random, in SD 1.5's exact configurations, as time does not depend on them. Nothing is downloaded or
-written; on a CPU it takes minutes and 6 GB of memory. Parts are timed apart, with the device idle between them.
+The weights are random, in SD 1.5's exact configurations, as time does not depend on them; the tokenizer is that of the
+small backbone. Nothing is downloaded or written; on a CPU it takes minutes and 6 GB of memory. Parts are timed apart,
+with the device idle between them.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from tabulate import tabulate
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
 from salbench import registry
 
@@ -31,12 +32,15 @@ TEXT_ENCODER = {
     "vocab_size": 49408, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
     "num_attention_heads": 12, "max_position_embeddings": 77,
 }  # fmt: skip
+TOKENIZER = Path(__file__).parent / "small_backbone" / "tokenizer"
 STEPS = 6
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+CAPTION, WORD, COLOR = "a red bus on a street", "bus", "purple"  # of the edits
+ANYTHING = 1e6  # mean square of the readings of random readouts: a band that no edit leaves
 
 
 def random_backbone(unet=UNET, vae=VAE, text_encoder=TEXT_ENCODER, device="cpu"):
-    """A `Backbone` with random weights; its prompts are empty whatever they say."""
+    """A `Backbone` with random weights."""
     torch.manual_seed(0)
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
     networks = {
@@ -45,8 +49,8 @@ def random_backbone(unet=UNET, vae=VAE, text_encoder=TEXT_ENCODER, device="cpu")
         "text_encoder": CLIPTextModel(CLIPTextConfig(**text_encoder)),
     }
     networks = {name: part.to(device, dtype).requires_grad_(False).eval() for name, part in networks.items()}
-    backbone = _part("backbone").Backbone
-    return backbone(folder=None, tokenizer=_tokens, scheduler=DDIMScheduler(**SCHEDULE), **networks)
+    backbone, tokenizer = _part("backbone").Backbone, CLIPTokenizerFast.from_pretrained(TOKENIZER)
+    return backbone(folder=None, tokenizer=tokenizer, scheduler=DDIMScheduler(**SCHEDULE), **networks)
 
 
 class Clock:
@@ -88,9 +92,7 @@ def predict(backbone, network, images, clock):
 
 def report(backbone, repeats):
     """The table, as Markdown."""
-    network = _part("network").ReadoutNetwork(backbone.channels, backbone.embedding, steps=STEPS)
-    network.to(backbone.device).eval()
-    images = torch.randint(0, 256, (1, *backbone.image_size, 3), dtype=torch.uint8)
+    network, images = _random_readouts(backbone), _random_image(backbone)
     with torch.inference_mode():
         latents = backbone.encode(images)
         with FlopCounterMode(display=False) as counter:  # and warms up
@@ -127,22 +129,30 @@ def _table(backbone, network, seconds, counter):
 
 
 def edit_report(backbone, type, repeats, strengths=(1.2, 1.5, 2.0)):
-    """The table of edits of one image, without constraint, beside a plain reconstruction of it, as Markdown."""
-    editor_module = _part("editor")
-    editor, change = editor_module.Editor(backbone, STEPS), editor_module.Change(type)
-    images = torch.randint(0, 256, (1, *backbone.image_size, 3), dtype=torch.uint8)
+    """The table of edits of a word of one image, free and held to a band, beside a plain reconstruction, as Markdown.
+
+    A third of the image by a third is edited, and the word's map injected. The readouts' band is so wide that every
+    edit is within it at once.
+    """
+    editor, regions = _part("editor"), _part("regions")
+    network, images = _random_readouts(backbone), _random_image(backbone)
+    network.low_level.mean_square.fill_(ANYTHING)
+    word = regions.find(regions.words(backbone, CAPTION), WORD)
+    change = editor.Change(type, COLOR if type == "color" else None, word)
     clock, mask = Clock(backbone.device), torch.zeros(1, 1, *_latent_size(backbone), device=backbone.device)
     mask[..., : mask.shape[2] // 3, : mask.shape[3] // 3] = 1
 
-    def edited(strengths):
-        inverted = editor.invert(images)
-        return [backbone.decode(made.latents[None]) for made in editor.edit(inverted, mask, change, strengths)]
+    def edited(strengths, network=None):
+        of_backbone = editor.Editor(backbone, STEPS, network)
+        made = of_backbone.edit(of_backbone.invert(images, CAPTION), mask, change, strengths)
+        return [backbone.decode(edit.latents[None]) for edit in made]
 
     _part("scaling").gamma(backbone)  # fitted once
     for _ in range(repeats):
-        clock("a plain reconstruction", _reconstructed, backbone, images, editor_module.DEPTH[type])
+        clock("a plain reconstruction", _reconstructed, backbone, images, editor.DEPTH[type])
         clock("one edit", edited, strengths[:1])
         clock(f"{len(strengths)} edits", edited, strengths)
+        clock(f"{len(strengths)} edits, held to a band at the first attempt", edited, strengths, network)
     plain = clock.seconds["a plain reconstruction"]
     rows = [[name, f"{s / repeats:.3g} s", f"{s / plain:.2f}"] for name, s in clock.seconds.items()]
     rows.append(["peak memory", f"{_peak(backbone.device):.2f} GiB", ""])
@@ -152,10 +162,19 @@ def edit_report(backbone, type, repeats, strengths=(1.2, 1.5, 2.0)):
 @torch.inference_mode()
 def _reconstructed(backbone, images, depth):
     """Inversion, `depth` steps back and decoding, with bare calls of the networks."""
-    latents, prompts = backbone.encode(images).to(backbone.dtype), backbone.embed_prompts([""])
+    latents, prompts = backbone.encode(images).to(backbone.dtype), backbone.embed_prompts([CAPTION])
     for _ in range(STEPS + depth):
         backbone.unet(latents, 0, encoder_hidden_states=prompts)
     return backbone.decode(latents.float())
+
+
+def _random_readouts(backbone):
+    network = _part("network").ReadoutNetwork(backbone.channels, backbone.embedding, steps=STEPS)
+    return network.to(backbone.device).eval()
+
+
+def _random_image(backbone):
+    return torch.randint(0, 256, (1, *backbone.image_size, 3), dtype=torch.uint8)
 
 
 def _latent_size(backbone):
@@ -171,11 +190,6 @@ def _peak(device):
 
 def _millions(network):
     return sum(p.numel() for p in network.parameters()) / 1e6
-
-
-def _tokens(captions, **_):
-    """In place of a tokenizer: empty prompts."""
-    return argparse.Namespace(input_ids=torch.zeros(len(captions), 77, dtype=torch.long))
 
 
 def _part(name):

@@ -10,7 +10,7 @@ from .properties import PROPERTIES, area_mean
 
 CATEGORIES = 91  # COCO category ids 0 to 90; 0 is "no object"
 UNKNOWN_CATEGORY = -1
-MOMENTUM = 0.005  # of running statistics, per batch
+MOMENTUM = 0.005  # of running statistics, per batch after the first
 
 
 class SaliencyReadout(nn.Module):
@@ -98,8 +98,9 @@ class LowLevelReadout(nn.Module):
         read = torch.cat([head(low, masks) for head in self.heads.values()], 1)
         if self.training:
             values = read.detach().float()  # from bfloat16 in mixed precision
-            self.mean.lerp_(values.mean(0), MOMENTUM)
-            self.mean_square.lerp_(values.square().mean(0), MOMENTUM)
+            share = torch.where(self.mean_square.any(), MOMENTUM, 1.0)  # the first batch replaces the zeros
+            self.mean.lerp_(values.mean(0), share)
+            self.mean_square.lerp_(values.square().mean(0), share)
         return read
 
     def deviation(self):

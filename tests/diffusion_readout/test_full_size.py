@@ -13,7 +13,7 @@ TINY_VAE = {
     "up_block_types": ("UpDecoderBlock2D",) * 4, "norm_num_groups": 2, "layers_per_block": 1, "latent_channels": 4,
 }  # fmt: skip
 TINY_TEXT = {
-    "vocab_size": 100,
+    "vocab_size": 514,
     "hidden_size": 16,
     "intermediate_size": 32,
     "num_hidden_layers": 1,
@@ -23,7 +23,9 @@ TINY_TEXT = {
 
 @pytest.fixture(scope="module")
 def backbone():
-    return part("full_size").random_backbone(TINY_UNET, TINY_VAE, TINY_TEXT | {"bos_token_id": 98, "eos_token_id": 99})
+    return part("full_size").random_backbone(
+        TINY_UNET, TINY_VAE, TINY_TEXT | {"bos_token_id": 512, "eos_token_id": 513}
+    )
 
 
 def test_predicts_what_the_network_predicts(backbone):
@@ -60,5 +62,6 @@ def test_the_configuration_is_that_of_stable_diffusion():
 def test_the_table_of_edits(backbone):
     table = part("full_size").edit_report(backbone, "contrast", 1)
     assert "| a plain reconstruction" in table
-    assert "| 3 edits" in table
+    assert "| one edit" in table
+    assert "| 3 edits, held to a band at the first attempt" in table
     assert "| peak memory" in table

@@ -158,13 +158,21 @@ class TestDeviation:
         np.testing.assert_allclose(readout.mean, 1, atol=0.3)
 
     def test_two_batches_by_hand(self):
-        """Means 2 and 4, mean squares 5 and 20: 0.005 * (0.995 * 2 + 4) = 0.02995, 0.005 * (4.975 + 20) = 0.124875."""
+        """Means 2 and 4, mean squares 5 and 20: 2 + 0.005 * 2 = 2.01, 5 + 0.005 * 15 = 5.075."""
         readout, batches = readouts.LowLevelReadout(WIDTH), iter([[1.0, 3], [2.0, 6]])
         readout.heads = self.reading(lambda: torch.tensor(next(batches))[:, None].expand(2, 6))
         readout(None, None)
         readout(None, None)
-        np.testing.assert_allclose(readout.mean, 0.02995, rtol=1e-5)
-        np.testing.assert_allclose(readout.deviation(), math.sqrt(0.124875 - 0.02995**2), rtol=1e-5)
+        np.testing.assert_allclose(readout.mean, 2.01, rtol=1e-5)
+        np.testing.assert_allclose(readout.deviation(), math.sqrt(5.075 - 2.01**2), rtol=1e-5)
+
+    def test_of_few_batches_is_not_biased(self):
+        """Readings far from zero with little deviation: what is left of the zeros at the start would drown it."""
+        readout, generator = readouts.LowLevelReadout(WIDTH), torch.Generator().manual_seed(0)
+        readout.heads = self.reading(lambda: 10 + 0.1 * torch.randn(256, 6, generator=generator))
+        for _ in range(20):
+            readout(None, None)
+        np.testing.assert_allclose(readout.deviation(), 0.1, rtol=0.1)
 
     def reading(self, read):
         """Heads of which the first gives what all are to read."""
