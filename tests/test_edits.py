@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from salbench import edits
-from salbench.edits import EditSetProblem, NewEdit, Writer
+from salbench.edits import EditSetProblem, NewEdit, Writer, layout
 
 SETUP = {"backbone": "0123456789abcdef", "types": ["contrast", "brightness"], "seed": 0, "licence": "CC0"}
 SIZE = (20, 30)
@@ -131,7 +131,7 @@ class TestResuming:
     @pytest.mark.parametrize("survivors", range(8))
     def test_a_kill_loses_the_source_in_flight_only(self, folder, monkeypatch, survivors):
         """After any number of its files: it is not done, the others can be read, and it can be made again."""
-        kept, written = edits.atomic_write, []
+        kept, written = layout.atomic_write, []
 
         def killed(path, mode="w"):
             if len(written) == survivors:
@@ -140,7 +140,7 @@ class TestResuming:
             return kept(path, mode)
 
         writer = Writer(folder, SETUP)
-        monkeypatch.setattr(edits, "atomic_write", killed)
+        monkeypatch.setattr(layout, "atomic_write", killed)
         with pytest.raises(KeyboardInterrupt):
             writer.add("c", picture(1), MASKS, EDITS)
         monkeypatch.undo()

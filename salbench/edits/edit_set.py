@@ -1,0 +1,184 @@
+"""What an edit is, and a set of them, by their sources."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from salbench.files import read_map
+from salbench.maps import resize
+from salbench.sample import Edited
+
+STRENGTHS = {"contrast": (1.2, 1.5, 2.0), "brightness": (0.1, 0.2, 0.4), "color": (1.0, 2.0, 4.0)}  # by default
+NEUTRAL = {"contrast": 1.0, "brightness": 0.0, "color": 0.0}  # strengths that change nothing
+SALIENCY = "saliency"  # in place of a mask: the region where saliency is high
+
+
+class EditSetProblem(ValueError):
+    """An edit set that cannot be read or added to; the message says what was expected where and what to do."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edited image.
+
+    Attributes:
+        source: id of the sample that was edited.
+        type: what was changed: "contrast", "brightness", "color" or another word.
+        strength: that was used, in the unit of its type.
+        direction: +1 where saliency inside the region should rise, -1 where it should fall.
+        read_image: returns the edited image, uint8 (H, W, 3) RGB.
+        read_mask: returns the region, float32 (h, w), 0 to 1 with a peak of one, of any size that covers the image.
+        asked: strength that was asked for, before a constraint lowered it.
+        word: of the caption, whose region it is; None where there was none.
+        caption: of the source, or None.
+        facts: what else the maker recorded, such as the trace of the constraint and the readouts.
+    """
+
+    source: str
+    type: str
+    strength: float
+    direction: int
+    read_image: Callable[[], np.ndarray]
+    read_mask: Callable[[], np.ndarray]
+    asked: float
+    word: str | None = None
+    caption: str | None = None
+    facts: Mapping = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NewEdit:
+    """An edit to be written: see `Edit`; `image` is uint8 (H, W, 3) and `facts` is what JSON can hold."""
+
+    type: str
+    asked: float
+    strength: float
+    direction: int
+    image: np.ndarray
+    facts: Mapping = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MadeEdits:
+    """What a method has made of one source.
+
+    Attributes:
+        original: uint8 (H, W, 3), the source without an edit, as the method reconstructs it.
+        mask: (h, w) array, >= 0, the region that all of them edit.
+        edits: list of `NewEdit`.
+        caption, word: of the source, and whose region it is; or None.
+        dropped: of edits that could not be made, with their reasons: list of dicts that JSON can hold, with "type",
+            "asked" and "reason".
+        attention: (h, w) array, what the word looks at, or None.
+    """
+
+    original: np.ndarray
+    mask: np.ndarray
+    edits: list[NewEdit]
+    caption: str | None = None
+    word: str | None = None
+    dropped: list = field(default_factory=list)
+    attention: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class EditSet:
+    """Edits by their sources.
+
+    Attributes:
+        folder: where it was read.
+        setup: what it was made with.
+        fingerprint: 16 hex digits that change with every file and record of the set.
+        licence: of the images, or None where the setup names none.
+        edits: {id of a source: list of `Edit`}, sorted by id; the list is empty where all have been dropped.
+        originals: {id of a source: what reads it without an edit}.
+        dropped: number of edits that were asked for and could not be made.
+        is_finished: whether all sources have been edited that should be.
+    """
+
+    folder: Path
+    setup: Mapping
+    fingerprint: str
+    licence: str | None
+    edits: Mapping[str, list[Edit]]
+    originals: Mapping[str, Callable[[], np.ndarray]]
+    dropped: int = 0
+    is_finished: bool = True
+
+    def summary(self):
+        """One line: how many of what."""
+        number = sum(map(len, self.edits.values()))
+        types = sorted({edit.type for edits in self.edits.values() for edit in edits})
+        return f"{number} edits ({', '.join(types) or 'none'}) of {len(self.edits)} images, {self.dropped} dropped"
+
+    @property
+    def sources(self):
+        """Ids of all sources, sorted."""
+        return list(self.edits)
+
+    def of(self, id):
+        """Edits of a source, by type and rising strength, the strongest last; an empty list for an unknown id."""
+        return list(self.edits.get(id, ()))
+
+    def versions(self, sample):
+        """The sample with each of its edits as its image, in the order of `of`; its id is "<id>@<type>_<strength>".
+
+        Images and masks are resized bilinearly to the sample's own size as they are read, so that fixations, density
+        and boxes, which stay as they are, keep their places.
+        """
+        return [_version(sample, edit) for edit in self.of(sample.id)]
+
+    def original(self, id):
+        """What reads the source without an edit, uint8 (H, W, 3); None for an unknown id."""
+        return self.originals.get(id)
+
+
+def _version(sample, edit):
+    edited = Edited(
+        edit.type, edit.strength, edit.direction,
+        read_mask=partial(_mask_at, edit.read_mask, sample.size), read_original=partial(getattr, sample, "image"),
+    )  # fmt: skip
+    read_image = partial(_image_at, edit.read_image, sample.size)
+    return replace(sample, id=f"{sample.id}@{edit.type}_{edit.asked:g}", read_image=read_image, edit=edited)
+
+
+def _image_at(read, size):
+    image = read()
+    if image.shape[:2] == tuple(size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def _mask_at(read, size):
+    return resize(read(), size).astype(np.float32)
+
+
+def wanted(types, strengths=None):
+    """{type: strengths} of types with commas between, with the default strengths where none are given.
+
+    Raises:
+        ValueError: an unknown type, or one twice.
+    """
+    names = [name.strip() for name in types.split(",")]
+    unknown = [name for name in names if name not in STRENGTHS]
+    if unknown or len(set(names)) < len(names):
+        raise ValueError(f"type: expected some of {', '.join(STRENGTHS)}, each once, got {types!r}")
+    return {name: list(strengths or STRENGTHS[name]) for name in names}
+
+
+def training_name(edit_set, p, losses=None):
+    """How a training with edits is named: "edits-<folder>-p<probability of the original>-<loss><weight>..."."""
+    weights = "".join(f"-{name}{weight:g}" for name, weight in (losses or {}).items())
+    return f"edits-{edit_set.folder.resolve().name}-p{p:g}{weights}"
+
+
+def read_mask(path):
+    """A region, float32 (h, w), 0 to 1 with a peak of one. Raises `EditSetProblem` where it is empty."""
+    mask = read_map(path).astype(np.float32)
+    if not mask.max() > 0:
+        raise EditSetProblem(f"{path}: expected a region, got an empty mask")
+    return mask / mask.max()
