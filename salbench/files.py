@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 MAP_SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+UPRIGHT, LYING = 1, (5, 6, 7, 8)  # orientations of EXIF; in the latter, rows are stored as columns
 MAX_PIXELS = 2**27  # 134 million; a picture that unpacks to more is taken for a decompression bomb
 
 
@@ -32,6 +33,8 @@ def _opened(source, name):
                 yield image
     except FileNotFoundError as error:
         raise FileProblem(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise FileProblem(f"{name}: expected a picture, got a folder") from error
     except Exception as error:  # a corrupt header leads Pillow into ValueError, TypeError, SyntaxError, ...
         if isinstance(error, FileProblem) or getattr(error, "errno", None) is not None:
             raise  # the disk's trouble, not the picture's
@@ -39,15 +42,33 @@ def _opened(source, name):
 
 
 def image_size(path):
-    """(height, width) of a picture, read from its header. Raises `FileProblem`."""
+    """(height, width) of a picture as `read_image` gives it, read from its header. Raises `FileProblem`."""
     with _opened(path, path) as image:
-        return image.height, image.width
+        return (image.width, image.height) if _orientation(image) in LYING else (image.height, image.width)
+
+
+def _orientation(image):
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+    except Exception:  # damaged EXIF data beside a picture that may be whole
+        return UPRIGHT
 
 
 def read_image(path):
-    """Read a picture as uint8 (height, width, 3) RGB, whatever its mode. Raises `FileProblem`."""
+    """Read a picture as uint8 (height, width, 3) RGB, upright as its EXIF data say, as people see it.
+
+    16-bit grey is scaled to 8 bit.
+
+    Raises:
+        FileProblem: missing, truncated, or of 32 bits per channel, whose white is not known.
+    """
     with _opened(path, path) as image:
-        return np.asarray(image.convert("RGB"))
+        upright = image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16"):
+            return np.round(np.asarray(upright) / 257).astype(np.uint8)[..., None].repeat(3, axis=2)
+        if upright.mode in ("I", "F"):
+            raise FileProblem(f"{path}: expected a picture of 8 or 16 bits, got one of 32; save it as 8-bit PNG")
+        return np.asarray(upright.convert("RGB"))
 
 
 def read_map(source, name=None):
@@ -88,6 +109,8 @@ def _read_npy(source, name):
         array = np.load(io.BytesIO(source) if isinstance(source, bytes) else source, allow_pickle=False)
     except FileNotFoundError as error:
         raise FileProblem(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise FileProblem(f"{name}: expected an array, got a folder") from error
     except OSError:
         raise
     except Exception as error:  # a corrupt header leads NumPy into ValueError, EOFError, TokenError, BadZipFile, ...
@@ -107,7 +130,10 @@ def atomic_write(path, mode="w"):
     """Open a temporary file beside `path`; on success it replaces `path`, on any error `path` is untouched."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # not the name of the temporary file
     try:
         text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
         with os.fdopen(handle, mode, **text) as file:

@@ -125,10 +125,21 @@ def test_a_missing_npy_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["map.png", "map.npy"])
-def test_trouble_of_the_disk_is_not_blamed_on_the_file(name, tmp_path):
+def test_a_folder_is_no_file(name, tmp_path):
     (tmp_path / name).mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(FileProblem, match=rf"{name}: expected an? \w+, got a folder"):
         read_map(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["map.png", "map.npy"])
+def test_trouble_of_the_disk_is_not_blamed_on_the_file(name, save, monkeypatch):
+    def broken(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = save(b"", name)
+    monkeypatch.setattr("builtins.open", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        read_map(path)
 
 
 @pytest.mark.parametrize("read", [read_map, read_image, image_size])
@@ -159,6 +170,50 @@ def test_read_image_is_rgb_whatever_the_mode(mode, save):
 def test_read_image_keeps_colour_and_orientation(save):
     rgb = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
     np.testing.assert_array_equal(read_image(save(encoded(Image.fromarray(rgb)))), rgb)
+
+
+@pytest.mark.parametrize("format_", ["PNG", "TIFF"])
+def test_read_image_scales_16_bits_to_8(format_, save):
+    """Pillow's own conversion clips at 255."""
+    stored = GREY.astype(np.uint16) * 257
+    stored[0, 0] += 128  # the nearest of 256 levels
+    image = read_image(save(encoded(Image.fromarray(stored), format_)))
+    np.testing.assert_array_equal(image, GREY[..., None].repeat(3, 2))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_read_image_refuses_32_bits(dtype, save):
+    path = save(encoded(Image.fromarray(GREY.astype(dtype)), "TIFF"), "image.tif")
+    with pytest.raises(FileProblem, match=r"image\.tif: expected a picture of 8 or 16 bits, got one of 32"):
+        read_image(path)
+
+
+def test_damaged_exif_data_do_not_spoil_a_picture(save):
+    image = Image.fromarray(GREY[..., None].repeat(3, 2))
+    path = save(encoded(image, exif=b"no header"))
+    with Image.open(path) as opened, pytest.raises(SyntaxError):
+        opened.getexif()
+    np.testing.assert_array_equal(read_image(path), image)
+    assert image_size(path) == (3, 4)
+
+
+# What the eight values of EXIF's tag 274 say: where the first row and the first column of what is stored are to be.
+ORIENTATIONS = {
+    1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
+    5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: np.rot90,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_read_image_is_upright_as_people_see_it(orientation, save):
+    rgb = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = save(encoded(Image.fromarray(rgb), exif=exif))
+    upright = ORIENTATIONS[orientation](rgb)
+    np.testing.assert_array_equal(read_image(path), upright)
+    assert image_size(path) == upright.shape[:2]
 
 
 @pytest.mark.parametrize(
@@ -288,6 +343,15 @@ def test_atomic_write_replaces_a_file_only_at_the_end(tmp_path):
         assert path.read_text() == "old"
         assert len(os.listdir(tmp_path)) == 2  # the temporary file lies beside it, so that renaming is atomic
     assert path.read_text() == "new"
+
+
+def test_atomic_write_names_the_file_that_cannot_be_written(tmp_path, monkeypatch):
+    def refused(**_):
+        raise OSError(errno.EROFS, "Read-only file system", "/x/.out.txt.a8f.tmp")
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", refused)
+    with pytest.raises(OSError, match=r"Read-only file system: '.*/out\.txt'$"), atomic_write(tmp_path / "out.txt"):
+        pass
 
 
 def test_atomic_write_honours_the_umask(tmp_path):
