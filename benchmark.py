@@ -11,6 +11,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from salbench.arguments import parser
 
+# Threads of torch that wait for each other give way after a moment (GNU's OpenMP, which reads this when torch is
+# imported). By default they spin, and where another program holds a core, a network takes many times as long.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 SHOWN = 3  # failed images that are named; the result file has all
 
 
@@ -48,8 +51,16 @@ def _picture(options):
     from salbench import sheet
 
     if options.image:
+        _refuse(options, "id", "--dataset, it names one of its images")
         return sheet.sample_of_files(options.image, options.fixations)
+    _refuse(options, "fixations", "--image, a data set has its own")
     return sheet.sample_of_dataset(options.dataset, options.id, options.data_root)
+
+
+def _refuse(options, name, expected):
+    """Raise `ValueError` if an option was given that would do nothing here."""
+    if getattr(options, name) is not None:
+        raise ValueError(f"--{name}: expected {expected}; got it without")
 
 
 def _p(options, edits=False):
@@ -111,11 +122,19 @@ def _print_failures(results, out):
             print(f"and {result.n_failed - SHOWN} more failed images, see {path}", file=sys.stderr)
 
 
+def _print_reasons(what, reasons):
+    for name, reason in list(reasons.items())[:SHOWN]:
+        print(f"{what}: {name}: {reason}", file=sys.stderr)
+    if len(reasons) > SHOWN:
+        print(f"{what}: {len(reasons) - SHOWN} more", file=sys.stderr)
+
+
 def _fit(options):
     from salbench import edits, training
 
     specs = _methods(options)
-    names, edit_set = _augmentation(options, options.augment)
+    names, edit_sets = _augmentation(options, options.augment)
+    edit_set = edits.join(edit_sets) if edit_sets else None
     p, losses = _p(options, edit_set is not None), options.edit_losses
     if not (names or edit_set) and (p is not None or options.mode):
         raise ValueError("--mode, --p: expected --augment with them, they say how augmentations are shown")
@@ -127,7 +146,7 @@ def _fit(options):
     else:
         place = "+".join([dataset.name, *names]) + (f"-p{p:g}" if p is not None else "")
     for spec in specs:
-        method = training.create(spec, epochs=options.epochs, p=p, edit_losses=losses)
+        method = training.create(spec, epochs=options.epochs, batch_size=options.batch_size, p=p, edit_losses=losses)
         method.device, method.backbone = options.device, options.backbone
         method.folder = Path(options.out) / method.name / place / f"seed{options.seed}"
         method.training_data = dataset.name
@@ -137,29 +156,29 @@ def _fit(options):
 
 
 def _augmentation(options, typed):
-    """(names, edit set or None) of what was typed."""
+    """(names, edit sets) of what was typed; one of the two is empty."""
     from salbench import augment, edits
 
     _use_augmentations_dir(options)
-    words = typed.split(",")
-    if not any(word.startswith("edits:") for word in words):
-        return augment.select(typed) if typed else [], None
-    if len(words) > 1:
+    words = [word.strip() for word in typed.split(",")]
+    folders = [word.removeprefix("edits:") for word in words if word.startswith("edits:")]
+    if not folders:
+        return augment.select(typed) if typed else [], []
+    if len(folders) < len(words):
         raise ValueError(
-            f"expected edits:DIR alone, got {typed}; the random augmentation of a method's own recipe comes on top of "
-            "edits"
+            f"expected edits:DIR alone or several of them, got {typed}; the random augmentation of a method's own "
+            "recipe comes on top of edits"
         )
-    return [], edits.read(typed.removeprefix("edits:"))
+    return [], [edits.read(folder) for folder in folders]
 
 
 def _ablate(options):
     from salbench.ablation import report
     from salbench.ablation.run import ablate
 
-    names, edit_set = _augmentation(options, options.augmentations)
-    if options.edit_losses and not edit_set:
+    names, edit_sets = _augmentation(options, options.augmentations)
+    if options.edit_losses and not edit_sets:
         raise ValueError("--edit-losses: expected --augmentations edits:DIR with it")
-    losses = (options.edit_losses or [{"agreement": 1.0}]) if edit_set else []
     failures = []
     for name in _methods(options):
         failures += ablate(
@@ -171,10 +190,11 @@ def _ablate(options):
             checkpoints=options.checkpoints,
             root=options.data_root,
             epochs=options.epochs,
-            p=_p(options, edit_set is not None),
+            batch_size=options.batch_size,
+            p=_p(options, bool(edit_sets)),
             labels=options.labels,
-            edit_set=edit_set,
-            edit_losses=losses,
+            edit_sets=edit_sets,
+            edit_losses=options.edit_losses or [{"agreement": 1.0}],
             device=options.device,
             backbone=options.backbone,
             workers=options.workers,
@@ -269,6 +289,8 @@ def _edit(options):
     from salbench import edits
 
     method, wanted = _one_method(options), edits.wanted(options.type, options.strength)
+    if "color" not in wanted:
+        _refuse(options, "color", "--type color with it")
     request = {"color": options.color, "word": options.word, "constrained": not options.unconstrained}
     edit = _edit_picture if options.image or options.id else _edit_dataset
     return edit(options, method, wanted, request)
@@ -277,9 +299,10 @@ def _edit(options):
 def _edit_picture(options, method, wanted, request):
     from salbench import making, sheet
 
+    _refuse(options, "limit", "--dataset without --id")
     sample, out = _picture(options), options.out or "sheet.png"
     made = making.edit_one(method, sample, wanted, caption=options.caption, mask=options.mask, **request)
-    sheet.edit_sheet(sample, made, making.predicting(method) if request["constrained"] else None, out)
+    sheet.edit_sheet(sample, made, making.predicting(method), out)
     for dropped in made.dropped:
         print(f"dropped: {dropped['type']} {dropped['asked']:g}: {dropped['reason']}", file=sys.stderr)
     print(f"sheet: {out}")
@@ -290,13 +313,13 @@ def _edit_dataset(options, method, wanted, request):
     from salbench import edits, making
     from salbench.datasets import load
 
+    for name in ("caption", "fixations"):
+        _refuse(options, name, "--image, a data set has its own")
     dataset, out = load(options.dataset, options.data_root), options.out or "edits"
     failures = making.make(method, dataset, out, wanted, limit=options.limit, masks=options.mask, **request)
-    for id, reason in list(failures.items())[:SHOWN]:
-        print(f"not edited: {id}: {reason}", file=sys.stderr)
-    if len(failures) > SHOWN:
-        print(f"and {len(failures) - SHOWN} more images that were not edited", file=sys.stderr)
+    _print_reasons("not edited", failures)
     made = edits.read(out)
+    _print_reasons("dropped", made.dropped)
     print(f"edit set: {out}: {made.summary()}")
     if dataset.name.endswith("_train"):
         print(f"train with it: python benchmark.py fit --methods lite --dataset {dataset.name} --augment edits:{out}")
@@ -430,8 +453,8 @@ def _dataset(options):
     from salbench.datasets import join, load
 
     names = options.dataset.split(",") if options.verb == "fit" else [options.dataset]
-    dataset = join([load(name.strip(), options.data_root) for name in names])
-    return dataset if options.limit is None else dataset.first(options.limit)
+    datasets = [load(name.strip(), options.data_root) for name in names]
+    return join(datasets if options.limit is None else [dataset.first(options.limit) for dataset in datasets])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from os.path import expanduser
 
 from salbench import __version__
 
@@ -52,13 +53,15 @@ def parser():
 def _verb(verbs, name, text):
     lines = [line for line in EXAMPLES.splitlines() if line.startswith("  ")]
     own = [line for line in lines if f"benchmark.py {name}" in line or (name == "run" and _is_run(line))]
-    return verbs.add_parser(
+    verb = verbs.add_parser(
         name,
         help=text,
         description=text,
         epilog="\n".join(["examples:", *own]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    verb.register("type", None, expanduser)  # of what has no other type: a shell does not expand --image=~/cat.jpg
+    return verb
 
 
 def _is_run(example):
@@ -101,7 +104,7 @@ def _fit(parser):
         help="on edited images (default: agreement=1, the paper's): agreement, increase, kl, cc, nss, sim",
     )  # fmt: skip
     _add_regime(parser)
-    parser.add_argument("--epochs", type=_positive, metavar="N", help="instead of what the method's recipe says")
+    _add_recipe(parser)
     parser.add_argument(
         "--out", default="checkpoints", metavar="DIR", help="folder of the checkpoints (default: checkpoints)"
     )
@@ -125,7 +128,7 @@ def _ablate(parser):
     )
     _add_regime(parser)
     parser.add_argument("--labels", choices=("moved", "as_released"), default="moved", help="default: moved")
-    parser.add_argument("--epochs", type=_positive, metavar="N", help="instead of what the method's recipe says")
+    _add_recipe(parser)
     parser.add_argument("--out", default="results", metavar="DIR", help="folder of the results (default: results)")
     parser.add_argument(
         "--checkpoints", default="checkpoints", metavar="DIR", help="folder of the trainings (default: checkpoints)"
@@ -179,14 +182,15 @@ def _edit(parser):
     )
     parser.add_argument("--type", default="contrast", metavar="TYPES", help="contrast, brightness, color, or several")
     parser.add_argument(
-        "--strength", type=_numbers, metavar="1.2,1.5", help="contrast: a factor, below 1 lowers it (1.2,1.5,2); "
-        "brightness: black to white is 2 (0.1,0.2,0.4); color: scale of the attention (1,2,4)",
+        "--strength", type=_numbers, metavar="1.2,1.5", help="of each type. contrast: a factor, below 1 lowers "
+        "it (1.2,1.5,2); brightness: black to white is 2, below 0 darkens (0.1,0.2,0.4); color: scale of the attention "
+        "(1,2,4)",
     )  # fmt: skip
     parser.add_argument("--color", metavar="WORD", help="of --type color")
     parser.add_argument("--word", help="of the caption, to edit (default: the most salient one)")
     parser.add_argument("--caption", help="of --image")
     parser.add_argument(
-        "--mask", metavar="FILE_OR_DIR", help="region to edit, a picture; for --dataset a folder of ID.png; or: "
+        "--mask", metavar="FILE_OR_DIR", help="region to edit: a grey picture, for --dataset a folder of ID.png; or: "
         "saliency, for where people look, or are predicted to (no caption is needed then)",
     )  # fmt: skip
     parser.add_argument("--unconstrained", action="store_true", help="do not weaken edits that look too strong")
@@ -236,7 +240,7 @@ def _add_inputs(parser, methods, dataset="popout", what="data set"):
     )
     default = f"{dataset}{', embedded' if dataset == 'popout' else ''}"
     parser.add_argument("--dataset", default=dataset, help=f"{what} (default: {default}); see list datasets")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N images")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N images, of each data set")
     parser.add_argument("--seed", type=_seed, default=0, help="of the bootstrap and of fitting (default: 0)")
     _add_machine(parser)
     _add_methods_dir(parser)
@@ -291,6 +295,11 @@ def _add_regime(parser):
     parser.add_argument(
         "--p", type=_probability, metavar="P", help="share of originals (default: 0.5); implies --mode replace"
     )
+
+
+def _add_recipe(parser):
+    for option in ("--epochs", "--batch-size"):
+        parser.add_argument(option, type=_positive, metavar="N", help="instead of what the method's recipe says")
 
 
 def _add_methods_dir(parser):

@@ -3,6 +3,7 @@
 import numpy as np
 
 LARGEST = 1e100  # of the magnitude of a map's values; 1 / LARGEST the smallest
+ASPECT = 0.02  # relative difference of two aspect ratios that rounding of sizes may cause
 
 
 def check_map(array, name="prediction"):
@@ -41,6 +42,15 @@ def check_same_shape(array, shape, name):
     """Raise `ValueError` unless `array.shape == shape`."""
     if array.shape != tuple(shape):
         raise ValueError(f"{name}: expected shape {tuple(shape)} as the prediction, got {array.shape}")
+
+
+def check_aspect(shape, size, name):
+    """Raise `ValueError` unless a map of `shape` has the aspect ratio of an image of `size`, both (height, width)."""
+    if abs(shape[1] * size[0] / (shape[0] * size[1]) - 1) > ASPECT:
+        raise ValueError(
+            f"{name}: expected the aspect ratio of the image, {size[0]} x {size[1]} (height, width), got "
+            f"{shape[0]} x {shape[1]}"
+        )
 
 
 def check_density(array, shape, name="density"):

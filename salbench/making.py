@@ -9,7 +9,7 @@ from tqdm import tqdm
 from salbench.edits import SALIENCY, Writer
 from salbench.files import read_map
 from salbench.maps import to_density
-from salbench.registry import explained
+from salbench.registry import MethodUnavailable, explained
 from salbench.results import provenance
 from salbench.sample import Sample
 
@@ -34,7 +34,7 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
     Raises:
         EditSetProblem: the folder holds edits made otherwise, or something else.
         MethodUnavailable: what the method needs is missing.
-        ValueError: neither captions nor masks.
+        ValueError: neither captions nor masks, or masks that are no folder.
     """
     setup = {
         "method": method.label,
@@ -55,6 +55,10 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
             f"{dataset.name}: expected captions, whose words say what to edit, it has none; "
             "give --mask saliency for where people look, or --mask DIR (captions of your own go into captions.csv)"
         )
+    if masks not in (None, SALIENCY) and not Path(masks).is_dir():
+        raise ValueError(
+            f"{masks}: expected a folder with a mask ID.png for each image; a file is the mask of one image"
+        )
     writer, failures = Writer(folder, setup), {}
     for sample in tqdm(samples, "editing", unit="image", disable=not progress):
         if writer.done(sample.id):
@@ -66,8 +70,8 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
             failures[sample.id] = explained(error, method)
         else:
             regions = dict.fromkeys(wanted, made.mask)
-            words = {"caption": made.caption, "word": made.word}
-            writer.add(sample.id, made.original, regions, made.edits, dropped=made.dropped, **words)
+            facts = {"caption": made.caption, "word": made.word, "saliency": made.saliency, "dropped": made.dropped}
+            writer.add(sample.id, made.original, regions, made.edits, **facts)
     writer.finish()
     return failures
 
@@ -80,7 +84,14 @@ def edit_one(method, sample, wanted, *, caption=None, mask=None, **options):
 
 
 def predicting(method):
-    """A function from an image, uint8 (H, W, 3), to the density (h, w) that a method predicts on it, summing to one."""
+    """A function from an image, uint8 (H, W, 3), to the density (h, w) that a method predicts on it, summing to one.
+
+    None where the method cannot predict, as it has no weights.
+    """
+    try:
+        method.notes()
+    except MethodUnavailable:
+        return None
 
     def predict(image):
         prediction = method.predict(Sample("edited", image.shape[:2], lambda: image))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import binary_erosion
 
 from salbench.augment import augment, get
-from salbench.datasets import load
+from salbench.datasets import default_sigma, load
 from salbench.files import FileProblem, atomic_write, image_size, read_image
 from salbench.maps import resize
 from salbench.sample import Sample
@@ -22,6 +23,7 @@ _GAP = 12
 _TEXT_HEIGHT = 42  # two lines
 _RADIUS = 2  # pixels, of the circle of a fixation
 _INK, _PAPER, _FRAME, _POINT = (20, 20, 20), (255, 255, 255), (225, 225, 225), (255, 225, 0)
+_OUTLINE = (0, 225, 255)  # of a region, over pictures in grey and heat
 
 
 def augmentation_sheet(sample, names, path, *, seed=0, labels="moved"):
@@ -87,7 +89,8 @@ def edit_sheet(sample, made, predict, path):
 
     First what was given and chosen: the original, its reconstruction without an edit, the word's attention and the
     region. Then, for each type of edit, the reconstruction and the edits at rising strength, and beneath each the
-    saliency that a model predicts on it, with the share of it inside the region.
+    saliency that a model predicts on it, with the share of it inside the region. Maps are heat, the region's outline is
+    where it exceeds half of its peak.
 
     Args:
         sample: a `Sample`.
@@ -103,8 +106,9 @@ def edit_sheet(sample, made, predict, path):
     first = [_picture_tile(sample.image, f"original {sample.id}", f"{sample.size[1]} x {sample.size[0]} px")]
     first.append(_picture_tile(made.original, "reconstruction", f"{size}, without an edit"))
     if made.attention is not None:
-        first.append(_map_tile(made.attention, made.original, f"attention of {made.word!r}", made.caption or ""))
-    first.append(_map_tile(made.mask, made.original, "region", f"{made.mask.mean():.1%} of the image"))
+        first.append(_heat_tile(made.attention, made.original, f"attention of {made.word!r}", made.caption or ""))
+    covered = f"{made.mask.mean():.1%} of the image"
+    first.append(_heat_tile(made.mask, made.original, "region", covered, made.mask))
     rows = [first]
     for type in dict.fromkeys(edit.type for edit in made.edits):
         images = [("reconstruction", made.original)]
@@ -127,16 +131,20 @@ def _padded(row, length):
 
 def _saliency_tile(density, mask, image):
     inside = float((density * resize(mask, density.shape)).sum())
-    return _map_tile(density, image, "saliency", f"{inside:.1%} inside the region")
+    return _heat_tile(density, image, "saliency", f"{inside:.1%} inside the region", mask)
 
 
-def _map_tile(values, image, name, text):
-    """A map over its image: grey where it is zero, in its colours where it peaks."""
-    height, width = image.shape[:2]
-    weight = resize(np.asarray(values, np.float64), (height, width))[:, :, None]
+def _heat_tile(values, image, name, text, mask=None):
+    """A map as heat over its image in grey, the stronger the hotter, and the outline of a region."""
+    from matplotlib import colormaps  # slow to import
+
+    weight = resize(np.asarray(values, np.float64), image.shape[:2])
     weight = np.clip(weight / max(weight.max(), 1e-300), 0, 1)
-    faint = 0.25 * image.mean(2, keepdims=True)
-    return _picture_tile(np.round(weight * image + (1 - weight) * faint).astype(np.uint8), name, text)
+    heat = 255 * colormaps["inferno"](weight)[..., :3]
+    grey = 40 + 0.6 * image.mean(2, keepdims=True)
+    opacity = np.clip(1.5 * weight[..., None], 0, 0.85)
+    shown = np.round(opacity * heat + (1 - opacity) * grey).astype(np.uint8)
+    return _picture_tile(shown, name, text, region=mask)
 
 
 def _principal_components(features):
@@ -172,7 +180,8 @@ def sample_of_files(image, fixations=None):
         ValueError: fixations off the image.
     """
     points = None if fixations is None else _read_points(Path(fixations), Path(image))
-    return Sample(Path(image).stem, image_size(image), partial(read_image, image), points)
+    size = image_size(image)
+    return Sample(Path(image).stem, size, partial(read_image, image), points, sigma=default_sigma(size))
 
 
 def sample_of_dataset(name, id=None, root=None):
@@ -212,9 +221,11 @@ def _tile(sample, name, dropped):
     return _picture_tile(sample.image, name, text, sample.fixations)
 
 
-def _picture_tile(image, name, text, points=None):
-    """A picture with two lines above it and points drawn on it."""
+def _picture_tile(image, name, text, points=None, region=None):
+    """A picture with two lines above it, and points and the outline of a region drawn on it."""
     thumbnail, scale = _thumbnail(image)
+    if region is not None:
+        thumbnail = _outlined(thumbnail, region)
     if points is not None:
         _draw_points(thumbnail, points * scale)
     tile = _empty_tile(name, text)
@@ -229,6 +240,14 @@ def _thumbnail(image):
     scale = min(TILE[0] / width, TILE[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), np.divide(size, (width, height))
+
+
+def _outlined(picture, region):
+    inside = resize(np.asarray(region, np.float64), picture.size[::-1])
+    inside = inside > 0.5 * inside.max()
+    pixels = np.array(picture)
+    pixels[inside & ~binary_erosion(inside, border_value=1)] = _OUTLINE
+    return Image.fromarray(pixels)
 
 
 def _draw_points(picture, points):

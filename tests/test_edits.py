@@ -48,7 +48,7 @@ def folder(tmp_path):
 class TestRoundTrip:
     def test_a_set(self, folder):
         found = edits.read(folder)
-        assert found.folder == folder
+        assert found.name == "set"
         assert found.setup == SETUP
         assert found.licence == "CC0"
         assert found.sources == ["a", "b"]
@@ -107,6 +107,74 @@ class TestRoundTrip:
             fingerprint("caption", caption="A bus."), fingerprint("id", id="c"),
         }  # fmt: skip
         assert len(others | {fingerprint("again")}) == 5
+
+
+class TestSummary:
+    def test_tells_what_was_weakened_dropped_or_edited_where_saliency_is_predicted(self, folder):
+        Writer(folder, SETUP).add("c", picture(0), MASKS, EDITS[1:3], saliency="predicted")
+        found = edits.read(folder)
+        assert found.dropped == {"a: contrast 2": "beyond the band"}
+        assert [edit.saliency for edit in found.of("b")[:1] + found.of("c")[:1]] == [None, "predicted"]
+        assert found.summary() == (
+            "7 edits (brightness, contrast) of 3 images, 1 weaker than asked for, 1 dropped; "
+            "regions in 1 images where saliency is predicted"
+        )
+
+    def test_of_nothing(self, tmp_path):
+        Writer(tmp_path / "set", {})
+        assert (
+            edits.read(tmp_path / "set").summary() == "0 edits (none) of 0 images, 0 weaker than asked for, 0 dropped"
+        )
+
+
+class TestJoin:
+    @pytest.fixture
+    def other(self, tmp_path):
+        writer = Writer(tmp_path / "other", SETUP | {"licence": "MIT"})
+        writer.add("b", picture(6), MASKS, [NewEdit("contrast", 1.5, 1.5, 1, picture(7))])
+        writer.add("c", picture(8), MASKS, EDITS[4:])
+        writer.finish()
+        return tmp_path / "other"
+
+    def test_holds_the_edits_of_all(self, folder, other):
+        sets = edits.read(folder), edits.read(other)
+        both = edits.join(sets)
+        assert (both.name, both.licence, both.is_finished) == ("set+other", "CC0; MIT", False)
+        assert both.sources == ["a", "b", "c"]
+        order = [(e.type, e.asked) for e in both.of("b")]
+        assert order == [("brightness", 0.1), *(("contrast", s) for s in (0.8, 0.4, 1.2, 1.5, 2.0))]
+        assert_array_equal(both.of("b")[4].read_image(), picture(7))
+        assert_array_equal(both.original("b")(), picture(0))
+        assert_array_equal(both.original("c")(), picture(8))
+        assert both.dropped == sets[0].dropped
+        assert len({both.fingerprint, edits.join(sets[::-1]).fingerprint, *(s.fingerprint for s in sets)}) == 4
+        assert edits.training_name(both, 0.5) == "edits-set+other-p0.5"
+
+    def test_one_is_itself(self, folder):
+        found = edits.read(folder)
+        assert edits.join([found]) is found
+
+
+class TestWanted:
+    def test_strengths_rise(self):
+        assert edits.wanted("contrast, color", [2.0, 0.5, 1.2]) == {
+            "contrast": [0.5, 1.2, 2.0],
+            "color": [0.5, 1.2, 2.0],
+        }
+        assert edits.wanted("brightness") == {"brightness": [0.1, 0.2, 0.4]}
+
+    @pytest.mark.parametrize(
+        ("types", "strengths", "message"),
+        [
+            ("hue", None, r"type: expected some of contrast, brightness, color, each once, got 'hue'"),
+            ("color,color", None, r"each once"),
+            ("color", [1.0, 1.0], r"strength: expected numbers that differ"),
+            ("color", [1.0, 1.0000001], r"strength: expected numbers that differ"),
+        ],
+    )
+    def test_bad_requests(self, types, strengths, message):
+        with pytest.raises(ValueError, match=message):
+            edits.wanted(types, strengths)
 
 
 class TestResuming:

@@ -42,7 +42,7 @@ class Brightener(SaliencyMethod):
                     continue
                 image = np.clip(sample.image + 100 * strength * mask[:, :, None], 0, 255).astype(np.uint8)
                 made.append(edits.NewEdit(type, strength, strength, 1, image))
-        return edits.MadeEdits(sample.image, mask, made, sample.caption, word, dropped)
+        return edits.MadeEdits(sample.image, mask, made, sample.caption, word, dropped=dropped)
 
     refused = None
 
@@ -67,7 +67,7 @@ class TestMake:
         assert make(dataset, tmp_path, limit=3) == {}
         edit_set = edits.read(tmp_path)
         assert edit_set.sources == sorted(sample.id for sample in dataset.samples[:3])
-        assert edit_set.summary() == "3 edits (brightness) of 3 images, 3 dropped"
+        assert edit_set.summary() == "3 edits (brightness) of 3 images, 0 weaker than asked for, 3 dropped"
         sample = dataset.samples[0]
         (edit,) = edit_set.of(sample.id)
         expected = sample.image.astype(int)

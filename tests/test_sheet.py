@@ -80,6 +80,7 @@ def test_a_sample_of_files(files, suffix):
     sample = sample_of_files(files / "cat.png", files / f"cat.{suffix}")
     assert (sample.id, sample.size) == ("cat", (60, 80))
     assert sample.fixations.tolist() == [[10.5, 20], [79, 59.5]]
+    assert sample.sigma == pytest.approx(0.03 * 80)  # as in a folder: of pictures of one's own
     assert sample_of_files(files / "cat.png").fixations is None
 
 
@@ -220,7 +221,9 @@ class TestEdits:
         monkeypatch.setattr(
             sheet,
             "_picture_tile",
-            lambda image, name, text, *more: tiles.append((name, text)) or tile(image, name, text),
+            lambda image, name, text, *more, **region: (
+                tiles.append((name, text)) or tile(image, name, text, *more, **region)
+            ),
         )
         sheet.edit_sheet(sample, made, predict, path)
         return tiles
@@ -241,6 +244,25 @@ class TestEdits:
         assert [name for name, _ in tiles[10:]] == ["reconstruction", "brightness 0.1", "saliency", "saliency"]
         with Image.open(tmp_path / "sheet.png") as picture:
             assert picture.width == 4 * (sheet.TILE[0] + 12) + 12
+
+    def test_the_region_is_outlined_where_it_is(self):
+        """The left half of a picture: its border is drawn inside of it, and only where something is outside."""
+        region = np.zeros((30, 40))
+        region[:, :20] = 0.2
+        tile = np.asarray(sheet._picture_tile(np.zeros((30, 40, 3), np.uint8), "", "", region=region))
+        rows, columns = (tile == sheet._OUTLINE).all(2).nonzero()
+        assert set(columns) == {sheet.TILE[0] // 2 - 1}
+        assert len(rows) == sheet.TILE[1]
+
+    def test_the_hottest_place_is_where_the_map_peaks(self, monkeypatch):
+        shown = []
+        monkeypatch.setattr(sheet, "_picture_tile", lambda image, *_, **__: shown.append(image))
+        values = np.zeros((30, 40))
+        values[7, 9] = 3
+        sheet._heat_tile(values, np.full((30, 40, 3), 90, np.uint8), "", "")
+        grey = 40 + 0.6 * 90
+        assert (shown[0] == grey).all(2).sum() == 30 * 40 - 1
+        assert shown[0][7, 9].astype(int).sum() > 3 * grey + 200
 
     def test_without_a_model_there_is_no_saliency(self, made, make_samples, tmp_path, monkeypatch):
         tiles = self.drawn(make_samples([(60, 80)])[0], made, None, tmp_path / "sheet.png", monkeypatch)

@@ -290,7 +290,7 @@ def edit_set(tmp_path):
         made = [NewEdit("contrast", s, s, 1 if s > 1 else -1, chequers(s, k)) for s in CONTRASTS]
         made.append(NewEdit("color", 1.0, 0.9, 1, chequers(1, k)))
         writer.add(f"s{k}", chequers(1, k), {"contrast": MASK, "color": MASK}, made)
-    writer.add("s9", chequers(1, 0), {}, [], dropped=["too strong"])
+    writer.add("s9", chequers(1, 0), {}, [], dropped=[{"type": "contrast", "asked": 8.0, "reason": "too strong"}])
     writer.finish()
     return tmp_path / "set"
 

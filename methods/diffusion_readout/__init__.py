@@ -135,7 +135,7 @@ class DiffusionReadout(LearnedMethod):
         from .editing import edit
         from .editor import Editor
 
-        if mask is None and self.place == str(SMALL):
+        if mask is None and sample.caption and self.place == str(SMALL):
             _warn_of_words()
         if constrained:
             editor = Editor(self.frozen, self.timesteps, self.network)

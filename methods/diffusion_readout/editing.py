@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from salbench.checks import check_aspect
 from salbench.edits import NEUTRAL, SALIENCY, MadeEdits, NewEdit
 from salbench.maps import density_from_fixations
 
@@ -18,7 +19,8 @@ def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
 
     The image is stretched to the backbone's square, as for prediction; what comes back has the image's proportions, and
     its longer side the square's length. A region is where a word's attention meets saliency, which is the ground
-    truth's where the sample has one, else what the editor's network predicts (see `regions.choose`).
+    truth's where the sample has one, else what the editor's network predicts (see `regions.choose`). With a mask, a
+    word takes part only where one is named, or where a colour needs it: the one that looks most at the mask.
 
     Args:
         sample: a `Sample`, with or without ground truth.
@@ -27,8 +29,8 @@ def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
         wanted: {"contrast", "brightness" or "color": list of strengths}.
         color: for "color", its word.
         word: of the caption; by default the most salient one.
-        mask: float (H, W), >= 0, in place of what a word looks at; or SALIENCY, for where saliency is a third of its
-            peak or more, which needs no caption.
+        mask: float (h, w), >= 0, of the image's aspect ratio, in place of what a word looks at; or SALIENCY, for where
+            saliency is a third of its peak or more, which needs no caption.
 
     Returns:
         `salbench.edits.MadeEdits`; dropped are those that could not be brought into their band.
@@ -38,16 +40,14 @@ def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
             `regions.choose` raises, or latents that are no numbers.
     """
     _check(wanted, color)
+    if mask is not None and not _is_saliency(mask):
+        check_aspect(mask.shape, sample.size, "mask")
     inverted = editor.invert(image, sample.caption or "")
-    saliency = _density(sample)
-    if saliency is None and editor.network is not None:
-        saliency = editor.saliency(inverted)
-    if saliency is not None:
-        saliency = saliency.to(inverted.attention.device)
-    mask = _mask(mask, saliency, inverted.attention.device)
-    region = regions.choose(editor.backbone, sample.caption, inverted.attention, saliency, word=word, mask=mask)
-    if "color" in wanted and region.word is None:
-        raise ValueError("caption: expected one with the word of what gets the colour, got none")
+    saliency, source = _saliency(sample, editor, inverted)
+    region = regions.choose(
+        editor.backbone, sample.caption, inverted.attention, saliency, word=word,
+        mask=_mask(mask, saliency, inverted.attention.device), needs_word="color" in wanted,
+    )  # fmt: skip
     on_latents = regions.on_latents(region.mask, inverted.latents[0].shape[-2:])
     size = _shown_size(sample.size, max(image.shape[1:3]))
     edits, dropped = [], []
@@ -65,15 +65,35 @@ def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
         edits=edits,
         caption=sample.caption,
         word=None if region.word is None else region.word.text,
+        saliency=source if mask is None or _is_saliency(mask) else None,
         dropped=dropped,
         attention=None if region.attention is None else region.attention.cpu().numpy(),
     )
 
 
+def _is_saliency(mask):
+    return isinstance(mask, str) and mask == SALIENCY
+
+
+def _saliency(sample, editor, inverted):
+    """(density (H, W), what it is: "density", "fixations" or "predicted"), or Nones where nothing tells of saliency."""
+    if sample.read_density is not None:
+        density, source = torch.from_numpy(np.array(sample.read_density(), np.float32)), "density"
+    elif sample.fixations is not None and len(sample.fixations):
+        density = density_from_fixations(sample.fixations, sample.size, sample.sigma)
+        density, source = torch.from_numpy(np.array(density, np.float32)), "fixations"
+    elif editor.network is not None:
+        density, source = editor.saliency(inverted), "predicted"
+    else:
+        return None, None
+    return density.to(inverted.attention.device), source
+
+
 def _mask(mask, saliency, device):
+    """The region that a mask is, or SALIENCY, as a tensor (h, w); None without a mask."""
     if mask is None:
         return None
-    if not isinstance(mask, str) or mask != SALIENCY:
+    if not _is_saliency(mask):
         return torch.as_tensor(mask, dtype=torch.float32, device=device)
     if saliency is None:
         raise ValueError("mask: expected an image with fixations, or a trained model, for a region of saliency")
@@ -96,7 +116,9 @@ def _check(wanted, color):
     if unknown or not wanted:
         raise ValueError(f"type: expected {', '.join(NEUTRAL)}, got {', '.join(unknown) or 'none'}")
     for type, strengths in wanted.items():
-        if not strengths or not all(map(math.isfinite, strengths)) or NEUTRAL[type] in strengths:
+        if not strengths or not all(map(math.isfinite, strengths)):
+            raise ValueError(f"strength: expected finite numbers, got {strengths}")
+        if NEUTRAL[type] in strengths:
             raise ValueError(
                 f"strength: expected numbers other than {NEUTRAL[type]:g}, which changes no {type}, got {strengths}"
             )
@@ -104,17 +126,6 @@ def _check(wanted, color):
             raise ValueError(f"strength: expected 0 or more for {type}, which is scaled by it, got {strengths}")
     if "color" in wanted and not color:
         raise ValueError("color: expected a word such as purple, got none")
-
-
-def _density(sample):
-    """Ground-truth density (H, W) of a sample as a tensor, or None."""
-    if sample.read_density is not None:
-        density = sample.read_density()
-    elif sample.fixations is not None and len(sample.fixations):
-        density = density_from_fixations(sample.fixations, sample.size, sample.sigma)
-    else:
-        return None
-    return torch.tensor(np.asarray(density), dtype=torch.float32)
 
 
 def _shown_size(size, longest):

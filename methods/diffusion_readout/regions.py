@@ -30,8 +30,10 @@ class Region(NamedTuple):
     mask: torch.Tensor
 
 
-def choose(backbone, caption, attention, saliency, *, word=None, mask=None):
+def choose(backbone, caption, attention, saliency, *, word=None, mask=None, needs_word=False):
     """The region to edit: where a word's attention meets saliency, or a mask of one's own.
+
+    With a mask, a word takes part only where it is named or needed.
 
     Args:
         caption: str or None.
@@ -39,27 +41,28 @@ def choose(backbone, caption, attention, saliency, *, word=None, mask=None):
         saliency: (H, W), >= 0, or None: the region of `word` is then all that it looks at.
         word: which word; by default the most salient one (equation 8), or the one that looks most at the mask.
         mask: (H, W), >= 0, in place of what a word looks at.
+        needs_word: whether the edit is one of a word.
 
     Raises:
-        ValueError: neither words nor a mask; a word that the caption lacks; an empty mask; no word and no saliency.
+        ValueError: neither words nor a mask, or no words where one is needed; a word that the caption lacks; an empty
+            mask; no word and no saliency.
     """
-    known = words(backbone, caption or "")
-    if mask is None and not known:
-        raise ValueError("caption: expected one with words, or a mask of the region to edit, got neither")
-    chosen, looked_at, wanted = None, None, saliency if mask is None else mask
-    if known:
-        if word is None and wanted is None:
-            raise ValueError("word: expected one where no saliency is known, got none")
-        maps = word_maps(attention, known)
-        i = most_salient(maps, wanted) if word is None else known.index(find(known, word))
-        chosen, looked_at = known[i], maps[i]
-    elif word is not None:
-        find(known, word)
-    if mask is None:
-        return Region(chosen, looked_at, region(looked_at, saliency))
-    if not mask.max() > 0:
+    if mask is not None and not mask.max() > 0:
         raise ValueError("mask: expected some pixels above zero, got none; nothing would be edited")
-    return Region(chosen, looked_at, mask / mask.max())
+    if mask is not None and word is None and not needs_word:
+        return Region(None, None, mask / mask.max())
+    known = words(backbone, caption or "")
+    if word is not None:
+        i = known.index(find(known, word))
+    elif not known:
+        instead = "" if needs_word else ", or a mask of the region to edit"
+        raise ValueError(f"caption: expected one with words{instead}, got none")
+    elif mask is None and saliency is None:
+        raise ValueError("word: expected one where no saliency is known, got none")
+    maps = word_maps(attention, known)
+    if word is None:
+        i = most_salient(maps, saliency if mask is None else mask)
+    return Region(known[i], maps[i], region(maps[i], saliency) if mask is None else mask / mask.max())
 
 
 def words(backbone, caption):

@@ -31,8 +31,8 @@ class Failure:
 
 
 def ablate(
-    name, dataset, augmentations, seeds, *, out, checkpoints, root=None, epochs=None, p=None, labels="moved",
-    edit_set=None, edit_losses=(), device="cpu", backbone=None, workers=1, progress=True,
+    name, dataset, augmentations, seeds, *, out, checkpoints, root=None, epochs=None, batch_size=None, p=None,
+    labels="moved", edit_sets=(), edit_losses=(), device="cpu", backbone=None, workers=1, progress=True,
 ):  # fmt: skip
     """Train and score every arm with every seed.
 
@@ -43,9 +43,9 @@ def ablate(
         seeds: ints.
         out: folder of the results; they go to <out>/<dataset>_ablation.
         checkpoints: folder of the trainings.
-        root: of the data. epochs: instead of the recipe's.
+        root: of the data. epochs, batch_size: instead of the recipe's.
         p: probability of the original, else its augmentation is shown; None: both in turn.
-        edit_set, edit_losses: an `EditSet` and the losses of edited images, {name: weight}, for an arm each.
+        edit_sets, edit_losses: `EditSet`s and losses of edited images, {name: weight}; each with each is an arm.
         labels: "moved", or "as_released" to see what labels left in place do (see `augment`).
         device, backbone, workers, progress: as for `Evaluation`.
 
@@ -67,13 +67,14 @@ def ablate(
     for augmentation in augmentations:
         shown = {"augment": [augmentation]}, {"p": p, "labels": labels}
         recipes[arms.arm_name(augmentation, p, labels)] = shown
-    for losses in edit_losses:
+    for edit_set, losses in itertools.product(edit_sets, edit_losses):
         recipes[training_name(edit_set, p, losses)] = {"edits": edit_set}, {"p": p, "edit_losses": losses}
-    recipe = asdict(training.create(name, epochs=epochs, jitter=(), patience=NEVER).recipe)
+    common = {"epochs": epochs, "batch_size": batch_size, "jitter": (), "patience": NEVER}
+    recipe = asdict(training.create(name, **common).recipe)
     arms.keep_recipe(out, dataset, name, {k: v for k, v in recipe.items() if k not in ("p", "labels", "edit_losses")})
     failures = []
     for number, (seed, (arm, (shown, changes))) in enumerate(itertools.product(seeds, recipes.items()), 1):
-        method = training.create(name, epochs=epochs, jitter=(), patience=NEVER, **changes)
+        method = training.create(name, **common, **changes)
         method.variant, method.device, method.backbone = arms.variant(arm, seed), device, backbone
         method.folder = Path(checkpoints) / folder / name / arm / f"seed{seed}"
         method.training_data = train.name

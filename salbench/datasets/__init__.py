@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, folder_name
+from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, default_sigma, folder_name
 from salbench.files import user_cache
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ __all__ = [
     "DatasetProblem",
     "Row",
     "data_root",
+    "default_sigma",
     "join",
     "load",
     "results_name",

@@ -16,6 +16,7 @@ from salbench.edits.edit_set import (
     EditSetProblem,
     MadeEdits,
     NewEdit,
+    join,
     training_name,
     wanted,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "MadeEdits",
     "NewEdit",
     "Writer",
+    "join",
     "read",
     "training_name",
     "wanted",

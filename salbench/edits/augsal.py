@@ -40,7 +40,7 @@ def read(folder):
     for edit in (e for of_one in edits.values() for e in of_one):
         edit.read_mask()  # nothing recorded says that it is not empty
     setup = {"source": "Aydemir et al., ECCV 2024: contrast edits as released", "licence": LICENCE}
-    return EditSet(folder, setup, fingerprint, LICENCE, edits, originals)
+    return EditSet(folder.resolve().name, setup, fingerprint, LICENCE, edits, originals)
 
 
 def _edit(folder, id, strength, path, typed):

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from salbench.files import read_map
+from salbench.files import hash_bytes, read_map
 from salbench.maps import resize
 from salbench.sample import Edited
 
@@ -33,8 +32,10 @@ class Edit:
         read_image: returns the edited image, uint8 (H, W, 3) RGB.
         read_mask: returns the region, float32 (h, w), 0 to 1 with a peak of one, of any size that covers the image.
         asked: strength that was asked for, before a constraint lowered it.
-        word: of the caption, whose region it is; None where there was none.
+        word: of the caption that took part, such as one whose region it is; None where none did.
         caption: of the source, or None.
+        saliency: of its original, that decided on the region: "fixations", "density" or "predicted"; None where none
+            did.
         facts: what else the maker recorded, such as the trace of the constraint and the readouts.
     """
 
@@ -47,6 +48,7 @@ class Edit:
     asked: float
     word: str | None = None
     caption: str | None = None
+    saliency: str | None = None
     facts: Mapping = field(default_factory=dict)
 
 
@@ -70,7 +72,7 @@ class MadeEdits:
         original: uint8 (H, W, 3), the source without an edit, as the method reconstructs it.
         mask: (h, w) array, >= 0, the region that all of them edit.
         edits: list of `NewEdit`.
-        caption, word: of the source, and whose region it is; or None.
+        caption, word, saliency: as for `Edit`.
         dropped: of edits that could not be made, with their reasons: list of dicts that JSON can hold, with "type",
             "asked" and "reason".
         attention: (h, w) array, what the word looks at, or None.
@@ -81,6 +83,7 @@ class MadeEdits:
     edits: list[NewEdit]
     caption: str | None = None
     word: str | None = None
+    saliency: str | None = None
     dropped: list = field(default_factory=list)
     attention: np.ndarray | None = None
 
@@ -90,30 +93,34 @@ class EditSet:
     """Edits by their sources.
 
     Attributes:
-        folder: where it was read.
+        name: of its folder; joined ones have a "+" between.
         setup: what it was made with.
         fingerprint: 16 hex digits that change with every file and record of the set.
         licence: of the images, or None where the setup names none.
         edits: {id of a source: list of `Edit`}, sorted by id; the list is empty where all have been dropped.
         originals: {id of a source: what reads it without an edit}.
-        dropped: number of edits that were asked for and could not be made.
+        dropped: {source, type and strength of an edit that was asked for and could not be made: the reason}.
         is_finished: whether all sources have been edited that should be.
     """
 
-    folder: Path
+    name: str
     setup: Mapping
     fingerprint: str
     licence: str | None
     edits: Mapping[str, list[Edit]]
     originals: Mapping[str, Callable[[], np.ndarray]]
-    dropped: int = 0
+    dropped: Mapping[str, str] = field(default_factory=dict)
     is_finished: bool = True
 
     def summary(self):
         """One line: how many of what."""
-        number = sum(map(len, self.edits.values()))
-        types = sorted({edit.type for edits in self.edits.values() for edit in edits})
-        return f"{number} edits ({', '.join(types) or 'none'}) of {len(self.edits)} images, {self.dropped} dropped"
+        made = [edit for edits in self.edits.values() for edit in edits]
+        types = ", ".join(sorted({edit.type for edit in made})) or "none"
+        weakened = sum(edit.strength != edit.asked for edit in made)
+        counts = f"{len(made)} edits ({types}) of {len(self.edits)} images"
+        counts += f", {weakened} weaker than asked for, {len(self.dropped)} dropped"
+        predicted = len({edit.source for edit in made if edit.saliency == "predicted"})
+        return counts + (f"; regions in {predicted} images where saliency is predicted" if predicted else "")
 
     @property
     def sources(self):
@@ -158,22 +165,51 @@ def _mask_at(read, size):
 
 
 def wanted(types, strengths=None):
-    """{type: strengths} of types with commas between, with the default strengths where none are given.
+    """{type: rising strengths} of types with commas between, with the default strengths where none are given.
 
     Raises:
-        ValueError: an unknown type, or one twice.
+        ValueError: an unknown type, or a type or strength twice.
     """
     names = [name.strip() for name in types.split(",")]
     unknown = [name for name in names if name not in STRENGTHS]
     if unknown or len(set(names)) < len(names):
         raise ValueError(f"type: expected some of {', '.join(STRENGTHS)}, each once, got {types!r}")
-    return {name: list(strengths or STRENGTHS[name]) for name in names}
+    if strengths and len({f"{strength:g}" for strength in strengths}) < len(strengths):
+        raise ValueError(f"strength: expected numbers that differ in their first six digits, got {strengths}")
+    return {name: sorted(strengths or STRENGTHS[name]) for name in names}
 
 
 def training_name(edit_set, p, losses=None):
-    """How a training with edits is named: "edits-<folder>-p<probability of the original>-<loss><weight>..."."""
+    """How a training with edits is named: "edits-<name>-p<probability of the original>-<loss><weight>..."."""
     weights = "".join(f"-{name}{weight:g}" for name, weight in (losses or {}).items())
-    return f"edits-{edit_set.folder.resolve().name}-p{p:g}{weights}"
+    return f"edits-{edit_set.name}-p{p:g}{weights}"
+
+
+def join(edit_sets):
+    """Edit sets as one, to train with: the edits of all, and of a source that several have the first one's original."""
+    if len(edit_sets) == 1:
+        return edit_sets[0]
+    edits, originals, dropped = {}, {}, {}
+    for edit_set in edit_sets:
+        for id, of_one in edit_set.edits.items():
+            edits[id] = sorted([*edits.get(id, ()), *of_one], key=strongest_last)
+        originals = {**edit_set.originals, **originals}
+        dropped |= edit_set.dropped
+    return EditSet(
+        name="+".join(edit_set.name for edit_set in edit_sets),
+        setup={edit_set.name: edit_set.setup for edit_set in edit_sets},
+        fingerprint=hash_bytes(*(edit_set.fingerprint for edit_set in edit_sets)),
+        licence="; ".join(dict.fromkeys(edit_set.licence or "none stated" for edit_set in edit_sets)),
+        edits=dict(sorted(edits.items())),
+        originals=originals,
+        dropped=dropped,
+        is_finished=all(edit_set.is_finished for edit_set in edit_sets),
+    )
+
+
+def strongest_last(edit):
+    """What edits are sorted by: type; then decreasing before increasing ones, each from the weakest on."""
+    return edit.type, edit.direction, edit.direction * edit.asked
 
 
 def read_mask(path):

@@ -6,7 +6,7 @@
     originals/<id>.png                   the source without an edit, as the edits' model reconstructs it
     images/<id>/<type>_<strength>.png    the strength is the one that was asked for
     masks/<id>/<type>.png                8-bit grey, peak 255: the region
-    records/<id>.json                    {"caption", "word", "files" (path: hash), "edits", "dropped"}
+    records/<id>.json                    {"caption", "word", "saliency", "files" (path: hash), "edits", "dropped"}
 
 A record is written after all of its files, so that a kill loses the source in flight only.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from salbench.edits.edit_set import Edit, EditSet, EditSetProblem, read_mask
+from salbench.edits.edit_set import Edit, EditSet, EditSetProblem, read_mask, strongest_last
 from salbench.files import atomic_write, hash_bytes, hash_file, read_image
 
 log = logging.getLogger(__name__)
@@ -34,13 +34,15 @@ def read(folder):
     setup, is_finished = _manifest(folder)
     if not is_finished:
         log.warning("%s: an unfinished edit set; the command that makes it goes on from there", folder)
-    edits, originals, hashes, dropped = {}, {}, [], 0
+    edits, originals, hashes, dropped = {}, {}, [], {}
     for path in sorted((folder / "records").glob("*.json")):
         record = _json(path)
         try:
             files = dict(record["files"])
-            dropped += len(record["dropped"])
-            edits[path.stem] = sorted((_edit(folder, path.stem, record, e) for e in record["edits"]), key=_order)
+            dropped |= {f"{path.stem}: {d['type']} {d['asked']:g}": d["reason"] for d in record["dropped"]}
+            edits[path.stem] = sorted(
+                (_edit(folder, path.stem, record, e) for e in record["edits"]), key=strongest_last
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise EditSetProblem(f"{path}: no record of edits ({error!r}). {_again(path)}") from error
         for name, expected in files.items():
@@ -48,7 +50,9 @@ def read(folder):
         originals[path.stem] = partial(read_image, folder / _original(path.stem))
         hashes += [path.stem, hash_file(path)]
     fingerprint = hash_bytes(json.dumps(setup, sort_keys=True), *hashes)
-    return EditSet(folder, setup, fingerprint, setup.get("licence"), edits, originals, dropped, is_finished)
+    return EditSet(
+        folder.resolve().name, setup, fingerprint, setup.get("licence"), edits, originals, dropped, is_finished
+    )
 
 
 def _manifest(folder):
@@ -68,13 +72,8 @@ def _edit(folder, source, record, entry):
         source, entry["type"], entry["strength"], entry["direction"],
         partial(read_image, folder / _image(source, entry["type"], entry["asked"])),
         partial(read_mask, folder / _mask_name(source, entry["type"])),
-        entry["asked"], record["word"], record["caption"], entry["facts"],
+        entry["asked"], record["word"], record["caption"], record.get("saliency"), entry["facts"],
     )  # fmt: skip
-
-
-def _order(edit):
-    """By type; then decreasing edits before increasing ones, each from the weakest to the strongest."""
-    return edit.type, edit.direction, edit.direction * edit.asked
 
 
 def _original(source):
@@ -150,7 +149,7 @@ class Writer:
         """True if everything of a source has been written."""
         return self._record(id).is_file()
 
-    def add(self, id, original, masks, edits, *, caption=None, word=None, dropped=()):
+    def add(self, id, original, masks, edits, *, caption=None, word=None, saliency=None, dropped=()):
         """Write all edits of one source; what was there of it before is replaced.
 
         Args:
@@ -158,8 +157,8 @@ class Writer:
             original: uint8 (H, W, 3), the source without an edit.
             masks: {type: (h, w) array, >= 0}, the region of each type of edit; stored with a peak of 255.
             edits: list of `NewEdit`, of the size of `original`.
-            caption, word: str or None.
-            dropped: edits that could not be made, with their reasons, as JSON can hold them.
+            caption, word, saliency: str or None, as for `Edit`.
+            dropped: as for `MadeEdits`.
 
         Raises:
             EditSetProblem: an empty mask, an edit without a mask, another size, two edits of one type and strength,
@@ -174,7 +173,8 @@ class Writer:
             _check_edit(edit, masks, name in pictures, what)
             pictures[name] = _checked_image(edit.image, original.shape, what)
         entries = [{k: v for k, v in vars(edit).items() if k != "image"} for edit in edits]
-        text = {"caption": caption, "word": word, "files": {}, "edits": entries, "dropped": list(dropped)}
+        text = {"caption": caption, "word": word, "saliency": saliency, "files": {}, "edits": entries}
+        text["dropped"] = list(dropped)
         json.dumps(text)  # what it cannot hold is told before anything is written
         for name, picture in pictures.items():
             with atomic_write(self.folder / name, "wb") as file:

@@ -171,7 +171,7 @@ def _measured(edit_set):
     if images < 2:
         reasons = "; ".join(f"{id}: {why}" for id, why in list(study.left_out.items())[:3])
         raise ValueError(
-            f"{edit_set.folder}: expected edits of two or more images that can be measured, got {images}"
+            f"edit set {edit_set.name}: expected edits of two or more images that can be measured, got {images}"
             + (f" ({reasons})" if reasons else "")
         )
     return study
@@ -193,7 +193,7 @@ def _add_shares(study, method, folder, progress):
     by_source = defaultdict(list)
     for edit in study.edits:
         by_source[edit.edit.source].append(edit)
-    key = key_of(method, study.edit_set.folder.resolve().name, study.edit_set.fingerprint, PROTOCOL, seed=SEED)
+    key = key_of(method, study.edit_set.name, study.edit_set.fingerprint, PROTOCOL, seed=SEED)
     journal = Journal(folder / f"{method.label}.jsonl", key, overwrite=True)
     try:
         for source, edits in tqdm(by_source.items(), desc=method.label, unit="source", disable=not progress):

@@ -6,13 +6,12 @@ it is not, the share expected by chance is an area, and both parts of a study co
 
 import numpy as np
 
-from salbench.checks import check_points
+from salbench.checks import check_aspect, check_points
 from salbench.maps import resize, to_density
 
 INSIDE = 0.5  # of the mask's peak: above it is inside
 OUTSIDE = 0.1  # of the mask's peak: below it an edit should change nothing; soft masks edit a little in between
 SEED = 0  # of every bootstrap of a study
-_ASPECT = 0.02  # relative difference of two aspect ratios that rounding of sizes may cause
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in the readouts of the paper's model
 
 
@@ -28,11 +27,7 @@ def fitted(mask, size):
     Raises:
         ValueError: nothing inside, nothing outside, negative values, or another aspect ratio than the image.
     """
-    if abs(mask.shape[1] * size[0] / (mask.shape[0] * size[1]) - 1) > _ASPECT:
-        raise ValueError(
-            f"mask: expected the aspect ratio of the image, {size[0]} x {size[1]} (height, width), got "
-            f"{mask.shape[0]} x {mask.shape[1]}"
-        )
+    check_aspect(mask.shape, size, "mask")
     if mask.min() < 0 or not mask.max() > 0:
         raise ValueError(f"mask: expected a region above zero, got values from {mask.min():g} to {mask.max():g}")
     mask = resize(mask, size)

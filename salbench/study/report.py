@@ -102,7 +102,7 @@ def _notes(study):
     if not edit_set.is_finished:
         notes.append(f"The edit set is unfinished: {len(edit_set.sources)} images so far.")
     licence = f", {edit_set.licence}" if edit_set.licence else ""
-    return [*notes, f"Edit set: {edit_set.folder.resolve().name}, fingerprint {edit_set.fingerprint}{licence}."]
+    return [*notes, f"Edit set: {edit_set.name}, fingerprint {edit_set.fingerprint}{licence}."]
 
 
 def predicted_rows(study):

@@ -141,8 +141,8 @@ class TrainingSet:
         if not any(edited):
             expected, got = (", ".join(ids[:3]) for ids in ([s.id for s in samples], edits.sources))
             raise NoTrainingData(
-                f"{edits.folder}: expected edits of the images that are trained on, {len(samples)} such as {expected}; "
-                f"got edits of {got or 'none'}. Edits are found by the ids of their sources"
+                f"edit set {edits.name}: expected edits of the images that are trained on, {len(samples)} such as "
+                f"{expected}; got edits of {got or 'none'}. Edits are found by the ids of their sources"
             )
         return edited
 

@@ -1,6 +1,7 @@
 """Edits of one sample on the tiny backbone, from its image to images and to files."""
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from modules import part
+from numpy.testing import assert_array_equal
+from PIL import Image
 
 import benchmark
 from salbench import edits, registry
@@ -69,6 +72,25 @@ class TestEdit:
         assert made.mask[:, :24].min() == pytest.approx(1)
         assert made.mask[:, 40:].max() == 0
 
+    @pytest.mark.parametrize("mask", [np.eye(60, 80), edits.SALIENCY])
+    def test_with_a_mask_a_word_takes_part_where_it_is_named_or_a_colour_needs_it(self, method, mask):
+        made = edited(method, {"brightness": [1.0]}, mask=mask)
+        assert (made.word, made.attention) == (None, None)
+        named = edited(method, {"brightness": [1.0]}, mask=mask, word="bus")
+        assert named.word == "bus"
+        assert_array_equal(named.mask, made.mask)
+        assert (named.edits[0].image != made.edits[0].image).any()  # the map is injected
+        assert edited(method, {"color": [1.0]}, mask=mask, color="purple").word in CAPTION.split()
+
+    def test_tells_whose_saliency_decided(self, method):
+        fixated = {"contrast": [2.0]}, {"mask": edits.SALIENCY}
+        assert edited(method, fixated[0]).saliency == "fixations"
+        assert edited(method, fixated[0], **fixated[1]).saliency == "fixations"
+        assert edited(method, fixated[0], mask=np.eye(60, 80)).saliency is None
+        assert edited(method, fixated[0], word="bus", fixations=None).saliency is None
+        sample = Sample("a", (60, 80), picture, read_density=lambda: np.eye(60, 80), caption=CAPTION)
+        assert method.edit(sample, fixated[0], constrained=False, **fixated[1]).saliency == "density"
+
     def test_saliency_as_the_region(self, method):
         made = edited(method, {"brightness": [1.0]}, caption=None, mask=edits.SALIENCY)
         y, x = np.unravel_index(made.mask.argmax(), made.mask.shape)
@@ -85,7 +107,12 @@ class TestEdit:
                 {},
                 r"strength: expected numbers other than 1, which changes no contrast, got \[1\.0\]",
             ),
-            ({"contrast": [float("nan")]}, {}, r"strength: expected numbers other than 1"),
+            ({"contrast": [float("nan")]}, {}, r"strength: expected finite numbers, got \[nan\]"),
+            (
+                {"contrast": [2.0]},
+                {"mask": np.eye(60)},
+                r"mask: expected the aspect ratio of the image, 60 x 80 .*60 x 60",
+            ),
             ({"color": [1.0]}, {}, r"color: expected a word such as purple, got none"),
             ({"color": [-1.0]}, {"color": "purple"}, r"strength: expected 0 or more for color"),
             ({"contrast": [-1.0]}, {}, r"strength: expected 0 or more for contrast"),
@@ -94,7 +121,11 @@ class TestEdit:
             ({"contrast": [2.0]}, {"fixations": None}, r"word: expected one where no saliency is known"),
             ({"contrast": [2.0]}, {"mask": np.zeros((60, 80))}, r"mask: expected some pixels above zero"),
             ({"contrast": [2.0]}, {"mask": "saliency", "fixations": None}, r"mask: expected an image with fixations"),
-            ({"color": [2.0]}, {"color": "purple", "caption": None, "mask": "saliency"}, r"caption: expected one with"),
+            (
+                {"color": [2.0]},
+                {"color": "purple", "caption": None, "mask": "saliency"},
+                r"caption: expected one with words, got",
+            ),
         ],
     )
     def test_bad_requests_are_told(self, method, wanted, options, reason):
@@ -172,13 +203,39 @@ class TestCommandLine:
             tmp_path / "e",
         )
         assert self.run(tiny_backbone_folder, *command) == 0
-        assert "6 edits (contrast) of 3 images, 0 dropped" in capsys.readouterr().out
+        assert "6 edits (contrast) of 3 images, 0 weaker than asked for, 0 dropped" in capsys.readouterr().out
         assert edits.read(tmp_path / "e").setup["edits"] == {"contrast": [1.5, 2.0]}
 
     def test_images_without_captions_are_told_before_anything_is_written(self, tiny_backbone_folder, tmp_path, capsys):
         assert self.run(tiny_backbone_folder, "--dataset", "popout", "--limit", 5, "--out", tmp_path / "e") == 2
         assert "popout: expected captions, whose words say what to edit, it has none" in capsys.readouterr().err
         assert not (tmp_path / "e").exists()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--color", "red"), r"--color: expected --type color with it"),
+            (("--caption", "a cat"), r"--caption: expected --image, a data set has its own"),
+            (("--fixations", "f.csv"), r"--fixations: expected --image, a data set has its own"),
+            (("--id", "color_01", "--fixations", "f.csv"), r"--fixations: expected --image"),
+            (("--id", "color_01", "--limit", "3"), r"--limit: expected --dataset without --id"),
+            (("--mask", "m.png"), r"m\.png: expected a folder with a mask ID\.png for each image"),
+            (("--strength", "2,1.5,2.0000001"), r"strength: expected numbers that differ"),
+        ],
+    )
+    def test_what_would_do_nothing_is_refused(self, tiny_backbone_folder, tmp_path, capsys, options, message):
+        assert self.run(tiny_backbone_folder, *options, "--out", tmp_path / "e") == 2
+        assert re.search(message, capsys.readouterr().err)
+        assert not (tmp_path / "e").exists()
+
+    def test_a_picture_of_one_s_own_with_its_fixations(self, tiny_backbone_folder, tmp_path, monkeypatch):
+        """~ is the home folder, also where a shell leaves it alone."""
+        monkeypatch.setenv("HOME", str(tmp_path))
+        Image.fromarray(picture()).save(tmp_path / "cat.png")
+        (tmp_path / "cat.csv").write_text("x,y\n20,15\n")
+        given = "--image=~/cat.png", "--fixations=~/cat.csv", "--mask=saliency"
+        assert self.run(tiny_backbone_folder, *given, "--strength", "2,1.5,0.5", "--out=~/sheet.png") == 0
+        assert (tmp_path / "sheet.png").stat().st_size > 1000
 
     def test_a_sheet(self, tiny_backbone_folder, tmp_path, capsys):
         picture = "--dataset", "popout", "--id", "color_01", "--caption", "a red bar", "--word", "bar"

@@ -188,7 +188,7 @@ class TestChoose:
 
     @pytest.mark.parametrize("saliency", [None, SALIENCY])
     def test_a_mask_and_the_word_that_looks_most_at_it(self, attention, saliency):
-        chosen = self.choose(attention, saliency, mask=self.MASK)
+        chosen = self.choose(attention, saliency, mask=self.MASK, needs_word=True)
         assert chosen.word == ("red", [1])
         assert torch.equal(chosen.attention, attention[1])
         assert chosen.mask.tolist() == [[1, 0.5, 0, 0], [0, 0, 0, 0]]
@@ -199,7 +199,7 @@ class TestChoose:
         assert torch.equal(chosen.attention, attention[4])
         assert chosen.mask.tolist() == [[1, 0.5, 0, 0], [0, 0, 0, 0]]
 
-    @pytest.mark.parametrize("caption", [None, "", " ?"])
+    @pytest.mark.parametrize("caption", [None, "", " ?", CAPTION])
     def test_a_mask_alone(self, attention, caption):
         chosen = self.choose(attention, self.SALIENCY, caption, mask=self.MASK)
         assert chosen[:2] == (None, None)
@@ -208,14 +208,16 @@ class TestChoose:
     def test_a_mask_of_a_finer_grid_stays_one(self, attention):
         mask = torch.zeros(20, 40)
         mask[3:9, 22:28] = 0.2
-        chosen = self.choose(attention, mask=mask)
+        chosen = self.choose(attention, mask=mask, needs_word=True)
         assert chosen.word.text == "blue"
         assert torch.equal(chosen.mask, (mask > 0).float())
 
     @pytest.mark.parametrize("caption", [None, "", "?!"])
     def test_neither_words_nor_a_mask(self, attention, caption):
-        with pytest.raises(ValueError, match=r"caption: expected one with words, or a mask .*, got neither"):
+        with pytest.raises(ValueError, match=r"caption: expected one with words, or a mask .*, got none"):
             self.choose(attention, self.SALIENCY, caption)
+        with pytest.raises(ValueError, match=r"caption: expected one with words, got none"):
+            self.choose(attention, self.SALIENCY, caption, mask=self.MASK, needs_word=True)
 
     @pytest.mark.parametrize("mask", [None, MASK])
     def test_a_word_that_the_caption_lacks(self, attention, mask):

@@ -578,11 +578,28 @@ class TestCommandLine:
         assert recipe["p"] == 0.25
         assert recipe["edit_losses"] == {"kl": 1.0, "increase": 0.5}
 
+    def test_several_sets_and_data_sets_in_batches_of_one_s_own(self, command, tmp_path):
+        """Of each data set the first images are taken."""
+        for folder in ("images", "fixations"):
+            (tmp_path / "mine" / folder).mkdir(parents=True)
+        samples = datasets.load("popout").samples[15:]
+        for sample in samples:
+            Image.fromarray(sample.image).save(tmp_path / "mine" / "images" / f"{sample.id}.png")
+            np.save(tmp_path / "mine" / "fixations" / f"{sample.id}.npy", sample.fixations)
+        write_edits(tmp_path / "others", samples)
+        both = f"edits:{tmp_path / 'bright'},edits:{tmp_path / 'others'}"
+        some = "--dataset", f"popout,folder:{tmp_path / 'mine'}", "--limit", "12", "--batch-size", "3"
+        assert command(*some, "--augment", both) == 0
+        name = "popout_first12+folder+mine_first12+edits-bright+others-p0.5"
+        facts = checkpoint.load(tmp_path / "checkpoints" / "own" / name / "seed0" / "best.safetensors")[1]
+        assert facts["key"]["recipe"]["batch_size"] == 3
+        assert len(facts["samples"].split()) == 24
+
     @pytest.mark.parametrize(("more", "said"), [
         (["--mode", "copies"], "--augment edits: expected --mode replace with it, got copies"),
         (["--edit-losses", "agrement=1"], "expected names among kl, cc, nss, sim, agreement, increase, got agrement"),
         (["--augment", "edits:nowhere"], "nowhere: expected an edit set, no such folder"),
-        (["--augment", "hflip,edits:nowhere"], "expected edits:DIR alone, got hflip,edits:nowhere"),
+        (["--augment", "hflip,edits:nowhere"], "expected edits:DIR alone or several of them, got hflip,edits:nowhere"),
         (["--augment", "hflip", "--edit-losses", "kl=1"], "--edit-losses: expected --augment edits:DIR with it"),
         (["--dataset", "popout,popout"], "popout+popout: expected unique ids, got 30 twice"),
     ])  # fmt: skip
