@@ -215,8 +215,8 @@ def _cell(row, name, best, style):
     cell = row.cells.get(name)
     if not cell:
         return "–" if style == "md" else "--"
-    value = round(cell["mean"], DIGITS) + 0.0  # no "-0.000"
-    text = f"{value:+.{DIGITS}f}" if row.signed else f"{value:.{DIGITS}f}"
+    value = round(cell["mean"], DIGITS) + 0.0  # no "-0.000", unless it is a change, whose sign says which way it went
+    text = f"{cell['mean'] + 0.0:+.{DIGITS}f}" if row.signed else f"{value:.{DIGITS}f}"
     if _is_gain(cell, name) if row.signed else row.ranked and value == best:
         text = f"**{text}**" if style == "md" else rf"\textbf{{{text}}}"
     if "low" not in cell:

@@ -189,9 +189,11 @@ def test_a_change_has_its_sign_a_star_where_it_is_sure_and_is_bold_where_that_is
         return {name: {"mean": mean, "low": mean - 0.01, "high": mean + 0.01, "p": p} for name in METRICS}
 
     rows = [tables.Row("up", cells(0.1, 0.01), signed=True), tables.Row("down", cells(-0.1, 0.01), signed=True)]
-    rows += [tables.Row("unsure", cells(0.2, 0.06), signed=True)]
+    rows += [tables.Row("unsure", cells(0.2, 0.06), signed=True), tables.Row("tiny", cells(-0.0003, 0.01), signed=True)]
     text = tables.render("changes", rows, list(METRICS), [], "md")
     names = ["method", *METRICS]
     up, down, unsure = (dict(zip(names, line(text, n), strict=True)) for n in ("up", "down", "unsure"))
     assert (up["nss"], down["nss"], unsure["nss"]) == ("**+0.100** ±0.010*", "-0.100 ±0.010*", "+0.200 ±0.010")
+    tiny = dict(zip(names, line(text, "tiny"), strict=True))
+    assert (tiny["nss"], tiny["kl"]) == ("-0.000 ±0.010*", "**-0.000** ±0.010*")
     assert (up["kl"], down["kl"], unsure["kl"]) == ("+0.100 ±0.010*", "**-0.100** ±0.010*", "+0.200 ±0.010")
