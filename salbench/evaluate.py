@@ -29,6 +29,7 @@ from salbench.metrics.fused import score
 from salbench.protocol import Others
 from salbench.registry import MethodUnavailable
 from salbench.stats import bootstrap_means
+from salbench.weights import WeightsProblem
 
 log = logging.getLogger(__name__)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -143,6 +144,8 @@ class Evaluation:
             return Skipped(spec, str(reason))
         except results.ResultProblem as reason:
             return Refused(spec, str(reason))
+        except WeightsProblem as reason:
+            return Broken(spec, str(reason))
 
     def run_method(self, method):
         """Score a method that is there already. Returns `Result`; whatever is wrong is raised.
@@ -246,7 +249,7 @@ class Evaluation:
 
     def _failure(self, method, sample, error):
         """The journal entry of an image that failed; raises an error that is not the image's fault."""
-        if isinstance(error, MethodUnavailable | MemoryError | _CannotSave):
+        if isinstance(error, MethodUnavailable | MemoryError | WeightsProblem | _CannotSave):
             raise error
         if isinstance(error, OSError) and error.errno in _DISK_FULL:
             raise error  # the run stops, so that it can go on later

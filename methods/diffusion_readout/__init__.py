@@ -104,8 +104,11 @@ class DiffusionReadout(LearnedMethod):
         """Of the weights and of the backbone that they were trained on."""
         if self.untrained:
             return super().weights_hash()
-        _, facts = checkpoint.load(self.existing_weights())
-        return hash_bytes(super().weights_hash(), facts["key"]["setup"]["backbone"])
+        path = self.existing_weights()
+        setup = checkpoint.load(path)[1].get("key", {}).get("setup", {})
+        if "backbone" not in setup:
+            raise checkpoint.CheckpointProblem(f"{path}: expected weights of {self.name}, got another network's")
+        return hash_bytes(super().weights_hash(), setup["backbone"])
 
     def notes_on(self, counts):
         notes = super().notes_on(counts)

@@ -18,6 +18,7 @@ from salbench.results import Journal
 from salbench.sample import Sample
 from salbench.stats import bootstrap_means, paired_change
 from salbench.study.regions import INSIDE, PROPERTIES, SEED, edited_property, fitted, psnr_outside, share_of_map
+from salbench.weights import WeightsProblem
 
 log = logging.getLogger(__name__)
 PROTOCOL = PROTOCOLS["tuebingen"]  # it takes predictions as they are
@@ -138,7 +139,7 @@ def predict(edit_set, specs, out, *, device="cpu", backbone=None, weights_root=N
     for spec, method in methods.items():
         try:
             _add_shares(study, method, Path(out) / "shares", progress)
-        except MethodUnavailable as reason:
+        except (MethodUnavailable, WeightsProblem) as reason:
             study.skipped[spec] = str(reason)
         else:
             study.models.append(method.label)
@@ -236,7 +237,7 @@ def _predict(method, samples, maps, failures):
     try:
         predictions = zip(samples, method.predict_batch(samples), strict=True)
         maps |= {s.id: PROTOCOL.prepare(p, method.output, s.size).point_map for s, p in predictions}
-    except (MethodUnavailable, MemoryError):
+    except (MethodUnavailable, MemoryError, WeightsProblem):
         raise
     except Exception as error:
         log.debug("%s", ", ".join(sample.id for sample in samples), exc_info=True)

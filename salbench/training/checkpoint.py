@@ -8,9 +8,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from salbench.files import atomic_write
+from salbench.weights import WeightsProblem
 
 
-class CheckpointProblem(ValueError):
+class CheckpointProblem(WeightsProblem):
     """A checkpoint that is missing, broken or of another network; says what was expected."""
 
 

@@ -309,6 +309,11 @@ class TestFast:
         with pytest.raises(CheckpointProblem, match="trained with another timesteps, 6, than is used here, 1"):
             method.predict(samples[0].blind())
 
+    def test_weights_of_another_network_are_refused(self):
+        method = registry.create(f"diffusion_readout:{registry.get('lite').weights}")
+        with pytest.raises(CheckpointProblem, match="expected weights of diffusion_readout, got another network's"):
+            method.weights_hash()
+
     def test_its_code_is_the_other_s_too(self):
         names = [file.name for file in registry._shared([registry.find("diffusion_readout_fast")], METHODS)]
         assert {"__init__.py", "network.py", "aggregation.py", "extraction.py"} <= set(names)
