@@ -91,6 +91,10 @@ class SaliencyMethod:
         """Those of `samples` that its weights are known to be trained or validated on: a score on them is no test."""
         return []
 
+    def knows_edits(self, fingerprint):
+        """Whether its weights are known to be trained with the edit set of this fingerprint."""
+        return False
+
     def init_random(self):
         """Give the network random weights, always the same, instead of trained ones: for speed and plumbing only.
 

@@ -88,6 +88,9 @@ def _one_table(group, style):
 def paper_table(name, out, style="md", folder=PAPER):
     """One of the paper's tables, with our measured rows beneath the claimed ones where a run exists.
 
+    Beneath a network without augmentation stand its published weights and "<method>+plain", beneath the same with it
+    "<method>+aug".
+
     Args:
         name: "table1" or "table2". out: folder of the results. style: one of `FORMATS`.
 
@@ -96,13 +99,13 @@ def paper_table(name, out, style="md", folder=PAPER):
     """
     table = _read_paper(name, folder)
     measured = results.read_all(out, table["dataset"])
-    rows = []
+    rows, notes = [], [f"(paper): as printed in {table['source']}; not measured here."]
     for row in table["rows"]:
         rows.append(Row(f"{row['model']} (paper)", _bare(row["values"]), ranked=True))
-        if row["method"] in measured:
-            result = measured[row["method"]]
-            rows.append(Row(f"{row['method']} (measured, {result.key.protocol})", _cells(result)))
-    notes = [f"(paper): as printed in {table['source']}; not measured here."]
+        for result in (measured[method] for method in row["methods"] if method in measured):
+            ours = _measured(result)
+            rows.append(Row(f"{ours.name} (measured, {result.key.protocol})", ours.cells))
+            notes += [f"{result.key.method}: {note}" for note in result.notes]
     if "note" in table:
         notes.append(table["note"])
     elif not any("(measured" in row.name for row in rows):

@@ -183,6 +183,15 @@ class TestObserved:
         assert_allclose([pair.after for pair in study.pairs], AFTER[1:])
         assert re.search(r"of this stem in each folder, found none in the images", study.left_out["a"])
 
+    def test_the_table_tells_in_which_pixels_fixations_count(self, gaze):
+        """Masks larger than the pictures that were shown would give wrong shares without a word."""
+        assert "pixels of pictures of 16 x 12 (width x height); they reach to x 9.5, y 8.5." in report.observed_table(
+            of(gaze)
+        )
+        for id in "ab":
+            Image.fromarray(MASK.repeat(2, axis=0).repeat(2, axis=1)).save(gaze / "masks" / f"{id}.png")
+        assert "pixels of pictures of 32 x 24 and 1 other sizes (width x height)" in report.observed_table(of(gaze))
+
     def test_what_cannot_be_measured_is_named(self, gaze):
         (gaze / "edited" / "a.csv").unlink()
         np.save(gaze / "original" / "b.npy", [[16.0, 2.0]])
@@ -462,6 +471,14 @@ class TestPredicted:
         alone = predict(edits.read(edit_set), ["watched"], edit_set.parent / "alone", progress=False)
         assert [edit.values for edit in study.edits] == [edit.values for edit in alone.edits]
 
+    def test_a_model_that_was_trained_with_these_edits_is_told(self, edit_set, add_method):
+        add_method("bright", BRIGHT)
+        fingerprint = edits.read(edit_set).fingerprint
+        add_method("knows", f"{BRIGHT}def knows_edits(self, fingerprint):\n    return fingerprint == {fingerprint!r}\n")
+        study = predicted(edit_set, ["bright", "knows"])
+        assert study.notes == {"bright": [], "knows": ["trained with these very edits."]}
+        assert "- knows: trained with these very edits." in report.predicted_table(study)
+
     def test_edits_that_cannot_be_measured(self, tmp_path):
         writer = Writer(tmp_path / "set", {})
         made = [NewEdit("sharpness", 1.0, 1.0, 1, chequers(1, 0)), NewEdit("contrast", 2.0, 2.0, 1, chequers(2, 0))]
@@ -487,6 +504,13 @@ class TestFigures:
             band = panel.collections[0].get_paths()[0].vertices
             strongest = changes["contrast", 2.0][quantity]
             assert_allclose(sorted({*band[band[:, 0] == 2.0, 1]}), sorted({strongest.low, strongest.high}))
+
+    def test_tells_how_many_images_each_strength_has(self, edit_set):
+        assert figures.predicted_figure(predicted(edit_set, [])).axes[2].get_title("left").startswith("n = 4 images")
+        writer = Writer(edit_set, {"licence": "CC0"})
+        writer.add("s4", chequers(1, 0), {"contrast": MASK}, [NewEdit("contrast", 2.0, 2.0, 1, chequers(2, 0))])
+        title = figures.predicted_figure(predicted(edit_set, [])).axes[2].get_title("left")
+        assert title.startswith("n = 4 to 5 images")
 
     def test_dots_are_the_images(self, gaze):
         left, right = figures.observed_figure(of(gaze)).axes

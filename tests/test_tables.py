@@ -140,14 +140,22 @@ def test_latex_escapes_names_and_keeps_columns(tmp_path):
 
 
 def test_measured_rows_stand_beneath_the_papers(tmp_path):
-    r = result("unisal+aug", 0.55)
-    save(tmp_path, replace(r, key=replace(r.key, dataset="salicon_val", protocol="augsal")))
+    """Published weights and a training without augmentation beneath one row, each with what it was trained on."""
+    for name, notes in (("unisal", ["published."]), ("unisal+plain", []), ("unisal+aug", ["trained with edits."])):
+        r = result(name, 0.55, notes=notes)
+        save(tmp_path, replace(r, key=replace(r.key, dataset="salicon_val", protocol="augsal")))
     text = tables.paper_table("table2", tmp_path)
-    lines = text.splitlines()
-    claimed = next(i for i, row in enumerate(lines) if "UNISAL + augmentation (paper)" in row)
-    assert "unisal+aug (measured, augsal)" in lines[claimed + 1]
-    assert "±0.020" in lines[claimed + 1]
-    assert "**" not in lines[claimed + 1]
+    names = [row.split("|")[1].strip() for row in text.splitlines() if row.startswith("| ")]
+    claimed = names.index("UNISAL (paper)")
+    assert names[claimed : claimed + 5] == [
+        "UNISAL (paper)", "unisal (measured, augsal)", "unisal+plain (measured, augsal)",
+        "UNISAL + augmentation (paper)", "unisal+aug (measured, augsal)",
+    ]  # fmt: skip
+    measured = next(row for row in text.splitlines() if "unisal+aug (measured" in row)
+    assert "±0.020" in measured
+    assert "**" not in measured
+    assert "- unisal: published.\n" in text
+    assert "- unisal+aug: trained with edits.\n" in text
 
 
 def test_the_papers_rows_stand_beside_runs_of_its_data_set_and_protocol(tmp_path):

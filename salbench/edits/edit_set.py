@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from salbench.files import hash_bytes, read_map
+from salbench.files import read_map
 from salbench.maps import resize
 from salbench.sample import Edited
 
@@ -95,7 +95,7 @@ class EditSet:
     Attributes:
         name: of its folder; joined ones have a "+" between.
         setup: what it was made with.
-        fingerprint: 16 hex digits that change with every file and record of the set.
+        fingerprint: 16 hex digits that change with every file and record of the set; of joined ones with a "+" between.
         licence: of the images, or None where the setup names none.
         edits: {id of a source: list of `Edit`}, sorted by id; the list is empty where all have been dropped.
         originals: {id of a source: what reads it without an edit}.
@@ -198,7 +198,7 @@ def join(edit_sets):
     return EditSet(
         name="+".join(edit_set.name for edit_set in edit_sets),
         setup={edit_set.name: edit_set.setup for edit_set in edit_sets},
-        fingerprint=hash_bytes(*(edit_set.fingerprint for edit_set in edit_sets)),
+        fingerprint="+".join(edit_set.fingerprint for edit_set in edit_sets),
         licence="; ".join(dict.fromkeys(edit_set.licence or "none stated" for edit_set in edit_sets)),
         edits=dict(sorted(edits.items())),
         originals=originals,

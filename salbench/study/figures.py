@@ -83,8 +83,9 @@ def predicted_figure(study):
             panel.axhline(0, color="0.4", linewidth=0.8, zorder=0)
             panel.set_xticks([NEUTRAL[type], *curves], ["unedited", *(f"{strength:g}" for strength in curves)])
             panel.set_xlabel(f"strength of the {type} edit")
-        most = max(c[type].n for c in curves.values())
-        left.set_title(f"n = {most} images, bands: 95 % intervals", fontsize=8, loc="left")
+        numbers = sorted({c[type].n for c in curves.values()})
+        n = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+        left.set_title(f"n = {n} images, bands: 95 % intervals", fontsize=8, loc="left")
         _plain(left, right)
     return drawing
 

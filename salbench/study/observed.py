@@ -15,13 +15,20 @@ GAZE_SUFFIXES = (".csv", *MAP_SUFFIXES)  # fixations or maps
 
 @dataclass(frozen=True)
 class Pair:
-    """One image: the share of fixations, or of map mass, in its region before and after, and the area it covers."""
+    """One image: the share of fixations, or of map mass, in its region before and after, and the area it covers.
+
+    Attributes:
+        size: (height, width) that fixations count in, or of the maps.
+        reach: (x, y), the largest of all fixations; None for maps.
+    """
 
     id: str
     of: str
     before: float
     after: float
     chance: float
+    size: tuple
+    reach: tuple | None = None
 
 
 @dataclass(frozen=True)
@@ -104,16 +111,18 @@ def _measured(id, original, edited, mask, picture):
         kind, share = "fixations", share_of_fixations
         attention = [sample_of_files(picture, path).fixations for path in (original, edited)]
         size = image_size(picture)
+        points = np.concatenate(attention)
+        reach = tuple(points.max(0)) if len(points) else None
     else:
         kind, share = "map mass", share_of_map
         attention = [read_map(path) for path in (original, edited)]
-        size = attention[0].shape
+        size, reach = attention[0].shape, None
         if attention[1].shape != size:
             raise ValueError(f"expected two maps of one size, got {size} and {attention[1].shape} (height, width)")
         if not all(map(np.any, attention)):
             raise ValueError("expected some attention in both maps, got one of zeros everywhere")
     mask = fitted(read_map(mask), size)
-    return Pair(id, kind, *(share(a, mask) for a in attention), float(np.mean(mask > INSIDE)))
+    return Pair(id, kind, *(share(a, mask) for a in attention), float(np.mean(mask > INSIDE)), size, reach)
 
 
 def _holds_fixations(path):

@@ -143,7 +143,8 @@ def predict(edit_set, specs, out, *, device="cpu", backbone=None, weights_root=N
             study.skipped[spec] = str(reason)
         else:
             study.models.append(method.label)
-            study.notes[method.label] = method.notes()
+            known = ["trained with these very edits."] if method.knows_edits(edit_set.fingerprint) else []
+            study.notes[method.label] = [*method.notes(), *known]
     return study
 
 

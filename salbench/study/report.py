@@ -36,8 +36,20 @@ def observed_table(study):
     c, covered = study.change, np.mean([pair.chance for pair in study.pairs])
     row = [f"{study.kind} inside the region", *_statistics(c), f"{covered:.3f}"]
     notes = [f"{_INTERVAL} {_TESTS}", f"{_REGION} Chance: the share of the area that it covers, mean over images."]
-    notes += _left_out(study.left_out, "images")
+    notes += _counted_in(study.pairs) + _left_out(study.left_out, "images")
     return _table(["share of", *_STATISTICS, "chance"], [row]) + _bullets(notes)
+
+
+def _counted_in(pairs):
+    """In which pixels fixations were taken to count, so that one sees where those of another size were given."""
+    if pairs[0].reach is None:
+        return []
+    sizes = list(dict.fromkeys(f"{pair.size[1]} x {pair.size[0]}" for pair in pairs))
+    x, y = np.max([pair.reach for pair in pairs], axis=0)
+    others = f" and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
+    return [
+        f"Fixations count pixels of pictures of {sizes[0]}{others} (width x height); they reach to x {x:g}, y {y:g}."
+    ]
 
 
 def observed_rows(study):

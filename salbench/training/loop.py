@@ -152,10 +152,10 @@ class Trainer:
         self.marks = " ".join(sorted(map(mark, [*samples, *validation])))
         self.validation = [s for s in validation if _has_fixations(s)]
         if not self.validation:
-            raise NoTrainingData(
-                "expected at least one image with fixations to validate on, got none: "
-                f"{recipe.validation_share:.0%} are held out, by a hash of their ids; give more images"
-            )
+            why = "none has any; train on a data set with fixations too"
+            if any(map(_has_fixations, samples)):
+                why = f"{recipe.validation_share:.0%} are held out, by a hash of their ids; give more images"
+            raise NoTrainingData(f"expected at least one image with fixations to validate on, got none: {why}")
         self.counts = {
             "images": len(self.data),
             "dataset": method.training_data,

@@ -250,7 +250,8 @@ class LearnedMethod(SaliencyMethod):
         strengths and the probability of the original.
         """
         of = f" of {counts['dataset']}" if counts.get("dataset") else ""
-        notes, edits = [f"trained on {counts['images']} images{of}."], counts.get("edits")
+        start = " from random weights" if self.checkpoints else ""  # its authors may have started from others
+        notes, edits = [f"trained{start} on {counts['images']} images{of}."], counts.get("edits")
         if edits:
             strengths = ", ".join(f"{strength:g}" for strength in edits["strengths"])
             types = ", ".join(edits["types"])
@@ -265,6 +266,12 @@ class LearnedMethod(SaliencyMethod):
         _, facts = checkpoint.load(self.existing_weights())
         known = set(facts.get("samples", "").split())
         return [sample for sample in samples if mark(sample) in known]
+
+    def knows_edits(self, fingerprint):
+        if self.untrained or self._is_published:
+            return False
+        _, facts = checkpoint.load(self.existing_weights())
+        return fingerprint in facts.get("key", {}).get("edits", "").split("+")
 
     def existing_weights(self):
         """Path of the weights. Raises `MethodUnavailable` where there are none."""

@@ -593,6 +593,9 @@ class TestCommandLine:
         name = "popout_first12+folder+mine_first12+edits-bright+others-p0.5"
         facts = checkpoint.load(tmp_path / "checkpoints" / "own" / name / "seed0" / "best.safetensors")[1]
         assert facts["key"]["recipe"]["batch_size"] == 3
+        method = registry.create(f"own:{tmp_path / 'checkpoints' / 'own' / name / 'seed0'}")
+        assert all(method.knows_edits(edits.read(tmp_path / of).fingerprint) for of in ("bright", "others"))
+        assert not method.knows_edits("0123456789abcdef")
         assert len(facts["samples"].split()) == 24
 
     @pytest.mark.parametrize(("more", "said"), [

@@ -485,8 +485,14 @@ class TestStops:
     @pytest.mark.parametrize("fixations", [np.empty((0, 2)), None])
     def test_nothing_to_validate_on(self, trainer, make_spots, fixations):
         validation = [replace(s, fixations=fixations, observers=None) for s in make_spots(2, seed=1)]
-        with pytest.raises(NoTrainingData, match="at least one image with fixations to validate on"):
+        with pytest.raises(NoTrainingData, match=r"with fixations to validate on, .* give more images"):
             trainer(validation=validation)
+        samples = [
+            replace(s, read_density=partial(np.ones, s.size), fixations=fixations, observers=None)
+            for s in make_spots(8)
+        ]
+        with pytest.raises(NoTrainingData, match="none has any; train on a data set with fixations too"):
+            trainer(samples=samples, validation=[])
 
     def test_an_image_without_fixations_is_not_validated_on(self, trainer, make_spots):
         good = make_spots(3, seed=1)

@@ -267,6 +267,8 @@ class TestEvaluation:
         assert result.notes == [f"trained on {len(train)} images."]
         own = registry.create("own")
         assert own.notes_on({"images": 7, "dataset": "spots"}) == ["trained on 7 images of spots."]
+        unisal = registry.create("unisal")  # its authors started from weights of ImageNet
+        assert unisal.notes_on({"images": 7}) == ["trained from random weights on 7 images."]
         table = tables.dataset_table(tmp_path / "out", "spots")
         assert f"- own+checkpoints-seed0: trained on {len(train)} images." in table
 
