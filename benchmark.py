@@ -332,21 +332,26 @@ def _study(options):
     from salbench.study.observed import observe
     from salbench.study.predicted import predict
 
-    folders = options.original, options.edited, options.masks
-    if any((*folders, options.images)) if options.edits else options.methods or not all(folders):
+    gaze = options.original, options.edited
+    if options.edits:
+        is_right = not (options.masks or options.images) and all(gaze) == any(gaze) and (all(gaze) or options.methods)
+    else:
+        is_right = all((*gaze, options.masks)) and not options.methods
+    if not is_right:
         raise ValueError(
-            "study: expected --original, --edited and --masks (and --images), or --edits with --methods; not both"
+            "study: expected --original, --edited and --masks (and --images), or --edits with --methods, or with "
+            "--original and --edited, or all three"
         )
     if options.figure:
         figures.check(options.figure)
     if options.edits:
-        specs = _methods(options)
+        specs = _methods(options) if options.methods else []
         here = {"device": options.device, "backbone": options.backbone, "weights_root": options.weights_root}
-        study = predict(edits.read(options.edits), specs, options.out, **here)
+        study = predict(edits.read(options.edits), specs, options.out, gaze=gaze if any(gaze) else None, **here)
         table, rows, draw = report.predicted_table(study), report.predicted_rows(study), figures.predicted_figure
         complete = not (study.left_out or study.failures) and bool(study.models)
     else:
-        study = observe(*folders, options.images)
+        study = observe(*gaze, options.masks, options.images)
         table, rows, draw = report.observed_table(study), report.observed_rows(study), figures.observed_figure
         complete = not study.left_out
     report.write(options.out, table, rows)

@@ -27,6 +27,7 @@ examples:
   python benchmark.py edit --image FILE --caption "a red bus on a street" --word bus --type color --color purple
   python benchmark.py study --original FIX_A --edited FIX_B --masks MASKS --figure study.pdf
   python benchmark.py study --edits EDITS --methods spectral_residual,lite
+  python benchmark.py study --edits EDITS --methods lite --original FIX_A --edited FIX_B
   python benchmark.py weights                                                which published files, found or not
   python benchmark.py weights convert --methods unisal
   python benchmark.py speed
@@ -207,7 +208,10 @@ def _study(parser):
     parser.add_argument("--edited", metavar="DIR", help="the same on the edited images, files of the same stems")
     parser.add_argument("--masks", metavar="DIR", help="grey pictures of the regions, files of the same stems")
     parser.add_argument("--images", metavar="DIR", help="pictures shown, where masks are not of their size")
-    parser.add_argument("--edits", metavar="DIR", help="instead: an edit set, on which --methods predict")
+    parser.add_argument(
+        "--edits", metavar="DIR", help="instead of masks: an edit set, on which --methods predict, or people looked: "
+        "files of --original named as its sources, of --edited <source>_<type>_<strength>",
+    )  # fmt: skip
     parser.add_argument(
         "--methods", default="", metavar="NAMES", help="of --edits: names with commas between, or all; see list"
     )

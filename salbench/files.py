@@ -1,5 +1,6 @@
 """Images and maps from disk, files written whole or not at all, and content hashes."""
 
+import csv
 import hashlib
 import io
 import os
@@ -118,6 +119,35 @@ def _read_npy(source, name):
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fiub":
         raise FileProblem(f"{name}: expected one 2-D numeric array, got {getattr(array, 'shape', type(array))}")
     return array.astype(np.float64 if array.dtype.itemsize > 4 or array.dtype.kind in "iu" else np.float32)
+
+
+def read_fixations(path, image):
+    """Fixations of one image, float (N, 2) array of x, y, as they are in the file.
+
+    Args:
+        path: of an .npy with an (N, 2 or more) array of x, y, or of a .csv whose header has x and y, and image (file
+            name or stem) if it holds the fixations of several.
+        image: file name of the image.
+
+    Raises:
+        FileProblem: a file that is missing or not what its name says.
+    """
+    path, image = Path(path), Path(image)
+    try:
+        if path.suffix.lower() == ".npy":
+            return np.load(path, allow_pickle=False)[:, :2]
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.DictReader(file) if _is_of(row.get("image", image.name), image)]
+            return np.array([(float(row["x"]), float(row["y"])) for row in rows]).reshape(-1, 2)
+    except FileNotFoundError as error:
+        raise FileProblem(f"{path}: no such file") from error
+    except (ValueError, KeyError, TypeError, IndexError, EOFError, csv.Error) as error:
+        raise FileProblem(f"{path}: expected a .csv with columns x and y or an N x 2 .npy: {error}") from error
+
+
+def _is_of(name, image):
+    """Whether a file name or stem means an image, whatever its ending."""
+    return bool({name, Path(name).stem} & {image.name, image.stem})
 
 
 def user_cache():

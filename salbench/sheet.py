@@ -1,6 +1,5 @@
 """Contact sheets: a sample and its augmentations, its feature maps, or its edits and what is predicted on them."""
 
-import csv
 import difflib
 import math
 import textwrap
@@ -13,7 +12,7 @@ from scipy.ndimage import binary_erosion
 
 from salbench.augment import augment, get
 from salbench.datasets import default_sigma, load
-from salbench.files import FileProblem, atomic_write, image_size, read_image
+from salbench.files import atomic_write, image_size, read_fixations, read_image
 from salbench.maps import resize
 from salbench.sample import Sample
 
@@ -172,14 +171,13 @@ def sample_of_files(image, fixations=None):
 
     Args:
         image: path of a picture.
-        fixations: path of an .npy with an (N, 2 or more) array of x, y, or of a .csv whose header has x and y, and
-            image (file name or stem) if it holds the fixations of several; pixels from 0.
+        fixations: path of its fixations, see `read_fixations`; pixels from 0.
 
     Raises:
         FileProblem: a file that is missing or not what its name says.
         ValueError: fixations off the image.
     """
-    points = None if fixations is None else _read_points(Path(fixations), Path(image))
+    points = None if fixations is None else read_fixations(fixations, image)
     size = image_size(image)
     return Sample(Path(image).stem, size, partial(read_image, image), points, sigma=default_sigma(size))
 
@@ -197,19 +195,6 @@ def sample_of_dataset(name, id=None, root=None):
         near = difflib.get_close_matches(id, samples, 1) or list(samples)[:1]
         raise ValueError(f"{dataset.name}: no image has the id {id!r}; expected one such as {near[0]!r}")
     return samples[id]
-
-
-def _read_points(path, image):
-    try:
-        if path.suffix.lower() == ".npy":
-            return np.load(path, allow_pickle=False)[:, :2]
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("image", image.name) in (image.name, image.stem)]
-            return np.array([(float(row["x"]), float(row["y"])) for row in rows]).reshape(-1, 2)
-    except FileNotFoundError as error:
-        raise FileProblem(f"{path}: no such file") from error
-    except (ValueError, KeyError, TypeError, IndexError, EOFError, csv.Error) as error:
-        raise FileProblem(f"{path}: expected a .csv with columns x and y or an N x 2 .npy: {error}") from error
 
 
 def _tile(sample, name, dropped):

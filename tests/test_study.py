@@ -144,10 +144,10 @@ class TestObserved:
         study = of(gaze)
         assert study.kind == "fixations"
         assert study.left_out == {}
-        assert [pair.id for pair in study.pairs] == list("abcde")
-        assert_allclose([pair.before for pair in study.pairs], BEFORE)
-        assert_allclose([pair.after for pair in study.pairs], AFTER)
-        assert_allclose([pair.chance for pair in study.pairs], COVERED)
+        assert list(study.shares) == list("abcde")
+        assert_allclose([pair.before for pair in study.shares.values()], BEFORE)
+        assert_allclose([pair.after for pair in study.shares.values()], AFTER)
+        assert_allclose([pair.chance for pair in study.shares.values()], COVERED)
         assert study.change.n == 5
         assert study.change.mean == pytest.approx((AFTER - BEFORE).mean())
         assert (study.change.t, study.change.p_t) == pytest.approx(tuple(scipy.stats.ttest_rel(AFTER, BEFORE)))
@@ -168,8 +168,8 @@ class TestObserved:
                     Image.fromarray(saliency).save(gaze / name / f"{id}.png")
         study = of(gaze)
         assert study.kind == "map mass"
-        assert_allclose([pair.before for pair in study.pairs], BEFORE)
-        assert_allclose([pair.after for pair in study.pairs], AFTER)
+        assert_allclose([pair.before for pair in study.shares.values()], BEFORE)
+        assert_allclose([pair.after for pair in study.shares.values()], AFTER)
 
     def test_masks_of_another_size_than_the_pictures(self, gaze):
         """Fixations count pixels of the picture: the mask grows with it."""
@@ -179,8 +179,8 @@ class TestObserved:
             Image.fromarray(MASK.repeat(4, axis=0).repeat(4, axis=1)).save(gaze / "masks" / f"{id}.png")
         (gaze / "images" / "a.jpg").unlink()
         study = of(gaze, gaze / "images")
-        assert_allclose([pair.before for pair in study.pairs], BEFORE[1:])
-        assert_allclose([pair.after for pair in study.pairs], AFTER[1:])
+        assert_allclose([pair.before for pair in study.shares.values()], BEFORE[1:])
+        assert_allclose([pair.after for pair in study.shares.values()], AFTER[1:])
         assert re.search(r"of this stem in each folder, found none in the images", study.left_out["a"])
 
     def test_the_table_tells_in_which_pixels_fixations_count(self, gaze):
@@ -205,7 +205,7 @@ class TestObserved:
         np.save(gaze / "edited" / "i.npy", points(1, 1))
         Image.fromarray(MASK).save(gaze / "masks" / "i.png")
         study = of(gaze)
-        assert [pair.id for pair in study.pairs] == ["d", "e"]
+        assert list(study.shares) == ["d", "e"]
         expected = {
             "a": r"found none in .*edited \(edited\)$",
             "b": r"expected 0 <= x < 16 .* the first at x=16, y=2",
@@ -231,7 +231,7 @@ class TestObserved:
         Image.new("L", (8, 6), 5).save(tmp_path / "edited" / "a.png")
         Image.new("L", SIZE[::-1], 0).save(tmp_path / "original" / "b.png")
         study = of(tmp_path)
-        assert [pair.id for pair in study.pairs] == ["c", "d"]
+        assert list(study.shares) == ["c", "d"]
         assert re.search(r"two maps of one size, got \(12, 16\) and \(6, 8\)", study.left_out["a"])
         assert re.search(r"expected some attention in both maps", study.left_out["b"])
         assert (study.change.before, study.change.after, study.change.mean) == (1, 1, 0)
@@ -479,6 +479,56 @@ class TestPredicted:
         assert study.notes == {"bright": [], "knows": ["trained with these very edits."]}
         assert "- knows: trained with these very edits." in report.predicted_table(study)
 
+    @pytest.fixture
+    def people(self, edit_set):
+        """Folders of fixations: on all originals, and on two edits of each source but s3."""
+        for k, name in enumerate(("before", "after")):
+            (edit_set.parent / name).mkdir()
+            for source, counts in zip(("s0", "s1", "s2", "s3"), ((3, 9), (2, 8), (4, 4), (1, 9)), strict=True):
+                if not k:
+                    np.save(edit_set.parent / name / f"{source}.npy", points(*counts))
+                elif source != "s3":
+                    for edit, more in (("contrast_1.5", 1), ("contrast_2", 2)):
+                        rows = "\n".join(f"{x},{y}" for x, y in points(counts[0] + more, counts[1]))
+                        (edit_set.parent / name / f"{source}_{edit}.csv").write_text(f"x,y\n{rows}\n")
+        return edit_set.parent / "before", edit_set.parent / "after"
+
+    def test_people_beside_models(self, edit_set, people):
+        study = predicted(edit_set, ["uniform"], gaze=people)
+        assert study.models == ["people", "uniform"]
+        shares = {(m.edit.source, m.edit.asked): m.values["people"] for m in study.edits if "people" in m.values}
+        assert shares == {
+            ("s0", 1.5): (3 / 12, 4 / 13), ("s0", 2.0): (3 / 12, 5 / 14), ("s1", 1.5): (2 / 10, 3 / 11),
+            ("s1", 2.0): (2 / 10, 4 / 12), ("s2", 1.5): (4 / 8, 5 / 9), ("s2", 2.0): (4 / 8, 6 / 10),
+        }  # fmt: skip
+        changes = study.changes()
+        assert changes["contrast", 2.0]["people"].n == 3
+        assert "people" not in changes["contrast", 0.5]
+        text = report.predicted_table(study)
+        assert (
+            "- people: the share of their fixations.\n- people: Fixations count pixels of pictures of 16 x 12" in text
+        )
+        header, *rows = report.predicted_rows(study)
+        row = next(row for row in rows if row[0] == "s1" and row[2] == 2.0)
+        assert row[header.index("people_after")] == 4 / 12
+
+    def test_gaze_that_cannot_be_measured_is_named(self, edit_set, people):
+        (people[0] / "s1.npy").unlink()
+        (people[1] / "s0_contrast_2.csv").write_text("x,y\n")
+        (people[1] / "s0_sharpness_2.csv").write_text("x,y\n1,1\n")
+        study = predicted(edit_set, [], gaze=people)
+        reasons = {id: why for (_, id), why in study.failures.items()}
+        assert set(reasons) == {"s0_contrast_2", "s0_sharpness_2", "s1_contrast_1.5", "s1_contrast_2"}
+        assert "expected at least one, got none" in reasons["s0_contrast_2"]
+        assert reasons["s0_sharpness_2"] == "the edit set has no edit of this name"
+        assert "expected a file of s1, the original" in reasons["s1_contrast_2"]
+        for path in people[1].iterdir():
+            path.rename(path.with_stem(f"x{path.stem}"))
+        with pytest.raises(
+            ValueError, match=r"expected gaze on edits, files such as s0_color_1\.csv; xs0_.*: the edit set"
+        ):
+            predicted(edit_set, [], gaze=people)
+
     def test_edits_that_cannot_be_measured(self, tmp_path):
         writer = Writer(tmp_path / "set", {})
         made = [NewEdit("sharpness", 1.0, 1.0, 1, chequers(1, 0)), NewEdit("contrast", 2.0, 2.0, 1, chequers(2, 0))]
@@ -563,14 +613,28 @@ class TestVerb:
         assert_allclose([float(row["uniform_after"]) for row in rows if not row["left_out"]], COVERED)
         assert figure.stat().st_size
 
+    def test_people_on_an_edit_set(self, edit_set, tmp_path, capsys):
+        for name, stem in (("a", "{}"), ("b", "{}_contrast_2")):
+            (tmp_path / name).mkdir()
+            for source in ("s0", "s1"):
+                np.save(tmp_path / name / f"{stem.format(source)}.npy", points(3, 9))
+        writer = Writer(edit_set, {"licence": "CC0"})
+        gaze = "--original", tmp_path / "a", "--edited", tmp_path / "b"
+        (edit_set / "records" / "s9.json").unlink()  # all of its edits have been dropped
+        writer.finish()
+        assert run("--edits", edit_set, *gaze, "--out", tmp_path / "out", "--figure", tmp_path / "f.png") == 0
+        assert "| people " in capsys.readouterr().out
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             ((), r"expected --original, --edited and --masks"),
             (("--original", "x", "--edited", "y"), r"expected --original, --edited and --masks"),
-            (("--original", "x", "--edited", "y", "--masks", "z", "--methods", "uniform"), r"not both"),
-            (("--edits", "x", "--masks", "y", "--methods", "uniform"), r"not both"),
-            (("--edits", "x"), r"--methods: expected names with commas between"),
+            (("--original", "x", "--edited", "y", "--masks", "z", "--methods", "uniform"), r"study: expected"),
+            (("--edits", "x", "--masks", "y", "--methods", "uniform"), r"study: expected"),
+            (("--edits", "x"), r"--edits with --methods, or with --original and --edited, or all three"),
+            (("--edits", "x", "--original", "y"), r"--edits with --methods, or with --original and --edited"),
+            (("--edits", "x", "--methods", "uniform", "--edited", "y"), r"--edits with --methods, or with --original"),
             (("--edits", "x", "--methods", "uniforn"), r"did you mean 'uniform'"),
             (("--edits", "x", "--methods", "uniform"), r"x: expected an edit set, no such folder"),
             (("--edits", "x", "--methods", "uniform", "--figure", "f.gif"), r"f\.gif: expected a name ending in \.png"),

@@ -41,10 +41,10 @@ def observed_figure(study):
 
     drawing = Figure(figsize=(6, 3.4), layout="constrained")
     left, right = drawing.subplots(1, 2, width_ratios=(3, 2))
-    shares = np.array([(pair.before, pair.after) for pair in study.pairs])
+    shares = np.array([(of_one.before, of_one.after) for of_one in study.shares.values()])
     left.plot([0, 1], shares.T, "-o", color="0.75", linewidth=0.7, markersize=3, zorder=1)
     left.plot([0, 1], shares.mean(0), "-o", color=_COLORS[0], linewidth=2.2, markersize=6, zorder=3, label="mean")
-    chance = np.mean([pair.chance for pair in study.pairs])
+    chance = np.mean([of_one.chance for of_one in study.shares.values()])
     left.axhline(chance, color="0.4", linewidth=0.9, linestyle=":", label="area of the region")
     left.set_xticks([0, 1], ["original", "edited"])
     left.set_xlim(-0.25, 1.25)
@@ -76,7 +76,7 @@ def predicted_figure(study):
         left.set_ylabel(f"change of {AXES[type]}")
         for k, model in enumerate(study.models):
             _curve(right, type, curves, model, _COLORS[k % len(_COLORS)], _MARKERS[k % len(_MARKERS)])
-        right.set_ylabel("change of predicted saliency\n(share inside the region)")
+        right.set_ylabel("change of saliency\n(share inside the region)")
         if study.models:
             right.legend(frameon=False, fontsize=8)
         for panel in (left, right):

@@ -1,4 +1,4 @@
-"""What models predict on an edit set, beside the property that was edited."""
+"""What models predict on an edit set, and where people looked, beside the property that was edited."""
 
 import logging
 from collections import defaultdict
@@ -12,16 +12,19 @@ from tqdm import tqdm
 from salbench import registry
 from salbench.edits import NEUTRAL
 from salbench.evaluate import key_of, usual_batch_size
+from salbench.files import FileProblem
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable
 from salbench.results import Journal
 from salbench.sample import Sample
 from salbench.stats import bootstrap_means, paired_change
+from salbench.study.gaze import by_stem, check_one_kind, counted_in, measure
 from salbench.study.regions import INSIDE, PROPERTIES, SEED, edited_property, fitted, psnr_outside, share_of_map
 from salbench.weights import WeightsProblem
 
 log = logging.getLogger(__name__)
 PROTOCOL = PROTOCOLS["tuebingen"]  # it takes predictions as they are
+PEOPLE = "people"  # the quantity that is their attention
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Measured:
         covered: share of the area that the region covers.
         psnr_outside: in dB, see `regions`.
         values: {quantity: (before, after)}; a quantity is the type of the edit, or the label of a model, whose share
-            of predicted saliency it is. A model that failed on one of the two images is not in it.
+            of predicted saliency it is, or PEOPLE. A model that failed on one of the two images is not in it, nor are
+            people who have not seen both.
     """
 
     edit: object
@@ -54,7 +58,7 @@ class Predicted:
     Attributes:
         edit_set: the `EditSet`.
         edits: of `Measured`, in the order of the set.
-        models: labels of the methods that ran.
+        models: labels of the methods that ran; the first is PEOPLE where their gaze was given.
         left_out: {source or image: why it could not be measured}.
         skipped: {method: why it did not run}.
         failures: {model, image: message}.
@@ -107,8 +111,10 @@ class Predicted:
         return dict(found)
 
 
-def predict(edit_set, specs, out, *, device="cpu", backbone=None, weights_root=None, progress=True):
+def predict(edit_set, specs, out, *, gaze=None, device="cpu", backbone=None, weights_root=None, progress=True):
     """Measure every edit of a set, and let every method predict on the edited and the unedited images.
+
+    Where people's gaze is given, theirs is measured too, on all edits that they have seen with their originals.
 
     A method sees a blind sample whose id is the source's, or <source>_<type>_<strength asked for> of an edited image
     (the stems that `from_folder` looks for).
@@ -118,6 +124,7 @@ def predict(edit_set, specs, out, *, device="cpu", backbone=None, weights_root=N
         specs: methods as typed.
         out: folder; `shares/<method>.jsonl` in it keeps what is predicted, so that a study that was stopped, or is made
             again with another method, goes on from there. What failed is tried again.
+        gaze: folders (originals, edited) with a file for each image, of the stems above; see `gaze.measure`.
         device, backbone, weights_root: see `SaliencyMethod`.
         progress: show a progress bar per method.
 
@@ -125,7 +132,8 @@ def predict(edit_set, specs, out, *, device="cpu", backbone=None, weights_root=N
         A `Predicted`.
 
     Raises:
-        MethodProblem: an unknown method. ValueError: edits of fewer than two images that can be measured.
+        MethodProblem: an unknown method. ValueError: edits of fewer than two images that can be measured, or gaze of
+            no edit of the set, or of both kinds.
         ResultProblem: another study is writing to the same folder.
     """
     methods, skipped = {}, {}
@@ -136,6 +144,8 @@ def predict(edit_set, specs, out, *, device="cpu", backbone=None, weights_root=N
             skipped[spec] = str(reason)
     study = _measured(edit_set)
     study.skipped.update(skipped)
+    if gaze is not None:
+        _add_gaze(study, *gaze)
     for spec, method in methods.items():
         try:
             _add_shares(study, method, Path(out) / "shares", progress)
@@ -188,6 +198,31 @@ def _one_measured(edit, original):
     mask = fitted(edit.read_mask(), image.shape[:2])
     values = tuple(edited_property(edit.type, picture, original, mask) for picture in (original, image))
     return Measured(edit, float(np.mean(mask > INSIDE)), psnr_outside(image, original, mask), {edit.type: values})
+
+
+def _add_gaze(study, original, edited):
+    """Write the shares of people's attention into every edit of a study that has files of both images."""
+    before, after = by_stem(original), by_stem(edited)
+    edits, shares = {_id(measured.edit): measured for measured in study.edits}, {}
+    for id in sorted(after.keys() & edits.keys()):
+        edit = edits[id].edit
+        try:
+            if edit.source not in before:
+                raise FileProblem(f"expected a file of {edit.source}, the original, in {original}")
+            shares[id] = measure(before[edit.source], after[id], edit.read_mask(), edit.read_image().shape[:2])
+        except ValueError as error:
+            study.failures[PEOPLE, id] = str(error)
+        else:
+            edits[id].values[PEOPLE] = shares[id].before, shares[id].after
+    strangers = sorted(after.keys() - edits.keys())
+    study.failures |= {(PEOPLE, id): "the edit set has no edit of this name" for id in strangers}
+    if not shares:
+        (first, why), *_ = [(id, why) for (_, id), why in study.failures.items()]
+        raise ValueError(f"{edited}: expected gaze on edits, files such as {next(iter(edits))}.csv; {first}: {why}")
+    check_one_kind(shares)
+    study.models.append(PEOPLE)
+    of_one = list(shares.values())
+    study.notes[PEOPLE] = [f"the share of their {of_one[0].kind}.", *counted_in(of_one)]
 
 
 def _add_shares(study, method, folder, progress):

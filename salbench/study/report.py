@@ -7,6 +7,7 @@ import numpy as np
 from tabulate import tabulate
 
 from salbench.files import atomic_write
+from salbench.study.gaze import counted_in
 from salbench.study.regions import OUTSIDE
 
 UNIT = {"contrast": "SD of grey", "brightness": "mean grey", "color": "distance in CIELAB a, b"}
@@ -33,28 +34,16 @@ def write(out, text, rows):
 
 def observed_table(study):
     """Markdown of an `Observed`: one row, and what it rests on."""
-    c, covered = study.change, np.mean([pair.chance for pair in study.pairs])
+    c, covered = study.change, np.mean([of_one.chance for of_one in study.shares.values()])
     row = [f"{study.kind} inside the region", *_statistics(c), f"{covered:.3f}"]
     notes = [f"{_INTERVAL} {_TESTS}", f"{_REGION} Chance: the share of the area that it covers, mean over images."]
-    notes += _counted_in(study.pairs) + _left_out(study.left_out, "images")
+    notes += counted_in(list(study.shares.values())) + _left_out(study.left_out, "images")
     return _table(["share of", *_STATISTICS, "chance"], [row]) + _bullets(notes)
-
-
-def _counted_in(pairs):
-    """In which pixels fixations were taken to count, so that one sees where those of another size were given."""
-    if pairs[0].reach is None:
-        return []
-    sizes = list(dict.fromkeys(f"{pair.size[1]} x {pair.size[0]}" for pair in pairs))
-    x, y = np.max([pair.reach for pair in pairs], axis=0)
-    others = f" and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
-    return [
-        f"Fixations count pixels of pictures of {sizes[0]}{others} (width x height); they reach to x {x:g}, y {y:g}."
-    ]
 
 
 def observed_rows(study):
     """Rows of the CSV of an `Observed`; an image that was left out has its reason and no numbers."""
-    rows = [[p.id, p.before, p.after, p.after - p.before, p.chance, None] for p in study.pairs]
+    rows = [[id, s.before, s.after, s.after - s.before, s.chance, None] for id, s in study.shares.items()]
     rows += [[id, None, None, None, None, reason] for id, reason in study.left_out.items()]
     return [["image", "before", "after", "change", "chance", "left_out"], *sorted(rows, key=lambda row: row[0])]
 
