@@ -12,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from salbench.arguments import parser
 
 # Threads of torch that wait for each other give way after a moment (GNU's OpenMP, which reads this when torch is
-# imported). By default they spin, and where another program holds a core, a network takes many times as long.
+# imported). By default they spin, and where other programs hold the cores, networks take up to twice as long.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 SHOWN = 3  # failed images that are named; the result file has all
 

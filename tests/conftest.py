@@ -1,6 +1,5 @@
 """Small seeded data sets, and where the real data lies."""
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from salbench import registry
 from salbench.datasets import Dataset
 from salbench.sample import Sample
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as in benchmark.py, before anything imports torch
 SIGMA = 2.5
 MIXED_SIZES = ((24, 32), (30, 20), (24, 32), (17, 41), (48, 64))
 

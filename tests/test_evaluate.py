@@ -656,6 +656,14 @@ class TestInterrupted:
         assert _json(tmp_path / "killed", "slow", "popout") == _json(tmp_path / "whole", "slow", "popout")
         assert _files(tmp_path / "killed", "popout") == ["slow.csv", "slow.json"]
 
+    @pytest.fixture
+    def _interruptible(self):
+        """A shell starts its background jobs with the signal ignored."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    @pytest.mark.usefixtures("_interruptible")
     @pytest.mark.parametrize("workers", [1, 2])
     def test_ctrl_c(self, tiny, tmp_path, add_method, monkeypatch, workers):
         add_method("slow", SLOW)
