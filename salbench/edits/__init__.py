@@ -58,9 +58,8 @@ def read(folder):
         return layout.read(folder)
     if (folder / "selected").is_dir() and (folder / "images").is_dir():
         return augsal.read(folder)
-    state = (
-        "no such folder" if not folder.is_dir() else f"neither {layout.MANIFEST} nor images/ and selected/ are in it"
-    )
+    lacks = f"neither {layout.MANIFEST} nor images/ and selected/ are in it"
+    state = lacks if folder.is_dir() else "no such folder"
     raise EditSetProblem(
         f"{folder}: expected an edit set, {state}. Make one with: python benchmark.py edit, or give the folder of "
         "Aydemir et al.'s hundred contrast edits"
