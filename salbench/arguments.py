@@ -184,7 +184,8 @@ def _edit(parser):
     parser.add_argument("--type", default="contrast", metavar="TYPES", help="contrast, brightness, color, or several")
     parser.add_argument(
         "--strength", type=_numbers, metavar="1.2,1.5", help="of each type. contrast: a factor, below 1 lowers "
-        "it (1.2,1.5,2); brightness: black to white is 2, below 0 darkens (0.1,0.2,0.4); color: scale of the attention "
+        "it (1.2,1.5,2); brightness: black to white is 2, below 0 darkens, written "
+        "--strength=-0.2,0.2 (0.1,0.2,0.4); color: scale of the attention "
         "(1,2,4)",
     )  # fmt: skip
     parser.add_argument("--color", metavar="WORD", help="of --type color")
@@ -344,8 +345,10 @@ def _loss_weights(text):
         weights = {name.strip(): float(weight) for name, _, weight in pairs}
     except ValueError:
         weights = {}
-    if not weights or not all(0 <= weight < float("inf") for weight in weights.values()):
-        raise argparse.ArgumentTypeError(f"expected NAME=WEIGHT with commas between, weights from 0 up, got {text!r}")
+    if not any(weights.values()) or not all(0 <= weight < float("inf") for weight in weights.values()):
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=WEIGHT with commas between, weights from 0 up and one above, got {text!r}"
+        )
     return weights
 
 

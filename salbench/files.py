@@ -137,11 +137,14 @@ def read_fixations(path, image):
         if path.suffix.lower() == ".npy":
             return np.load(path, allow_pickle=False)[:, :2]
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.DictReader(file) if _is_of(row.get("image", image.name), image)]
+            reader = csv.DictReader(file)
+            if not {"x", "y"} <= set(reader.fieldnames or ()):
+                raise ValueError(f"its first line is {','.join(reader.fieldnames or ()) or 'empty'}")
+            rows = [row for row in reader if _is_of(row.get("image", image.name), image)]
             return np.array([(float(row["x"]), float(row["y"])) for row in rows]).reshape(-1, 2)
     except FileNotFoundError as error:
         raise FileProblem(f"{path}: no such file") from error
-    except (ValueError, KeyError, TypeError, IndexError, EOFError, csv.Error) as error:
+    except (ValueError, TypeError, IndexError, EOFError, csv.Error) as error:
         raise FileProblem(f"{path}: expected a .csv with columns x and y or an N x 2 .npy: {error}") from error
 
 

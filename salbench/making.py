@@ -71,7 +71,7 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
         else:
             regions = dict.fromkeys(wanted, made.mask)
             facts = {"caption": made.caption, "word": made.word, "saliency": made.saliency, "dropped": made.dropped}
-            writer.add(sample.id, made.original, regions, made.edits, **facts)
+            writer.add(sample.id, made.original, regions, made.edits, source=sample.image, **facts)
     writer.finish()
     return failures
 

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from salbench.files import atomic_write
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable
+from salbench.weights import WeightsProblem
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def write_lsun17(method, samples, path, *, workers, allow_partial=False, progres
     Raises:
         SubmissionProblem: images of another size, ids that are no file names, a method that needs fixations, an
             image that failed, or (with `allow_partial`) all of them.
-        MethodUnavailable: the method says what it lacks.
+        MethodUnavailable: the method says what it lacks. WeightsProblem: its weights cannot be used.
     """
     _check_possible(method, samples)
     failed, written = {}, []
@@ -156,7 +157,7 @@ def _png(method, sample):
         buffer = io.BytesIO()
         Image.fromarray(prepared.point_map.astype(np.uint8)).save(buffer, "PNG")
         return sample.id, buffer.getvalue(), None
-    except (MethodUnavailable, MemoryError):
+    except (MethodUnavailable, WeightsProblem, MemoryError):
         raise
     except Exception as error:
         log.debug("%s", sample.id, exc_info=True)

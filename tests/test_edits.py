@@ -1,15 +1,18 @@
 """Edit sets on disk: what is written is read, damage is told, and nothing is half-written."""
 
+import io
 import json
 from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from salbench import edits
 from salbench.edits import EditSetProblem, NewEdit, Writer, layout
+from salbench.edits import edit_set as edit_set_module
+from salbench.sample import Sample
 
 SETUP = {"backbone": "0123456789abcdef", "types": ["contrast", "brightness"], "seed": 0, "licence": "CC0"}
 SIZE = (20, 30)
@@ -109,6 +112,53 @@ class TestRoundTrip:
         assert len(others | {fingerprint("again")}) == 5
 
 
+class TestThumbnail:
+    """A source is known again by its thumbnail, whatever its size and compression, and no other picture is."""
+
+    @pytest.fixture
+    def of_photograph(self, photograph, tmp_path):
+        writer = Writer(tmp_path / "set", SETUP)
+        writer.add("b", picture(0), MASKS, EDITS, source=photograph)
+        return edits.read(tmp_path / "set")
+
+    @pytest.fixture
+    def photograph(self):
+        """Smooth, as most photographs are."""
+        return np.asarray(Image.fromarray(picture(0, (6, 9))).resize((90, 60), Image.Resampling.BICUBIC))
+
+    def reads(self, edit_set, image):
+        sample = Sample("b", image.shape[:2], lambda: image)
+        return edit_set.versions(sample)[0].edit.read_original()
+
+    def test_is_the_mean_grey_of_parts(self):
+        image = picture(0, (16, 24))
+        grey = np.asarray(Image.fromarray(image).convert("L"), float)
+        assert_allclose(edit_set_module.thumbnail(image), grey.reshape(8, 2, 8, 3).mean((1, 3)), atol=1)
+
+    def test_of_the_same_picture(self, of_photograph, photograph):
+        assert_array_equal(self.reads(of_photograph, photograph), photograph)
+        half = np.asarray(Image.fromarray(photograph).resize((45, 30), Image.Resampling.BILINEAR))
+        assert_array_equal(self.reads(of_photograph, half), half)
+        Image.fromarray(photograph).save(file := io.BytesIO(), "JPEG", quality=30)
+        self.reads(of_photograph, np.asarray(Image.open(file)))
+
+    @pytest.mark.parametrize("other", [np.fliplr, np.flipud, np.transpose, lambda image: 255 - image])
+    def test_of_another_picture_of_its_id(self, of_photograph, photograph, other):
+        image = np.stack([other(channel) for channel in np.moveaxis(photograph, 2, 0)], 2)
+        with pytest.raises(
+            EditSetProblem, match=r"b: expected the picture that edit set set has edits of, got another"
+        ):
+            self.reads(of_photograph, image)
+
+    def test_none_is_known_where_none_was_given(self, folder, photograph):
+        self.reads(edits.read(folder), photograph)
+
+    def test_joined_sets_keep_theirs(self, of_photograph, folder, photograph):
+        for sets in ((of_photograph, edits.read(folder)), (edits.read(folder), of_photograph)):
+            with pytest.raises(EditSetProblem, match="got another"):
+                self.reads(edits.join(sets), photograph[::-1])
+
+
 class TestSummary:
     def test_tells_what_was_weakened_dropped_or_edited_where_saliency_is_predicted(self, folder):
         Writer(folder, SETUP).add("c", picture(0), MASKS, EDITS[1:3], saliency="predicted")
@@ -189,6 +239,16 @@ class TestResuming:
             Writer(folder, SETUP | {"seed": 1})
         with pytest.raises(EditSetProblem, match=r"differs in method \(method: null there, \"lite\" here\)"):
             Writer(folder, SETUP | {"method": "lite"})
+
+    def test_a_set_without_edits_yet_may_become_another(self, tmp_path):
+        Writer(tmp_path / "set", SETUP)
+        Writer(tmp_path / "set", SETUP | {"seed": 1})
+        assert edits.read(tmp_path / "set").setup["seed"] == 1
+
+    def test_a_file_is_no_folder(self, tmp_path):
+        (tmp_path / "set").write_text("x")
+        with pytest.raises(EditSetProblem, match="expected a folder for the edit set, it is a file"):
+            Writer(tmp_path / "set", SETUP)
 
     def test_a_folder_of_other_files_is_left_alone(self, tmp_path):
         (tmp_path / "holiday.jpg").write_text("x")
@@ -278,13 +338,23 @@ class TestDamage:
         with pytest.raises(EditSetProblem, match=r"records/b\.json: (damaged, not JSON|no record of edits)"):
             edits.read(folder)
 
+    def test_a_record_that_is_gone(self, folder):
+        Writer(folder, SETUP).finish()
+        assert edits.read(folder).is_finished
+        (folder / "records" / "a.json").unlink()
+        with pytest.raises(
+            EditSetProblem, match=r"records: expected 2 records, found 1; the command that made the set"
+        ):
+            edits.read(folder)
+        assert not Writer(folder, SETUP).done("a")
+
     @pytest.mark.parametrize(("content", "version"), [
-        ({"version": 2, "setup": {}}, "2"), ({"setup": {}}, "None"), ([], "None"), ({"version": 1}, "1"),
+        ({"version": 1, "setup": {}}, "1"), ({"setup": {}}, "None"), ([], "None"), ({"version": 2}, "2"),
     ])  # fmt: skip
     def test_another_version(self, folder, content, version):
         (folder / "edit_set.json").write_text(json.dumps(content))
         with pytest.raises(
-            EditSetProblem, match=f"expected an edit set of version 1 with its setup, got .* {version};"
+            EditSetProblem, match=f"expected an edit set of version 2 with its setup, got .* {version};"
         ):
             edits.read(folder)
 

@@ -75,6 +75,15 @@ class TestMake:
         np.testing.assert_array_equal(edit.read_image(), expected.clip(0, 255))
         assert (edit.strength, edit.direction) == (0.5, 1)
 
+    def test_knows_its_sources_again(self, dataset, tmp_path):
+        make(dataset, tmp_path, limit=1)
+        sample = dataset.samples[0]
+        original = edits.read(tmp_path).versions(sample)[0].edit.read_original
+        np.testing.assert_array_equal(original(), sample.image)
+        other = replace(sample, read_image=lambda: 255 - sample.image)
+        with pytest.raises(edits.EditSetProblem, match="got another one of the same id"):
+            edits.read(tmp_path).versions(other)[0].edit.read_original()
+
     def test_says_what_it_was_made_with(self, dataset, tmp_path):
         make(dataset, tmp_path, limit=1, word="ball")
         setup = edits.read(tmp_path).setup

@@ -88,7 +88,8 @@ def test_a_sample_of_files(files, suffix):
     ("name", "content", "message"),
     [
         ("missing.csv", None, "no such file"),
-        ("a.csv", b"a,b\n1,2\n", "expected a .csv with columns x and y"),
+        ("a.csv", b"a,b\n1,2\n", "expected a .csv with columns x and y or an N x 2 .npy: its first line is a,b"),
+        ("a.csv", b"", "its first line is empty"),
         ("a.csv", b"x,y\n1,two\n", "expected a .csv with columns x and y"),
         ("a.csv", b"x,y\n1\n", "expected a .csv with columns x and y"),
         ("a.npy", b"", "expected a .csv with columns x and y or an N x 2 .npy"),

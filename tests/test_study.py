@@ -348,6 +348,7 @@ class TestPredicted:
     def test_edits_of_one_image_are_no_study(self, edit_set):
         for record in sorted((edit_set / "records").iterdir())[1:]:
             record.unlink()
+        Writer(edit_set, {"licence": "CC0"}).finish()
         with pytest.raises(ValueError, match=r"expected edits of two or more images that can be measured, got 1$"):
             predicted(edit_set, ["uniform"])
 
@@ -411,13 +412,16 @@ class TestPredicted:
         assert study.skipped["lacks"] == "needs weights"
         assert study.skipped["center_bias"] == "needs fixations, and an edit set has none"
         text = report.predicted_table(study)
-        assert "2 predictions left out: trips, s1: RuntimeError: no" in text
+        assert "2 shares left out: trips, s1: RuntimeError: no" in text
         assert "lacks did not run: needs weights" in text
         assert "4 of 16 edits were made weaker than asked for" in text
         assert "s9: it has no edit" in text
         header, *rows = report.predicted_rows(study)
         empty = [row[0] for row in rows if row[header.index("trips_after")] is None]
         assert empty == ["s1"] * 4 + ["s2", "s9"]
+        reasons = {row[-1] for row in rows if row[0] == "s1" or row[:3] == ["s2", "contrast", 2.0]}
+        assert reasons == {"trips: RuntimeError: no (trips.py, line 7)"}
+        assert {row[-1] for row in rows if row[0] == "s2" and row[2] != 2.0} == {None}
 
     def test_goes_on_where_it_was_stopped(self, edit_set, add_method):
         """What was predicted is not predicted again: in the same study stopped, and in one of another method more."""
@@ -455,7 +459,7 @@ class TestPredicted:
         predicted(edit_set, ["watched"])
         assert len(watched.asked) == 4 * 5
         record = edit_set / "records" / "s3.json"
-        record.write_text(record.read_text().replace("null", '"a word"'))
+        record.write_text(record.read_text().replace('"word": null', '"word": "a word"'))
         predicted(edit_set, ["watched"])
         assert len(watched.asked) == 2 * 4 * 5
 
@@ -481,13 +485,13 @@ class TestPredicted:
 
     @pytest.fixture
     def people(self, edit_set):
-        """Folders of fixations: on all originals, and on two edits of each source but s3."""
+        """Folders of fixations: on originals, and on two edits of each; s3 was not shown."""
         for k, name in enumerate(("before", "after")):
             (edit_set.parent / name).mkdir()
-            for source, counts in zip(("s0", "s1", "s2", "s3"), ((3, 9), (2, 8), (4, 4), (1, 9)), strict=True):
+            for source, counts in zip(("s0", "s1", "s2"), ((3, 9), (2, 8), (4, 4)), strict=True):
                 if not k:
                     np.save(edit_set.parent / name / f"{source}.npy", points(*counts))
-                elif source != "s3":
+                else:
                     for edit, more in (("contrast_1.5", 1), ("contrast_2", 2)):
                         rows = "\n".join(f"{x},{y}" for x, y in points(counts[0] + more, counts[1]))
                         (edit_set.parent / name / f"{source}_{edit}.csv").write_text(f"x,y\n{rows}\n")
@@ -496,6 +500,7 @@ class TestPredicted:
     def test_people_beside_models(self, edit_set, people):
         study = predicted(edit_set, ["uniform"], gaze=people)
         assert study.models == ["people", "uniform"]
+        assert not study.failures  # nobody saw s3, nor contrast 0.5
         shares = {(m.edit.source, m.edit.asked): m.values["people"] for m in study.edits if "people" in m.values}
         assert shares == {
             ("s0", 1.5): (3 / 12, 4 / 13), ("s0", 2.0): (3 / 12, 5 / 14), ("s1", 1.5): (2 / 10, 3 / 11),
@@ -516,12 +521,19 @@ class TestPredicted:
         (people[0] / "s1.npy").unlink()
         (people[1] / "s0_contrast_2.csv").write_text("x,y\n")
         (people[1] / "s0_sharpness_2.csv").write_text("x,y\n1,1\n")
+        (people[1] / "s2_contrast_1.5.csv").unlink()
         study = predicted(edit_set, [], gaze=people)
         reasons = {id: why for (_, id), why in study.failures.items()}
-        assert set(reasons) == {"s0_contrast_2", "s0_sharpness_2", "s1_contrast_1.5", "s1_contrast_2"}
+        assert set(reasons) == {
+            "s0_contrast_2", "s0_sharpness_2", "s1_contrast_1.5", "s1_contrast_2", "s2_contrast_1.5",
+        }  # fmt: skip
         assert "expected at least one, got none" in reasons["s0_contrast_2"]
         assert reasons["s0_sharpness_2"] == "the edit set has no edit of this name"
         assert "expected a file of s1, the original" in reasons["s1_contrast_2"]
+        assert "expected a file of this stem in" in reasons["s2_contrast_1.5"]
+        _, *rows = report.predicted_rows(study)
+        named = {f"{row[0]}_{row[1]}_{row[2]:g}" if row[1] else row[0]: row[-1] for row in rows if row[-1]}
+        assert named == {id: f"people: {why}" for id, why in reasons.items()} | study.left_out
         for path in people[1].iterdir():
             path.rename(path.with_stem(f"x{path.stem}"))
         with pytest.raises(

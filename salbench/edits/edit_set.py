@@ -13,6 +13,10 @@ from salbench.sample import Edited
 
 STRENGTHS = {"contrast": (1.2, 1.5, 2.0), "brightness": (0.1, 0.2, 0.4), "color": (1.0, 2.0, 4.0)}  # by default
 NEUTRAL = {"contrast": 1.0, "brightness": 0.0, "color": 0.0}  # strengths that change nothing
+# Grey levels by which thumbnails of one picture may differ. Those of forty photographs of OSIE differ by 9 at most
+# where one is a JPEG of quality 5, and by 16 where it is reduced to 61 x 45; by 19 at least where it is mirrored, and
+# by 80 or more from one another.
+SAME = 16
 SALIENCY = "saliency"  # in place of a mask: the region where saliency is high
 
 
@@ -99,6 +103,7 @@ class EditSet:
         licence: of the images, or None where the setup names none.
         edits: {id of a source: list of `Edit`}, sorted by id; the list is empty where all have been dropped.
         originals: {id of a source: what reads it without an edit}.
+        thumbnails: {id of a source: its `thumbnail`}, of those that have one.
         dropped: {source, type and strength of an edit that was asked for and could not be made: the reason}.
         is_finished: whether all sources have been edited that should be.
     """
@@ -109,6 +114,7 @@ class EditSet:
     licence: str | None
     edits: Mapping[str, list[Edit]]
     originals: Mapping[str, Callable[[], np.ndarray]]
+    thumbnails: Mapping[str, np.ndarray] = field(default_factory=dict)
     dropped: Mapping[str, str] = field(default_factory=dict)
     is_finished: bool = True
 
@@ -135,22 +141,36 @@ class EditSet:
         """The sample with each of its edits as its image, in the order of `of`; its id is "<id>@<type>_<strength>".
 
         Images and masks are resized bilinearly to the sample's own size as they are read, so that fixations, density
-        and boxes, which stay as they are, keep their places.
+        and boxes, which stay as they are, keep their places. Reading the original raises `EditSetProblem` where the
+        sample is another picture than the one of its id that was edited.
         """
-        return [_version(sample, edit) for edit in self.of(sample.id)]
+        return [self._version(sample, edit) for edit in self.of(sample.id)]
 
     def original(self, id):
         """What reads the source without an edit, uint8 (H, W, 3); None for an unknown id."""
         return self.originals.get(id)
 
+    def _version(self, sample, edit):
+        edited = Edited(
+            edit.type, edit.strength, edit.direction,
+            read_mask=partial(_mask_at, edit.read_mask, sample.size), read_original=partial(self._original, sample),
+        )  # fmt: skip
+        read_image = partial(_image_at, edit.read_image, sample.size)
+        return replace(sample, id=f"{sample.id}@{edit.type}_{edit.asked:g}", read_image=read_image, edit=edited)
 
-def _version(sample, edit):
-    edited = Edited(
-        edit.type, edit.strength, edit.direction,
-        read_mask=partial(_mask_at, edit.read_mask, sample.size), read_original=partial(getattr, sample, "image"),
-    )  # fmt: skip
-    read_image = partial(_image_at, edit.read_image, sample.size)
-    return replace(sample, id=f"{sample.id}@{edit.type}_{edit.asked:g}", read_image=read_image, edit=edited)
+    def _original(self, sample):
+        image, known = sample.image, self.thumbnails.get(sample.id)
+        if known is not None and np.abs(thumbnail(image).astype(int) - known).max() > SAME:
+            raise EditSetProblem(
+                f"{sample.id}: expected the picture that edit set {self.name} has edits of, got another one of the "
+                "same id; use edits that were made of this data set"
+            )
+        return image
+
+
+def thumbnail(image):
+    """What a picture is known by: the mean grey of its 8 x 8 parts, uint8 (8, 8), of one uint8 (H, W, 3)."""
+    return np.asarray(Image.fromarray(image).convert("L").resize((8, 8), Image.Resampling.BOX))
 
 
 def _image_at(read, size):
@@ -189,11 +209,12 @@ def join(edit_sets):
     """Edit sets as one, to train with: the edits of all, and of a source that several have the first one's original."""
     if len(edit_sets) == 1:
         return edit_sets[0]
-    edits, originals, dropped = {}, {}, {}
+    edits, originals, thumbnails, dropped = {}, {}, {}, {}
     for edit_set in edit_sets:
         for id, of_one in edit_set.edits.items():
             edits[id] = sorted([*edits.get(id, ()), *of_one], key=strongest_last)
         originals = {**edit_set.originals, **originals}
+        thumbnails = {**edit_set.thumbnails, **thumbnails}
         dropped |= edit_set.dropped
     return EditSet(
         name="+".join(edit_set.name for edit_set in edit_sets),
@@ -202,6 +223,7 @@ def join(edit_sets):
         licence="; ".join(dict.fromkeys(edit_set.licence or "none stated" for edit_set in edit_sets)),
         edits=dict(sorted(edits.items())),
         originals=originals,
+        thumbnails=thumbnails,
         dropped=dropped,
         is_finished=all(edit_set.is_finished for edit_set in edit_sets),
     )

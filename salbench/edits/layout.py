@@ -2,11 +2,13 @@
 
 ::
 
-    edit_set.json                        {"version", "setup", "finished"}: what it was made with, whether all is there
+    edit_set.json                        {"version", "setup", "finished"}: what it was made with; the number of records
+                                         once all are there, null before
     originals/<id>.png                   the source without an edit, as the edits' model reconstructs it
     images/<id>/<type>_<strength>.png    the strength is the one that was asked for
     masks/<id>/<type>.png                8-bit grey, peak 255: the region
-    records/<id>.json                    {"caption", "word", "saliency", "files" (path: hash), "edits", "dropped"}
+    records/<id>.json                    {"caption", "word", "saliency", "thumbnail" (of the source, hexadecimal, or
+                                         null), "files" (path: hash), "edits", "dropped"}
 
 A record is written after all of its files, so that a kill loses the source in flight only.
 """
@@ -20,22 +22,28 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from salbench.edits.edit_set import Edit, EditSet, EditSetProblem, read_mask, strongest_last
+from salbench.edits.edit_set import Edit, EditSet, EditSetProblem, read_mask, strongest_last, thumbnail
 from salbench.files import atomic_write, hash_bytes, hash_file, read_image
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "edit_set.json"
 
 
 def read(folder):
     """The `EditSet` of a folder. Raises `EditSetProblem`: see `salbench.edits.read`."""
-    setup, is_finished = _manifest(folder)
-    if not is_finished:
+    setup, finished = _manifest(folder)
+    paths = sorted((folder / "records").glob("*.json"))
+    if finished is None:
         log.warning("%s: an unfinished edit set; the command that makes it goes on from there", folder)
-    edits, originals, hashes, dropped = {}, {}, [], {}
-    for path in sorted((folder / "records").glob("*.json")):
+    elif finished != len(paths):
+        raise EditSetProblem(
+            f"{folder / 'records'}: expected {finished} records, found {len(paths)}; the command that made the set "
+            "makes what is missing again"
+        )
+    edits, originals, thumbnails, hashes, dropped = {}, {}, {}, [], {}
+    for path in paths:
         record = _json(path)
         try:
             files = dict(record["files"])
@@ -43,6 +51,8 @@ def read(folder):
             edits[path.stem] = sorted(
                 (_edit(folder, path.stem, record, e) for e in record["edits"]), key=strongest_last
             )
+            if record["thumbnail"] is not None:
+                thumbnails[path.stem] = np.frombuffer(bytes.fromhex(record["thumbnail"]), np.uint8).reshape(8, 8)
         except (KeyError, TypeError, ValueError) as error:
             raise EditSetProblem(f"{path}: no record of edits ({error!r}). {_again(path)}") from error
         for name, expected in files.items():
@@ -51,12 +61,13 @@ def read(folder):
         hashes += [path.stem, hash_file(path)]
     fingerprint = hash_bytes(json.dumps(setup, sort_keys=True), *hashes)
     return EditSet(
-        folder.resolve().name, setup, fingerprint, setup.get("licence"), edits, originals, dropped, is_finished
-    )
+        folder.resolve().name, setup, fingerprint, setup.get("licence"), edits, originals, thumbnails, dropped,
+        is_finished=finished is not None,
+    )  # fmt: skip
 
 
 def _manifest(folder):
-    """(setup, whether it is finished) of a set of this version."""
+    """(setup, number of records once it is finished) of a set of this version."""
     content = _json(folder / MANIFEST)
     version = content.get("version") if isinstance(content, dict) else None
     if version != VERSION or not isinstance(content.get("setup"), dict):
@@ -64,7 +75,7 @@ def _manifest(folder):
             f"{folder / MANIFEST}: expected an edit set of version {VERSION} with its setup, got version {version!r}; "
             "make it again, or read it with the salbench that made it"
         )
-    return content["setup"], content.get("finished", False)
+    return content["setup"], content.get("finished")
 
 
 def _edit(folder, source, record, entry):
@@ -111,29 +122,35 @@ class Writer:
     """Writes an edit set, or goes on with one of the same setup.
 
     Args:
-        folder: new, empty, or of an edit set that was made with the same setup.
+        folder: new, empty, or of an edit set that was made with the same setup or has no edits yet.
         setup: dict of what JSON can hold; all that decides on the edits but the sources. "licence" is of the images.
 
     Raises:
-        EditSetProblem: the folder holds something else, or edits of another setup.
+        EditSetProblem: no folder, or one that holds something else, or edits of another setup.
     """
 
     def __init__(self, folder, setup):
         self.folder = Path(folder).expanduser()
         setup = json.loads(json.dumps(setup))
+        if self.folder.exists() and not self.folder.is_dir():
+            raise EditSetProblem(f"{self.folder}: expected a folder for the edit set, it is a file")
         if (self.folder / MANIFEST).is_file():
-            self._check_same(setup)
+            if self._records():
+                self._check_same(setup)
         elif self.folder.exists() and any(self.folder.iterdir()):
             raise EditSetProblem(f"{self.folder}: expected a new folder or an edit set, it holds other files")
         self._setup = setup
-        self._write_manifest(finished=False)
+        self._write_manifest(finished=None)
 
     def finish(self):
         """Write down that the set holds the edits of all sources; until then `read` warns."""
-        self._write_manifest(finished=True)
+        self._write_manifest(finished=len(self._records()))
 
     def _write_manifest(self, finished):
         _write_json(self.folder / MANIFEST, {"version": VERSION, "setup": self._setup, "finished": finished})
+
+    def _records(self):
+        return list((self.folder / "records").glob("*.json"))
 
     def _check_same(self, setup):
         there, _ = _manifest(self.folder)
@@ -149,7 +166,7 @@ class Writer:
         """True if everything of a source has been written."""
         return self._record(id).is_file()
 
-    def add(self, id, original, masks, edits, *, caption=None, word=None, saliency=None, dropped=()):
+    def add(self, id, original, masks, edits, *, source=None, caption=None, word=None, saliency=None, dropped=()):
         """Write all edits of one source; what was there of it before is replaced.
 
         Args:
@@ -157,6 +174,8 @@ class Writer:
             original: uint8 (H, W, 3), the source without an edit.
             masks: {type: (h, w) array, >= 0}, the region of each type of edit; stored with a peak of 255.
             edits: list of `NewEdit`, of the size of `original`.
+            source: uint8 (H, W, 3), the image that was edited, by which it is told from another one of its id; None:
+                it is not told.
             caption, word, saliency: str or None, as for `Edit`.
             dropped: as for `MadeEdits`.
 
@@ -173,8 +192,9 @@ class Writer:
             _check_edit(edit, masks, name in pictures, what)
             pictures[name] = _checked_image(edit.image, original.shape, what)
         entries = [{k: v for k, v in vars(edit).items() if k != "image"} for edit in edits]
-        text = {"caption": caption, "word": word, "saliency": saliency, "files": {}, "edits": entries}
-        text["dropped"] = list(dropped)
+        seen = None if source is None else thumbnail(source).tobytes().hex()
+        text = {"caption": caption, "word": word, "saliency": saliency, "thumbnail": seen, "files": {}}
+        text |= {"edits": entries, "dropped": list(dropped)}
         json.dumps(text)  # what it cannot hold is told before anything is written
         for name, picture in pictures.items():
             with atomic_write(self.folder / name, "wb") as file:

@@ -81,7 +81,7 @@ def predicted_figure(study):
             right.legend(frameon=False, fontsize=8)
         for panel in (left, right):
             panel.axhline(0, color="0.4", linewidth=0.8, zorder=0)
-            panel.set_xticks([NEUTRAL[type], *curves], ["unedited", *(f"{strength:g}" for strength in curves)])
+            panel.set_xticks([NEUTRAL[type], *curves], ["\nunedited", *(f"{strength:g}" for strength in curves)])
             panel.set_xlabel(f"strength of the {type} edit")
         numbers = sorted({c[type].n for c in curves.values()})
         n = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"

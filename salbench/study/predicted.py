@@ -46,6 +46,11 @@ class Measured:
     values: dict = field(default_factory=dict)
 
     @property
+    def id(self):
+        """<source>_<type>_<strength that was asked for>."""
+        return f"{self.edit.source}_{self.edit.type}_{self.edit.asked:g}"
+
+    @property
     def group(self):
         """(type, strength that was asked for): what is averaged over images."""
         return self.edit.type, self.edit.asked
@@ -178,7 +183,7 @@ def _measured(edit_set):
             try:
                 study.edits.append(_one_measured(edit, edit_set.original(source)()))
             except ValueError as error:
-                study.left_out[_id(edit)] = str(error)
+                study.left_out[f"{source}_{edit.type}_{edit.asked:g}"] = str(error)
     images = len({measured.edit.source for measured in study.edits})
     if images < 2:
         reasons = "; ".join(f"{id}: {why}" for id, why in list(study.left_out.items())[:3])
@@ -201,14 +206,22 @@ def _one_measured(edit, original):
 
 
 def _add_gaze(study, original, edited):
-    """Write the shares of people's attention into every edit of a study that has files of both images."""
+    """Write the shares of people's attention into every edit of a study that has files of both images.
+
+    Missing is a file of an original whose edit has one; and of an edit whose original has one, where other images have
+    one of the same type and strength.
+    """
     before, after = by_stem(original), by_stem(edited)
-    edits, shares = {_id(measured.edit): measured for measured in study.edits}, {}
-    for id in sorted(after.keys() & edits.keys()):
+    edits, shares = {measured.id: measured for measured in study.edits}, {}
+    shown = {edits[id].group for id in after.keys() & edits.keys()}
+    missing = {id for id, e in edits.items() if e.group in shown and e.edit.source in before} - after.keys()
+    for id in sorted(missing | (after.keys() & edits.keys())):
         edit = edits[id].edit
         try:
             if edit.source not in before:
                 raise FileProblem(f"expected a file of {edit.source}, the original, in {original}")
+            if id in missing:
+                raise FileProblem(f"expected a file of this stem in {edited}, as {original} has one of {edit.source}")
             shares[id] = measure(before[edit.source], after[id], edit.read_mask(), edit.read_image().shape[:2])
         except ValueError as error:
             study.failures[PEOPLE, id] = str(error)
@@ -239,25 +252,24 @@ def _add_shares(study, method, folder, progress):
             entry = journal.entries[source]
             study.failures.update({(method.label, id): text for id, text in entry.get("error", {}).items()})
             for measured in edits:
-                if _id(measured.edit) in entry["shares"]:
-                    measured.values[method.label] = tuple(entry["shares"][_id(measured.edit)])
+                if measured.id in entry["shares"]:
+                    measured.values[method.label] = tuple(entry["shares"][measured.id])
     finally:
         journal.close(remove=not journal.entries)
 
 
 def _shares(edit_set, method, source, edits):
     """The journal's entry of a source: the share before and after each edit; why images failed, if any did."""
-    readers = {source: edit_set.original(source)} | {_id(m.edit): m.edit.read_image for m in edits}
+    readers = {source: edit_set.original(source)} | {m.id: m.edit.read_image for m in edits}
     samples = [_sample(id, read()) for id, read in readers.items()]
     size, maps, failures = usual_batch_size(method.device), {}, {}
     for i in range(0, len(samples), size):
         _predict(method, samples[i : i + size], maps, failures)
     shares = {}
     for measured in edits:
-        id = _id(measured.edit)
-        if source in maps and id in maps:
+        if source in maps and measured.id in maps:
             mask = fitted(measured.edit.read_mask(), maps[source].shape)
-            shares[id] = share_of_map(maps[source], mask), share_of_map(maps[id], mask)
+            shares[measured.id] = tuple(share_of_map(maps[id], mask) for id in (source, measured.id))
     return {"id": source, "shares": shares} | ({"error": failures} if failures else {})
 
 
@@ -282,7 +294,3 @@ def _predict(method, samples, maps, failures):
             return
         for sample in samples:
             _predict(method, [sample], maps, failures)
-
-
-def _id(edit):
-    return f"{edit.source}_{edit.type}_{edit.asked:g}"

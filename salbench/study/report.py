@@ -98,7 +98,7 @@ def _notes(study):
     notes += [f"{model}: {note}" for model, of_one in study.notes.items() for note in of_one]
     notes += [f"{method} did not run: {reason}" for method, reason in study.skipped.items()]
     notes += _left_out(study.left_out, "sources or edits")
-    notes += _left_out({f"{model}, {id}": text for (model, id), text in study.failures.items()}, "predictions")
+    notes += _left_out({f"{model}, {id}": text for (model, id), text in study.failures.items()}, "shares")
     edit_set = study.edit_set
     if not edit_set.is_finished:
         notes.append(f"The edit set is unfinished: {len(edit_set.sources)} images so far.")
@@ -107,16 +107,25 @@ def _notes(study):
 
 
 def predicted_rows(study):
-    """Rows of the CSV of a `Predicted`: one per edited image, then those that were left out with their reasons."""
+    """Rows of the CSV of a `Predicted`: one per edited image, then those that were left out; all with the reasons."""
     header = ["source", "type", "asked", "strength", "direction", "covered", "psnr_outside", "before", "after"]
     header += [f"{model}_{when}" for model in study.models for when in ("before", "after")] + ["left_out"]
     rows = []
     for e in study.edits:
         shares = [value for model in study.models for value in e.values.get(model, (None, None))]
         facts = [e.edit.source, e.edit.type, e.edit.asked, e.edit.strength, e.edit.direction]
-        rows.append([*facts, e.covered, e.psnr_outside, *e.values[e.edit.type], *shares, None])
-    rows += [[id, *[None] * (len(header) - 2), reason] for id, reason in study.left_out.items()]
+        rows.append(
+            [*facts, e.covered, e.psnr_outside, *e.values[e.edit.type], *shares, _failed(study, e.edit.source, e.id)]
+        )
+    known = {id for e in study.edits for id in (e.edit.source, e.id)}
+    others = study.left_out | {id: _failed(study, id) for _, id in study.failures if id not in known}
+    rows += [[id, *[None] * (len(header) - 2), reason] for id, reason in others.items()]
     return [header, *rows]
+
+
+def _failed(study, *ids):
+    """Whose shares of an image are missing, and why; None where none are."""
+    return "; ".join(f"{model}: {text}" for (model, id), text in study.failures.items() if id in ids) or None
 
 
 def _name(quantity):
@@ -152,7 +161,8 @@ def _left_out(reasons, what, shown=3):
     if not reasons:
         return []
     first = "; ".join(f"{id}: {reason}" for id, reason in list(reasons.items())[:shown])
-    return [f"{len(reasons)} {what} left out: {first}{'; ...' if len(reasons) > shown else ''}"]
+    more = f"; and {len(reasons) - shown} more, see images.csv" if len(reasons) > shown else ""
+    return [f"{len(reasons)} {what} left out: {first}{more}"]
 
 
 def _bullets(notes):

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import time
+from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -27,7 +28,7 @@ from salbench.metrics.fused import score
 from salbench.protocol import PROTOCOLS, Others
 from salbench.training import checkpoint
 from salbench.training.data import NoTrainingData, TrainingSet, mark
-from salbench.training.losses import EDIT_LOSSES, check_names
+from salbench.training.losses import EDIT_LOSSES, check_names, needed
 
 log = logging.getLogger(__name__)
 PROTOCOL = PROTOCOLS["tuebingen"]  # of the validation
@@ -154,7 +155,10 @@ class Trainer:
         if not self.validation:
             why = "none has any; train on a data set with fixations too"
             if any(map(_has_fixations, samples)):
-                why = f"{recipe.validation_share:.0%} are held out, by a hash of their ids; give more images"
+                why = (
+                    f"{recipe.validation_share:.0%} are held out, by a hash of their ids, which of {len(samples)} are "
+                )
+                why += "none; give more images, some thirty"
             raise NoTrainingData(f"expected at least one image with fixations to validate on, got none: {why}")
         self.counts = {
             "images": len(self.data),
@@ -163,6 +167,8 @@ class Trainer:
             "boxes": sum(s.boxes is not None for s in samples),
         }
         if edits is not None:
+            if needed("counts", recipe.edit_losses) and not any(map(_has_fixations, self.data.edited)):
+                raise NoTrainingData("edit losses: expected fixations for nss, no edited image has any; leave it out")
             self.key["edits"] = edits.fingerprint
             self.counts["edits"] = _count(self.data.edited, recipe.p)
         self.folder.mkdir(parents=True, exist_ok=True)  # now, not after an epoch, if it cannot be
@@ -354,10 +360,12 @@ def _to_tensorboard(folder, row):
 
 def _count(edited, p):
     """What a training with edits is known by, as JSON can hold it."""
+    used = defaultdict(list)
+    for sample in edited:
+        used[sample.edit.type].append(sample.edit.strength)
     return {
         "images": len(edited),
-        "types": sorted({sample.edit.type for sample in edited}),
-        "strengths": sorted({sample.edit.strength for sample in edited}),
+        "strengths": {type: [min(used[type]), max(used[type])] for type in sorted(used)},
         "p": p,
     }
 

@@ -246,18 +246,16 @@ class LearnedMethod(SaliencyMethod):
     def notes_on(self, counts):
         """Notes on a training with so many "images", "captions" and "boxes" (images with annotated objects).
 
-        "dataset" is what they are of, where that is known. Of one with edits, "edits" tells their number, types,
-        strengths and the probability of the original.
+        "dataset" is what they are of, where that is known. Of one with edits, "edits" tells their number, the
+        lowest and highest strength of each type, and the probability of the original.
         """
         of = f" of {counts['dataset']}" if counts.get("dataset") else ""
         start = " from random weights" if self.checkpoints else ""  # its authors may have started from others
         notes, edits = [f"trained{start} on {counts['images']} images{of}."], counts.get("edits")
         if edits:
-            strengths = ", ".join(f"{strength:g}" for strength in edits["strengths"])
-            types = ", ".join(edits["types"])
-            notes.append(
-                f"trained with edits: {edits['images']} images, {types}, strengths {strengths}, p {edits['p']:g}."
-            )
+            ends = {type: dict.fromkeys(f"{end:g}" for end in both) for type, both in edits["strengths"].items()}
+            ranges = ", ".join(f"{type} {' to '.join(of_one)}" for type, of_one in ends.items())
+            notes.append(f"trained with edits: {edits['images']} images, {ranges}, p {edits['p']:g}.")
         return notes
 
     def seen(self, samples):
@@ -274,16 +272,23 @@ class LearnedMethod(SaliencyMethod):
         return fingerprint in facts.get("key", {}).get("edits", "").split("+")
 
     def existing_weights(self):
-        """Path of the weights. Raises `MethodUnavailable` where there are none."""
-        if self.weights is None or not self.weights.exists():
-            where = f" at {self.weights}" if self.weights else ""
-            below = sorted(self.weights.parent.glob(f"{self.name}/*/*/best.safetensors"))[:1] if self.weights else []
-            where += f" (but {below[0].parent} has)" if below else ""
+        """Path of the weights.
+
+        Raises:
+            MethodUnavailable: none came with the method. WeightsProblem: none are where it was told that they are.
+        """
+        if self.weights is not None and self.weights.exists():
+            return self.weights
+        if "weights" not in vars(self):
             raise MethodUnavailable(
-                f"has no weights{where}; train it with: "
-                f"python benchmark.py fit --methods {self.name} {self.fit_options}"
+                f"has no weights; train it with: python benchmark.py fit --methods {self.name} {self.fit_options}"
             )
-        return self.weights
+        below = sorted(self.weights.parent.glob(f"{self.name}/*/*/best.safetensors"))[:1]
+        hint = f" (but {below[0].parent} has)" if below else ""
+        raise weights.WeightsProblem(
+            f"{self.weights}: no such weights of {self.name}{hint}; expected a folder that fit has written, or a "
+            ".safetensors file"
+        )
 
     def init_random(self):
         if "weights" in vars(self):  # a place, or what `fit` has written

@@ -482,7 +482,7 @@ class TestSplit:
 class TestTrainer:
     @pytest.fixture
     def trainer(self, samples, edit_set, make_spots, tmp_path):
-        def make(folder="run", recipe=RECIPE, edits=edit_set, stop_at=None):
+        def make(folder="run", recipe=RECIPE, edits=edit_set, stop_at=None, samples=samples):
             one = Trainer(
                 network(), Plain(recipe), samples, make_spots(3, seed=1), recipe, tmp_path / folder, edits=edits,
                 progress=False,
@@ -524,7 +524,21 @@ class TestTrainer:
 
     def test_the_facts_tell_what_was_shown(self, trainer):
         _, facts = trainer().run()
-        assert facts["data"]["edits"] == {"images": 12, "types": ["bright", "dark"], "strengths": [0.1, 2.0], "p": 0.5}
+        strengths = {"bright": [2.0, 2.0], "dark": [0.1, 0.1]}
+        assert facts["data"]["edits"] == {"images": 12, "strengths": strengths, "p": 0.5}
+
+    def test_a_loss_that_needs_fixations_where_no_edited_image_has_any_is_refused(self, trainer, samples):
+        def blind(some):
+            return [
+                replace(s, fixations=None, observers=None, read_density=lambda s=s: to_arrays(s, s.size)[1])
+                for s in some
+            ]
+
+        for_nss = replace(RECIPE, edit_losses={"agreement": 1.0, "nss": 0.1})
+        with pytest.raises(NoTrainingData, match="edit losses: expected fixations for nss, no edited image has any"):
+            trainer(recipe=for_nss, samples=[*blind(samples[:6]), *samples[6:]])
+        trainer(recipe=for_nss, samples=[*blind(samples[:5]), *samples[5:]])
+        trainer(samples=[*blind(samples[:6]), *samples[6:]])
 
     def test_increase_teaches_the_direction(self, make_spots, tmp_path):
         """Brighter regions are said to gain, black ones to lose: after training they do, as far as the margin asks."""
@@ -569,7 +583,7 @@ class TestCommandLine:
         shown = facts["data"]["edits"]["images"]
         assert 0 < shown <= 20
         notes = registry.create(f"own:{folder}").notes()
-        assert notes[1] == f"trained with edits: {shown} images, bright, dark, strengths 0.1, 2, p 0.5."
+        assert notes[1] == f"trained with edits: {shown} images, bright 2, dark 0.1, p 0.5."
 
     def test_p_and_losses(self, command, tmp_path):
         assert command("--p", "0.25", "--edit-losses", "kl=1,increase=0.5") == 0
@@ -611,8 +625,8 @@ class TestCommandLine:
         assert said in capsys.readouterr().err
         assert not (tmp_path / "checkpoints").exists()
 
-    @pytest.mark.parametrize("typed", ["kl", "kl=x", "kl=-1", "kl=nan", ""])
+    @pytest.mark.parametrize("typed", ["kl", "kl=x", "kl=-1", "kl=nan", "", "kl=0", "kl=0,cc=0"])
     def test_weights_that_are_none(self, command, capsys, typed):
         with pytest.raises(SystemExit):
             command("--edit-losses", typed)
-        assert "expected NAME=WEIGHT with commas between, weights from 0 up" in capsys.readouterr().err
+        assert "expected NAME=WEIGHT with commas between, weights from 0 up and one above" in capsys.readouterr().err

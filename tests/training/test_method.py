@@ -21,7 +21,7 @@ from salbench.training import LearnedMethod, Recipe, checkpoint, create
 from salbench.training.checkpoint import CheckpointProblem
 from salbench.training.data import NoTrainingData
 from salbench.training.loop import TrainingProblem, split
-from salbench.weights import hash_tensors
+from salbench.weights import WeightsProblem, hash_tensors
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ class TestFit:
         method = registry.create("own")
         method.folder = tmp_path / "out" / "own" / "spots" / "seed0"
         method.fit(samples)
-        with pytest.raises(MethodUnavailable, match=r"best\.safetensors \(but .*own/spots/seed0 has\); train it"):
+        with pytest.raises(WeightsProblem, match=r"best\.safetensors: no .*\(but .*own/spots/seed0 has\); expected"):
             registry.create(f"own:{tmp_path / 'out'}").predict(samples[0])
 
 
@@ -210,11 +210,9 @@ class TestWeights:
         command = "python benchmark.py fit --methods own --dataset osie_train$"
         with pytest.raises(MethodUnavailable, match=f"^has no weights; train it with: {command}"):
             call(registry.create("own"), samples[0])
-        with pytest.raises(
-            MethodUnavailable, match=rf"has no weights at .*gone\.safetensors; train it with: {command}"
-        ):
+        with pytest.raises(WeightsProblem, match=r"gone\.safetensors: no such weights of own; expected a folder"):
             call(registry.create(f"own:{tmp_path}/gone.safetensors"), samples[0])
-        with pytest.raises(MethodUnavailable, match=r"has no weights at .*best\.safetensors"):
+        with pytest.raises(WeightsProblem, match=r"best\.safetensors: no such weights of own; expected a folder"):
             call(registry.create(f"own:{tmp_path}"), samples[0])  # a folder where nothing was trained
 
     def test_of_another_network_are_refused(self, fit, add_learned, samples):
@@ -253,6 +251,11 @@ class TestEvaluation:
         skipped = evaluate(add_learned("own"), samples, tmp_path)
         assert isinstance(skipped, Skipped)
         assert skipped.reason.startswith("has no weights; train it with")
+
+    def test_weights_that_are_not_where_they_were_said_to_be_are_no_reason_to_skip(self, fit, samples, tmp_path):
+        broken = evaluate(f"own:{fit().folder}x", samples, tmp_path / "out")
+        assert isinstance(broken, Broken)
+        assert "no such weights of own" in broken.reason
 
     def test_damaged_weights_are_told_once(self, fit, samples, tmp_path):
         path = fit().folder / "best.safetensors"
