@@ -149,8 +149,9 @@ def read_fixations(path, image):
 
 
 def _is_of(name, image):
-    """Whether a file name or stem means an image, whatever its ending."""
-    return bool({name, Path(name).stem} & {image.name, image.stem})
+    """Whether a file name or stem means an image, whatever its ending; a stem may hold dots, as cat_contrast_1.5."""
+    path = Path(name)
+    return name in (image.name, image.stem) or (path.suffix.lower() in IMAGE_SUFFIXES and path.stem == image.stem)
 
 
 def user_cache():

@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from salbench.edits import SALIENCY, Writer
-from salbench.files import read_map
+from salbench.files import hash_bytes, read_map
 from salbench.maps import to_density
 from salbench.registry import MethodUnavailable, explained
 from salbench.results import provenance
@@ -15,7 +15,9 @@ from salbench.sample import Sample
 
 
 def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=True, constrained=True, **options):
-    """Write the edits of a data set's images; those that are in the folder already are not made again.
+    """Write the edits of a data set's images.
+
+    Those that are in the folder already are made again only where a mask, density or caption is another one now.
 
     Args:
         method: one with `edit`, its device and backbone set.
@@ -29,7 +31,7 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
         constrained, options: see `SaliencyMethod.edit`.
 
     Returns:
-        {id: why the image could not be edited}.
+        {id: why the image could not be edited}. With some, the set is not marked as finished.
 
     Raises:
         EditSetProblem: the folder holds edits made otherwise, or something else.
@@ -46,6 +48,7 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
         "edits": wanted,
         "regions": "of words" if masks is None else SALIENCY if masks == SALIENCY else "given as masks",
         "constrained": constrained,
+        "device": method.device.partition(":")[0],
         **options,
         "versions": provenance()["versions"],
     }
@@ -61,19 +64,34 @@ def make(method, dataset, folder, wanted, *, limit=None, masks=None, progress=Tr
         )
     writer, failures = Writer(folder, setup), {}
     for sample in tqdm(samples, "editing", unit="image", disable=not progress):
-        if writer.done(sample.id):
-            continue
+        file = masks if masks in (None, SALIENCY) else Path(masks) / f"{sample.id}.png"
         try:
-            file = masks if masks in (None, SALIENCY) else Path(masks) / f"{sample.id}.png"
+            inputs = _inputs(sample, file)
+            if writer.done(sample.id, inputs):
+                continue
             made = edit_one(method, sample, wanted, mask=file, constrained=constrained, **options)
         except ValueError as error:
             failures[sample.id] = explained(error, method)
         else:
             regions = dict.fromkeys(wanted, made.mask)
             facts = {"caption": made.caption, "word": made.word, "saliency": made.saliency, "dropped": made.dropped}
-            writer.add(sample.id, made.original, regions, made.edits, source=sample.image, **facts)
-    writer.finish()
+            writer.add(sample.id, made.original, regions, made.edits, source=sample.image, inputs=inputs, **facts)
+    if not failures:
+        writer.finish()
     return failures
+
+
+def _inputs(sample, mask):
+    """A hash of what decides on a sample's region beside its fixations, which the data set's fingerprint covers.
+
+    Raises:
+        FileProblem: a mask or density that cannot be read.
+    """
+    if mask in (None, SALIENCY):
+        chosen = b"" if sample.read_density is None else sample.read_density().tobytes()
+    else:
+        chosen = read_map(mask).tobytes()
+    return hash_bytes(sample.caption or "", chosen)
 
 
 def edit_one(method, sample, wanted, *, caption=None, mask=None, **options):

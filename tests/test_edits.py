@@ -219,6 +219,9 @@ class TestWanted:
             ("hue", None, r"type: expected some of contrast, brightness, color, each once, got 'hue'"),
             ("color,color", None, r"each once"),
             ("color", [1.0, 1.0], r"strength: expected numbers that differ"),
+            ("brightness,contrast", [-0.2], r"strength: expected 0 or more for contrast, which is scaled by it"),
+            ("brightness", [0.2, 0.0], r"strength: expected numbers other than 0, which changes no brightness"),
+            ("contrast", [float("inf")], r"strength: expected finite numbers, got \[inf\]"),
             ("color", [1.0, 1.0000001], r"strength: expected numbers that differ"),
         ],
     )

@@ -263,6 +263,17 @@ def test_read_map_never_unpickles(save, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
+@pytest.mark.parametrize(
+    ("image", "rows"),
+    [("cat_1.5.png", [2, 3]), ("cat_1.csv", [0, 1]), ("cat_1", [0, 1]), ("dog.jpg", [4, 5]), ("cat.png", [])],
+)
+def test_read_fixations_of_one_of_several_images(image, rows, tmp_path):
+    """File names or stems; a stem may hold dots."""
+    names = ("cat_1", "cat_1.png", "cat_1.5", "cat_1.5.png", "dog", "dog.JPG")
+    (tmp_path / "all.csv").write_text("image,x,y\n" + "".join(f"{name},{i},0\n" for i, name in enumerate(names)))
+    assert files.read_fixations(tmp_path / "all.csv", image)[:, 0].tolist() == rows
+
+
 def _zipped():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

@@ -127,9 +127,11 @@ class TestMake:
         method.refused = dataset.samples[1].id
         failures = make(dataset, tmp_path, method, limit=3)
         assert list(failures) == [method.refused]
+        assert not edits.read(tmp_path).is_finished
         assert "caption: expected one, got none" in failures[method.refused]
         assert make(dataset, tmp_path, limit=3) == {}
         assert len(edits.read(tmp_path).sources) == 3
+        assert edits.read(tmp_path).is_finished
 
     def test_takes_masks_from_a_folder(self, dataset, tmp_path):
         mask = np.zeros(dataset.samples[0].size, np.uint8)
@@ -140,6 +142,42 @@ class TestMake:
         assert list(failures) == [dataset.samples[1].id]
         (edit,) = edits.read(tmp_path / "set").of(dataset.samples[0].id)
         np.testing.assert_array_equal(edit.read_mask() > 0.5, mask > 0)
+
+    def test_a_mask_that_has_changed_is_a_region_to_edit_anew(self, dataset, tmp_path):
+        """That of the other image is kept, and so are both where nothing has changed."""
+        (tmp_path / "masks").mkdir()
+        for sample in dataset.samples[:2]:
+            Image.fromarray(np.eye(*sample.size, dtype=np.uint8)).save(tmp_path / "masks" / f"{sample.id}.png")
+        method = Brightener()
+        options = {"limit": 2, "masks": tmp_path / "masks"}
+        make(dataset, tmp_path / "set", method, **options)
+        make(dataset, tmp_path / "set", method, **options)
+        assert method.calls == 2
+        first = dataset.samples[0]
+        mask = np.zeros(first.size, np.uint8)
+        mask[:10] = 255
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{first.id}.png")
+        make(dataset, tmp_path / "set", method, **options)
+        assert method.calls == 3
+        np.testing.assert_array_equal(edits.read(tmp_path / "set").of(first.id)[0].read_mask() > 0.5, mask > 0)
+
+    def test_a_density_that_has_changed_is_a_region_to_choose_anew(self, dataset, tmp_path):
+        method, densities = Brightener(), {s.id: np.ones(s.size) for s in dataset.samples}
+        samples = [replace(s, read_density=lambda s=s: densities[s.id]) for s in dataset.samples]
+        of_densities = replace(dataset, samples=samples)
+        for _ in range(2):
+            make(of_densities, tmp_path, method, limit=2)
+        assert method.calls == 2
+        densities[samples[1].id] = np.eye(*samples[1].size)
+        make(of_densities, tmp_path, method, limit=2)
+        assert method.calls == 3
+
+    def test_another_device_is_another_request(self, dataset, tmp_path):
+        make(dataset, tmp_path, limit=1)
+        method = Brightener()
+        method.device = "cuda:1"
+        with pytest.raises(edits.EditSetProblem, match=r'differs in device \(device: "cpu" there, "cuda" here\)'):
+            make(dataset, tmp_path, method, limit=1)
 
     def test_hands_on_that_saliency_is_the_region(self, dataset, tmp_path, monkeypatch):
         given = []

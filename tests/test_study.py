@@ -359,21 +359,40 @@ class TestPredicted:
         assert "unfinished" not in report.predicted_table(predicted(edit_set, []))
 
     def test_trends(self, edit_set, add_method):
-        """A share that falls with the strength, and one that rises but for one swap of four: 1 - 6 x 2 / 60 = 0.8."""
+        """A share that falls with the strength, and one that rises but for one swap of three: 1 - 6 x 2 / 24 = 0.5.
+
+        One that is the same on every edit has no trend, although it is another on the original.
+        """
         add_method("falls", "def predict(self, sample):\n    return 200.0 - np.abs(sample.image.mean(2) - 128)\n")
         add_method(
             "swaps",
             "def predict(self, sample):\n"
             "    saliency = np.ones(sample.size)\n"
-            "    saliency[3:9, 4:10] = {'0.5': 2.5, '1.5': 3, '2': 4}.get(sample.id.rpartition('_')[2], 2)\n"
+            "    saliency[3:9, 4:10] = {'0.5': 3, '1.5': 2.5, '2': 4}.get(sample.id.rpartition('_')[2], 2)\n"
             "    return saliency\n",
         )
-        trends = predicted(edit_set, ["falls", "swaps", "uniform"]).trends()
+        add_method(
+            "jumps",
+            "def predict(self, sample):\n"
+            "    saliency = np.ones(sample.size)\n"
+            "    saliency[3:9, 4:10] = 2 + ('_' in sample.id)\n"
+            "    return saliency\n",
+        )
+        trends = predicted(edit_set, ["falls", "swaps", "jumps", "uniform"]).trends()
         assert trends["contrast"]["contrast"] == pytest.approx((1, 1, 1, 4))
         assert trends["contrast"]["falls"] == pytest.approx((-1, -1, -1, 4))
-        assert trends["contrast"]["swaps"] == pytest.approx((0.8, 0.8, 0.8, 4))
+        assert trends["contrast"]["swaps"] == pytest.approx((0.5, 0.5, 0.5, 4))
+        assert "jumps" not in trends["contrast"]
         assert "uniform" not in trends["contrast"]  # it never changes
         assert "color" not in trends  # one strength
+
+    def test_trends_are_over_the_strengths_that_were_used(self, tmp_path):
+        """Weakened so far that what was asked to be the strongest is the weakest."""
+        writer = Writer(tmp_path / "set", {})
+        for k in range(2):
+            made = [NewEdit("contrast", asked, used, 1, chequers(used, k)) for asked, used in ((1.5, 1.5), (2.0, 1.2))]
+            writer.add(f"s{k}", chequers(1, k), {"contrast": MASK}, made)
+        assert predicted(tmp_path / "set", []).trends()["contrast"]["contrast"] == pytest.approx((1, 1, 1, 2))
 
     def test_a_method_sees_a_blind_sample_and_its_ids_are_those_of_from_folder(self, edit_set, add_method, tmp_path):
         folder = tmp_path / "seen"

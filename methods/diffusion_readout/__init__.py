@@ -157,7 +157,8 @@ class DiffusionReadout(LearnedMethod):
 
         captions = [sample.caption for sample in batch.samples]
         boxes, categories = areas.draw(batch.samples, batch.images.device)
-        output = network(self._extractor.steps(batch.images, captions), boxes)
+        edited = torch.tensor([sample.edit is not None for sample in batch.samples], device=batch.images.device)
+        output = network(self._extractor.steps(batch.images, captions), boxes, edited)
         pixels = batch.images.permute(0, 3, 1, 2).float() / 255
         properties = photometric_properties(pixels, box_masks(boxes, pixels.shape[-2:]))
         loss = readout_loss(output.properties, properties, output.categories, categories)

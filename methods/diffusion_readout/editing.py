@@ -1,13 +1,11 @@
 """Edits of one sample, from its image to images: see `edit`."""
 
-import math
-
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
 from salbench.checks import check_aspect
-from salbench.edits import NEUTRAL, SALIENCY, MadeEdits, NewEdit
+from salbench.edits import NEUTRAL, SALIENCY, MadeEdits, NewEdit, check_wanted
 from salbench.maps import density_from_fixations
 
 from . import regions
@@ -36,10 +34,12 @@ def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
         `salbench.edits.MadeEdits`; dropped are those that could not be brought into their band.
 
     Raises:
-        ValueError: an unknown type, a strength that is no number, a colour without its word or without a caption, what
-            `regions.choose` raises, or latents that are no numbers.
+        ValueError: what `salbench.edits.check_wanted` and `regions.choose` raise, a colour without its word or without
+            a caption, a region too small for the latents, or latents that are no numbers.
     """
-    _check(wanted, color)
+    check_wanted(wanted)
+    if "color" in wanted and not (color and color.strip()):
+        raise ValueError("color: expected a word such as purple, got none")
     if mask is not None and not _is_saliency(mask):
         check_aspect(mask.shape, sample.size, "mask")
     inverted = editor.invert(image, sample.caption or "")
@@ -109,23 +109,6 @@ def _new_edit(change, made, picture):
     facts = made.facts() | ({"color": change.color} if change.color else {})
     direction = 1 if made.asked >= NEUTRAL[change.type] else -1
     return NewEdit(change.type, made.asked, made.used, direction, picture, facts)
-
-
-def _check(wanted, color):
-    unknown = [type for type in wanted if type not in NEUTRAL]
-    if unknown or not wanted:
-        raise ValueError(f"type: expected {', '.join(NEUTRAL)}, got {', '.join(unknown) or 'none'}")
-    for type, strengths in wanted.items():
-        if not strengths or not all(map(math.isfinite, strengths)):
-            raise ValueError(f"strength: expected finite numbers, got {strengths}")
-        if NEUTRAL[type] in strengths:
-            raise ValueError(
-                f"strength: expected numbers other than {NEUTRAL[type]:g}, which changes no {type}, got {strengths}"
-            )
-        if type != "brightness" and min(strengths) < 0:
-            raise ValueError(f"strength: expected 0 or more for {type}, which is scaled by it, got {strengths}")
-    if "color" in wanted and not color:
-        raise ValueError("color: expected a word such as purple, got none")
 
 
 def _shown_size(size, longest):

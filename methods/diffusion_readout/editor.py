@@ -110,7 +110,11 @@ class Editor:
 
     @torch.inference_mode()
     def invert(self, image, caption=""):
-        """`Inverted` of an image, uint8 (1, H, W, 3) of the backbone's size."""
+        """`Inverted` of an image, uint8 (1, H, W, 3) of the backbone's size.
+
+        Raises:
+            ValueError: latents that are no numbers, as happens in half precision.
+        """
         clean = self.backbone.encode(image)
         latents, noise, prompts = [], [], self.backbone.embed_prompts([caption])
 
@@ -122,6 +126,7 @@ class Editor:
 
         with recorded(self.backbone.unet, clean) as recorder:
             maps = tuple(self.network.aggregation(steps()) if self.network else deque(steps(), maxlen=0))
+        _check_numbers("the inverted image", *latents, *noise)
         return Inverted(caption, latents, noise, recorder.maps()[0], maps)
 
     def saliency(self, inverted):
@@ -141,6 +146,9 @@ class Editor:
             region: float (1, 1, h, w) in [0, 1], M on the latents' grid.
             change: `Change`.
             strengths: list of float.
+
+        Raises:
+            ValueError: latents or readings that are no numbers.
         """
         if self.network is None:
             made = self._denoised(inverted, region, change, strengths)
@@ -150,8 +158,11 @@ class Editor:
         while pending:
             latents = self._denoised(inverted, region, change, list(pending.values()))
             after = self._read(self._low_level(latents, inverted), region)
-            moved = ((after - before).abs() / self.network.low_level.deviation()).amax(1).tolist()
-            for (i, used), latent, reading, moves in zip(list(pending.items()), latents, after, moved, strict=True):
+            moved = ((after - before).abs() / self.network.low_level.deviation()).amax(1)
+            if moved.isnan().any():
+                raise ValueError("readings of the edited image are no numbers; edit in float32, with --device cpu")
+            tried = zip(list(pending.items()), latents, after, moved.tolist(), strict=True)
+            for (i, used), latent, reading, moves in tried:
                 traces[i].append((used, moves))
                 made[i] = Made(strengths[i], used, latent, before[0].tolist(), reading.tolist(), traces[i])
                 pending[i] = NEUTRAL[change.type] + SHRINK * (used - NEUTRAL[change.type])
@@ -184,6 +195,7 @@ class Editor:
             unedited = renoise(inverted.latents[i], inverted.noise[i], levels[i], levels[i - 1])
             latents = renoise(latents, noise, levels[i], levels[i - 1]) + inverted.latents[i - 1] - unedited
             latents = inside * latents + (1 - inside) * inverted.latents[i - 1]
+        _check_numbers("the edited image", latents)
         return latents
 
     def _prompt(self, inverted, region, change, strengths):
@@ -198,3 +210,8 @@ class Editor:
         weights = most * strengths if change.type == "color" else most
         end = min(at + len(given), prompt.shape[1] - 1)  # the prompt has no room for more
         return prompt, Injection(list(range(at, end)), region, weights)
+
+
+def _check_numbers(what, *tensors):
+    if not all(t.isfinite().all() for t in tensors):
+        raise ValueError(f"{what} has latents that are no numbers; edit in float32, with --device cpu")

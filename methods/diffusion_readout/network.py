@@ -55,11 +55,14 @@ class ReadoutNetwork(nn.Module):
         self.low_level = LowLevelReadout(width)
         self.high_level = HighLevelReadout(width)
 
-    def forward(self, steps, boxes=None):
-        """See `Aggregation.forward` for `steps`; boxes: (B, 4) of `box_masks`, the areas to read, or None."""
+    def forward(self, steps, boxes=None, edited=None):
+        """See `Aggregation.forward` for `steps`; boxes: (B, 4) of `box_masks`, the areas to read, or None.
+
+        edited: bool (B,), which images are edited ones, or None for none of them.
+        """
         high, low = self.aggregation(steps)
         logits = self.saliency(high, low)
         if boxes is None:
             return Output(logits, None, None)
         masks = box_masks(boxes, low.shape[-2:])
-        return Output(logits, self.low_level(low, masks), self.high_level(high, masks))
+        return Output(logits, self.low_level(low, masks, edited), self.high_level(high, masks))

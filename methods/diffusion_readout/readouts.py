@@ -81,8 +81,8 @@ class LowLevelReadout(nn.Module):
     """Low-level features and an area -> its photometric properties (B, 6), as in PROPERTIES (paper section 3.2).
 
     One head per property. The paper counts seven heads and names these six. While it is trained it keeps the mean and
-    mean square of what it reads, running over the last few hundred batches: edits are held to the deviation (section
-    4.2). It is that of the readings, as the released code's, since an edit is judged by its reading.
+    mean square of what it reads of unedited images, running over the last few hundred batches: edits are held to the
+    deviation (section 4.2). It is that of the readings, as the released code's, since an edit is judged by its reading.
     """
 
     def __init__(self, width=384):
@@ -93,11 +93,12 @@ class LowLevelReadout(nn.Module):
         self.register_buffer("mean", torch.zeros(len(PROPERTIES)))
         self.register_buffer("mean_square", torch.zeros(len(PROPERTIES)))
 
-    def forward(self, low, masks):
-        """Low-level features (B, width, h, w), masks (B, 1, h, w) in [0, 1]."""
+    def forward(self, low, masks, edited=None):
+        """Low-level features (B, width, h, w), masks (B, 1, h, w) in [0, 1]; edited: bool (B,), or None for none."""
         read = torch.cat([head(low, masks) for head in self.heads.values()], 1)
-        if self.training:
-            values = read.detach().float()  # from bfloat16 in mixed precision
+        values = read.detach().float()  # from bfloat16 in mixed precision
+        values = values if edited is None else values[~edited]
+        if self.training and len(values):
             share = torch.where(self.mean_square.any(), MOMENTUM, 1.0)  # the first batch replaces the zeros
             self.mean.lerp_(values.mean(0), share)
             self.mean_square.lerp_(values.square().mean(0), share)

@@ -2,10 +2,12 @@
 
 import re
 from typing import NamedTuple
+from unicodedata import normalize
 
 import torch
 from torch.nn.functional import interpolate
 
+LEAST_SHARE = 0.1  # of a cell of the latents, that a region must cover somewhere
 LEAST = 1 / 3  # of the peak: what is below is outside the region, as in the released code
 
 
@@ -70,6 +72,7 @@ def words(backbone, caption):
 
     (The released code takes the i-th blank-separated word to be the i-th token.)
     """
+    caption = normalize("NFC", caption)  # as the tokenizer does, so that a letter and its accent are one
     _, spans = backbone.tokenize(caption)
     found = []
     for match in re.finditer(r"\w+(?:['’-]\w+)*", caption):
@@ -85,8 +88,9 @@ def find(words, text):
     Raises:
         ValueError: the caption has no such word.
     """
+    meant = normalize("NFC", text.strip()).casefold()
     for word in words:
-        if word.text.lower() == text.strip().lower():
+        if word.text.casefold() == meant:
             return word
     known = ", ".join(word.text for word in words) or "none"
     raise ValueError(f"word: expected one of the caption ({known}), got {text!r}")
@@ -128,8 +132,21 @@ def region(attention, saliency):
 
 
 def on_latents(region, size):
-    """A region (h, w) of any grid on the latents' (1, 1, H, W), bilinear where it grows, by area where it shrinks."""
-    return _resized(region, size)[None, None].clamp(0, 1)
+    """A region (h, w) of any grid on the latents' (1, 1, H, W), bilinear where it grows, by area where it shrinks.
+
+    Its peak, which resizing lowers, is one again: else a strength would mean less in a small region.
+
+    Raises:
+        ValueError: a region that covers less than a tenth of every cell of the latents.
+    """
+    resized = _resized(region, size)
+    peak = resized.max()
+    if peak < LEAST_SHARE:
+        raise ValueError(
+            f"mask: expected a region that covers a tenth or more of one of the {size[1]} x {size[0]} cells that the "
+            f"backbone sees an image as, got one that covers {peak:.1%}; give a larger one"
+        )
+    return (resized / peak)[None, None].clamp(0, 1)
 
 
 def _resized(region, size):

@@ -5,7 +5,7 @@ offset, to what the decoder makes of mosaics of random colours. gamma = 1 A+ the
 one. For Stable Diffusion 1.x the published factors give gamma = (1.61, 1.58, -0.28, -0.98).
 """
 
-from functools import cache
+from weakref import WeakKeyDictionary
 
 import torch
 from torch.nn.functional import avg_pool2d, interpolate
@@ -13,7 +13,9 @@ from torch.nn.functional import avg_pool2d, interpolate
 MOSAICS, CELLS = 8, 4  # pictures, and random colours along a side of each
 
 
-@cache  # a backbone is hashed by what it is, not by its content: once per loaded backbone
+_FITTED = WeakKeyDictionary()  # {backbone: its gamma}, as long as a backbone is loaded
+
+
 @torch.no_grad()
 def decoder_matrix(backbone):
     """A, float32 (latent channels, 3) on the CPU."""
@@ -35,5 +37,7 @@ def gamma_of(matrix):
 
 
 def gamma(backbone):
-    """gamma of a backbone, float32 (latent channels,), on its device."""
-    return gamma_of(decoder_matrix(backbone)).to(backbone.device)
+    """gamma of a backbone, float32 (latent channels,), on its device; fitted once."""
+    if backbone not in _FITTED:
+        _FITTED[backbone] = gamma_of(decoder_matrix(backbone)).to(backbone.device)
+    return _FITTED[backbone]

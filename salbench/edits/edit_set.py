@@ -1,5 +1,6 @@
 """What an edit is, and a set of them, by their sources."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +18,7 @@ NEUTRAL = {"contrast": 1.0, "brightness": 0.0, "color": 0.0}  # strengths that c
 # where one is a JPEG of quality 5, and by 16 where it is reduced to 61 x 45; by 19 at least where it is mirrored, and
 # by 80 or more from one another.
 SAME = 16
+SCALED = ("contrast", "color")  # types whose strength is a factor, 0 or more
 SALIENCY = "saliency"  # in place of a mask: the region where saliency is high
 
 
@@ -188,7 +190,7 @@ def wanted(types, strengths=None):
     """{type: rising strengths} of types with commas between, with the default strengths where none are given.
 
     Raises:
-        ValueError: an unknown type, or a type or strength twice.
+        ValueError: a type or strength twice, or what `check_wanted` raises.
     """
     names = [name.strip() for name in types.split(",")]
     unknown = [name for name in names if name not in STRENGTHS]
@@ -196,7 +198,25 @@ def wanted(types, strengths=None):
         raise ValueError(f"type: expected some of {', '.join(STRENGTHS)}, each once, got {types!r}")
     if strengths and len({f"{strength:g}" for strength in strengths}) < len(strengths):
         raise ValueError(f"strength: expected numbers that differ in their first six digits, got {strengths}")
-    return {name: sorted(strengths or STRENGTHS[name]) for name in names}
+    found = {name: sorted(strengths or STRENGTHS[name]) for name in names}
+    check_wanted(found)
+    return found
+
+
+def check_wanted(wanted):
+    """Raise `ValueError` unless {type: strengths} has known types and strengths that change something."""
+    unknown = [type for type in wanted if type not in NEUTRAL]
+    if unknown or not wanted:
+        raise ValueError(f"type: expected {', '.join(NEUTRAL)}, got {', '.join(unknown) or 'none'}")
+    for type, strengths in wanted.items():
+        if not strengths or not all(map(math.isfinite, strengths)):
+            raise ValueError(f"strength: expected finite numbers, got {strengths}")
+        if NEUTRAL[type] in strengths:
+            raise ValueError(
+                f"strength: expected numbers other than {NEUTRAL[type]:g}, which changes no {type}, got {strengths}"
+            )
+        if type in SCALED and min(strengths) < 0:
+            raise ValueError(f"strength: expected 0 or more for {type}, which is scaled by it, got {strengths}")
 
 
 def training_name(edit_set, p, losses=None):

@@ -8,7 +8,7 @@
     images/<id>/<type>_<strength>.png    the strength is the one that was asked for
     masks/<id>/<type>.png                8-bit grey, peak 255: the region
     records/<id>.json                    {"caption", "word", "saliency", "thumbnail" (of the source, hexadecimal, or
-                                         null), "files" (path: hash), "edits", "dropped"}
+                                         null), "inputs" (hash), "files" (path: hash), "edits", "dropped"}
 
 A record is written after all of its files, so that a kill loses the source in flight only.
 """
@@ -162,11 +162,25 @@ class Writer:
                 f"({name}: {old} there, {new} here); choose another folder"
             )
 
-    def done(self, id):
-        """True if everything of a source has been written."""
-        return self._record(id).is_file()
+    def done(self, id, inputs=None):
+        """True if everything of a source has been written, made from the same inputs (see `add`)."""
+        path = self._record(id)
+        return path.is_file() and _json(path).get("inputs") == inputs
 
-    def add(self, id, original, masks, edits, *, source=None, caption=None, word=None, saliency=None, dropped=()):
+    def add(
+        self,
+        id,
+        original,
+        masks,
+        edits,
+        *,
+        source=None,
+        inputs=None,
+        caption=None,
+        word=None,
+        saliency=None,
+        dropped=(),
+    ):
         """Write all edits of one source; what was there of it before is replaced.
 
         Args:
@@ -176,6 +190,7 @@ class Writer:
             edits: list of `NewEdit`, of the size of `original`.
             source: uint8 (H, W, 3), the image that was edited, by which it is told from another one of its id; None:
                 it is not told.
+            inputs: str, a hash of what this source's edits were made from beside the setup, or None.
             caption, word, saliency: str or None, as for `Edit`.
             dropped: as for `MadeEdits`.
 
@@ -193,8 +208,8 @@ class Writer:
             pictures[name] = _checked_image(edit.image, original.shape, what)
         entries = [{k: v for k, v in vars(edit).items() if k != "image"} for edit in edits]
         seen = None if source is None else thumbnail(source).tobytes().hex()
-        text = {"caption": caption, "word": word, "saliency": saliency, "thumbnail": seen, "files": {}}
-        text |= {"edits": entries, "dropped": list(dropped)}
+        text = {"caption": caption, "word": word, "saliency": saliency, "thumbnail": seen, "inputs": inputs}
+        text |= {"files": {}, "edits": entries, "dropped": list(dropped)}
         json.dumps(text)  # what it cannot hold is told before anything is written
         for name, picture in pictures.items():
             with atomic_write(self.folder / name, "wb") as file:

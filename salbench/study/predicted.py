@@ -10,7 +10,6 @@ import numpy as np
 from tqdm import tqdm
 
 from salbench import registry
-from salbench.edits import NEUTRAL
 from salbench.evaluate import key_of, usual_batch_size
 from salbench.files import FileProblem
 from salbench.protocol import PROTOCOLS
@@ -92,8 +91,8 @@ class Predicted:
     def trends(self):
         """Spearman correlation of each quantity with the strength within a source, averaged over sources.
 
-        The unedited reconstruction takes part with the strength of no edit; each edit with the strength it was made
-        with and with its change, since the regions of a source may differ a little.
+        Of edits alone, each with the strength it was made with and with its change, since the regions of a source may
+        differ a little. (With the unedited image as one more point, any change at all would look like a trend.)
 
         Returns:
             {type: {quantity: (mean, low, high, n)}} with the 95 % bootstrap interval over n sources; a source
@@ -108,7 +107,7 @@ class Predicted:
                 curves[edit.edit.type, quantity][edit.edit.source].append((edit.edit.strength, after - before))
         found = defaultdict(dict)
         for (type, quantity), by_source in curves.items():
-            points = [np.array([(NEUTRAL[type], 0.0), *curve]).T for curve in by_source.values() if len(curve) > 1]
+            points = [np.array(curve).T for curve in by_source.values() if len(curve) > 1]
             rho = [spearmanr(x, y).statistic for x, y in points if np.ptp(x) and np.ptp(y)]
             if rho:
                 mean, low, high = bootstrap_means(np.array(rho)[:, None], np.ones(len(rho)), seed=SEED)

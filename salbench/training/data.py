@@ -97,7 +97,8 @@ class TrainingSet:
         size: (height, width) of the network's input.
         copies: names of augmentations, one copy of every sample for each; copies left without fixations are
             dropped and counted in `empty_copies`, {name: number}.
-        p: probability of the original; else one of `copies` or of `edits` is shown, drawn anew in every epoch (and the
+        p: probability of the original; else one of `copies`, or of `edits` a type and one of this type (paper section
+            5.3), is shown, drawn anew in every epoch (and the
             original after all where a copy is left without fixations). None: all in turn, as said above.
         edits: `salbench.edits.EditSet`, instead of `copies` and with `p`; a sample that it has no edits of is always
             shown as it is.
@@ -183,7 +184,7 @@ class TrainingSet:
         rng = np.random.default_rng([self.seed, epoch, i])
         edited = self._edited[i]
         if self.p is not None and (self.copies or edited) and rng.random() >= self.p:
-            shown = edited[rng.integers(len(edited))] if edited else self._replaced(shown, rng)
+            shown = _drawn(edited, rng) if edited else self._replaced(shown, rng)
         if self.jitter:
             shown = self._jittered(shown, rng)
         arrays = self._kept.get(shown.id) if shown is kept else None
@@ -204,6 +205,14 @@ class TrainingSet:
                 moved = augment(sample, name, seed=int(rng.integers(2**31)))
                 sample = sample if moved.empty else moved.sample
         return sample
+
+
+def _drawn(edited, rng):
+    """One of edited versions: first a type, then one of its strengths."""
+    types = list(dict.fromkeys(version.edit.type for version in edited))
+    type = types[rng.integers(len(types))]
+    of_type = [version for version in edited if version.edit.type == type]
+    return of_type[rng.integers(len(of_type))]
 
 
 def mark(sample):

@@ -10,8 +10,9 @@ import pytest
 import torch
 from modules import part
 
-from salbench import registry
+from salbench import edits, registry
 from salbench.datasets import Dataset, load
+from salbench.edits import NewEdit, Writer
 from salbench.evaluate import Evaluation, Skipped
 from salbench.metrics import auc
 from salbench.protocol import PROTOCOLS
@@ -81,6 +82,26 @@ class TestFit:
             "trained without captions",
             "trained without annotated objects: on random patches",
         ]  # fmt: skip
+
+    def test_with_edits(self, make, samples, tmp_path, monkeypatch):
+        """They are shown, and the readouts' deviation is of the others."""
+        writer = Writer(tmp_path / "edits", {})
+        for sample in samples:
+            made = [NewEdit("brightness", 0.5, 0.5, 1, 255 - sample.image)]
+            writer.add(sample.id, sample.image, {"brightness": np.ones(sample.size)}, made)
+        kept, shown = type(make()).loss, []
+
+        def loss(self, network, batch):
+            shown.extend(batch.ids)
+            return kept(self, network, batch)
+
+        monkeypatch.setattr(type(make()), "loss", loss)
+        method = make()
+        method.recipe = replace(method.recipe, p=0.5)
+        method.fit(samples, edits=edits.read(tmp_path / "edits"))
+        edited = [id for id in shown if id.endswith("@brightness_0.5")]
+        assert 0 < len(edited) < len(shown)
+        assert method.notes()[1].startswith("trained with edits: ")
 
     def test_a_killed_training_ends_with_the_same_weights(self, make, samples, tmp_path, monkeypatch):
         make("whole").fit(samples)
@@ -169,6 +190,14 @@ class TestLoss:
             losses[name] = method.loss(network, batch).item()
         assert images == [*[2, 1][:passes], 2]
         assert (losses["agreement"] == losses["kl"]) == (passes == 1)
+
+    def test_the_deviation_is_of_unedited_images(self, make, network, samples):
+        first = replace(samples[0], edit=Edited("dark", 1.0, 1, lambda: np.ones(samples[0].size), lambda: None))
+        make().loss(network, batch_of(samples[1:3], 0.1))
+        before = network.low_level.mean.clone()
+        batch = batch_of(samples[:1] * 2, 0.1)._replace(samples=[first, first])
+        make().loss(network, batch)
+        assert torch.equal(network.low_level.mean, before)
 
     @pytest.mark.parametrize("annotated", [False, True])
     def test_categories_are_learned_where_objects_are_annotated(self, make, network, annotated):

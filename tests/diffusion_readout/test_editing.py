@@ -20,6 +20,8 @@ from salbench.sample import Sample
 from salbench.study import regions
 
 CAPTION = "a red bus on a street"
+CORNER = np.zeros((60, 80))
+CORNER[:20, 50:] = 3.0  # no reflection is like it
 
 
 def picture():
@@ -53,8 +55,19 @@ class TestEdit:
         made = edited(method, {"contrast": [2.0]})
         backbone = method.frozen
         pixels = backbone.decode(backbone.encode(method.images_of(Sample("a", (60, 80), picture))))[0]
-        square = ((pixels / 2 + 0.5).clamp(0, 1) * 255).permute(1, 2, 0).numpy()
-        assert abs(made.original.mean((0, 1)) - square.mean((0, 1))).max() < 2
+        square = Image.fromarray(((pixels / 2 + 0.5).clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy())
+        shown = np.asarray(square.resize((64, 48), Image.Resampling.BILINEAR), int)
+        assert np.abs(made.original - shown).mean() < 1
+        assert np.abs(made.original[:, ::-1] - shown).mean() > 3
+
+    def test_the_edit_is_where_the_mask_is(self):
+        """Of the small backbone, as the tiny one's random decoder spreads everything everywhere."""
+        made = edited(registry.create("diffusion_readout"), {"brightness": [1.0]}, mask=CORNER)
+        y, x = np.indices(made.mask.shape) + 0.5
+        changed = np.abs(made.edits[0].image.astype(int) - made.original).sum(2)
+        for map in (changed, made.mask):
+            assert (map * x).sum() / map.sum() == pytest.approx(65 * 1.6, abs=8)
+            assert (map * y).sum() / map.sum() == pytest.approx(10 * 1.6, abs=8)
 
     def test_a_word_is_chosen_where_people_look(self, method):
         made = edited(method, {"contrast": [2.0]})
@@ -72,7 +85,7 @@ class TestEdit:
         assert made.mask[:, :24].min() == pytest.approx(1)
         assert made.mask[:, 40:].max() == 0
 
-    @pytest.mark.parametrize("mask", [np.eye(60, 80), edits.SALIENCY])
+    @pytest.mark.parametrize("mask", [CORNER, edits.SALIENCY])
     def test_with_a_mask_a_word_takes_part_where_it_is_named_or_a_colour_needs_it(self, method, mask):
         made = edited(method, {"brightness": [1.0]}, mask=mask)
         assert (made.word, made.attention) == (None, None)
@@ -86,16 +99,17 @@ class TestEdit:
         fixated = {"contrast": [2.0]}, {"mask": edits.SALIENCY}
         assert edited(method, fixated[0]).saliency == "fixations"
         assert edited(method, fixated[0], **fixated[1]).saliency == "fixations"
-        assert edited(method, fixated[0], mask=np.eye(60, 80)).saliency is None
+        assert edited(method, fixated[0], mask=CORNER).saliency is None
         assert edited(method, fixated[0], word="bus", fixations=None).saliency is None
-        sample = Sample("a", (60, 80), picture, read_density=lambda: np.eye(60, 80), caption=CAPTION)
+        sample = Sample("a", (60, 80), picture, read_density=lambda: CORNER, caption=CAPTION)
         assert method.edit(sample, fixated[0], constrained=False, **fixated[1]).saliency == "density"
 
     def test_saliency_as_the_region(self, method):
-        made = edited(method, {"brightness": [1.0]}, caption=None, mask=edits.SALIENCY)
+        options = {"caption": None, "fixations": ((70.0, 10.0),), "mask": edits.SALIENCY}
+        made = edited(method, {"brightness": [1.0]}, **options)
         y, x = np.unravel_index(made.mask.argmax(), made.mask.shape)
-        assert abs(x - 20 * 0.8) < 8
-        assert abs(y - 15 * 0.8) < 8
+        assert abs(x - 70 * 0.8) < 8
+        assert abs(y - 10 * 0.8) < 8
         assert (made.mask == 0).mean() > 0.5
 
     @pytest.mark.parametrize(
@@ -114,6 +128,8 @@ class TestEdit:
                 r"mask: expected the aspect ratio of the image, 60 x 80 .*60 x 60",
             ),
             ({"color": [1.0]}, {}, r"color: expected a word such as purple, got none"),
+            ({"color": [1.0]}, {"color": " "}, r"color: expected a word such as purple, got none"),
+            ({"contrast": [2.0]}, {"mask": np.eye(1, 4800).reshape(60, 80)}, r"mask: expected a region that covers"),
             ({"color": [-1.0]}, {"color": "purple"}, r"strength: expected 0 or more for color"),
             ({"contrast": [-1.0]}, {}, r"strength: expected 0 or more for contrast"),
             ({"contrast": [2.0]}, {"caption": None}, r"caption: expected one with words, or a mask"),
@@ -138,8 +154,27 @@ class TestEdit:
         with pytest.raises(ValueError, match=r"values that are no numbers; edit in float32"):
             edited(method, {"color": [2.0]}, color="purple")
 
+    def test_latents_that_are_no_numbers_are_told(self, method, monkeypatch):
+        nothing = SimpleNamespace(sample=torch.full((1, 4, 8, 8), torch.nan))
+        monkeypatch.setattr(type(method.frozen.unet), "forward", lambda *_, **__: nothing)
+        with pytest.raises(ValueError, match=r"the inverted image has latents that are no numbers; edit in float32"):
+            edited(method, {"contrast": [2.0]}, mask=CORNER)
+
 
 class TestConstraint:
+    def test_is_applied_unless_it_is_turned_off(self, method, monkeypatch):
+        monkeypatch.setattr(part("editor"), "TRIES", 1)
+        monkeypatch.setattr(part("readouts").LowLevelReadout, "deviation", lambda self: self.mean + 1e-9)
+        network = part("network").ReadoutNetwork(method.frozen.channels, method.frozen.embedding, steps=6).eval()
+        monkeypatch.setattr(type(method), "network", network)
+        sample = Sample("a", (60, 80), picture)
+        numbers = {
+            constrained: len(method.edit(sample, {"contrast": [2.0]}, mask=CORNER, constrained=constrained).edits)
+            for constrained in (True, False)
+        }
+        assert numbers == {True: 0, False: 1}
+        assert not method.edit(sample, {"contrast": [2.0]}, mask=CORNER).edits
+
     def test_what_leaves_its_band_is_dropped_with_the_reason(self, method, tmp_path, monkeypatch):
         """A readout without deviation takes any movement for too much."""
         editor = part("editor")

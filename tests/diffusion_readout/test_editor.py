@@ -385,13 +385,18 @@ class TestBand:
         assert made.used == pytest.approx(0.0324)
         assert not made.is_within
 
-    def test_what_moves_is_no_number(self, reading, inverted, region, deviate, monkeypatch):
-        """It is outside its band, and no edit is let through for it."""
-        monkeypatch.setattr(editor, "TRIES", 2)
+    def test_readings_that_are_no_numbers_are_told(self, reading, inverted, region, deviate):
+        """At the first attempt, and not taken for an edit that is too strong."""
         deviate(float("nan"))
-        (made,) = reading.edit(inverted, region, self.CHANGE, [0.04])
-        assert len(made.trace) == 2
-        assert not made.is_within
+        with pytest.raises(ValueError, match="readings of the edited image are no numbers; edit in float32"):
+            reading.edit(inverted, region, self.CHANGE, [0.04])
+
+    @pytest.mark.parametrize("of", ["reading", "blind"])
+    def test_latents_that_are_no_numbers_are_told(self, request, of, inverted, region, deviate, monkeypatch):
+        kept = editor.predicted_noise
+        monkeypatch.setattr(editor, "predicted_noise", lambda *given: kept(*given) * float("nan"))
+        with pytest.raises(ValueError, match="the edited image has latents that are no numbers; edit in float32"):
+            request.getfixturevalue(of).edit(inverted, region, self.CHANGE, [0.04])
 
     def test_facts_fit_in_json(self, reading, inverted, region, deviate):
         (made,) = reading.edit(inverted, region, self.CHANGE, [0.04])

@@ -166,6 +166,19 @@ class TestDeviation:
         np.testing.assert_allclose(readout.mean, 2.01, rtol=1e-5)
         np.testing.assert_allclose(readout.deviation(), math.sqrt(5.075 - 2.01**2), rtol=1e-5)
 
+    def test_edited_images_do_not_count(self):
+        """As if they were not in their batches; a batch of edits alone changes nothing."""
+        readout, originals = readouts.LowLevelReadout(WIDTH), readouts.LowLevelReadout(WIDTH)
+        features = make_features(4, WIDTH, 4, 6)
+        originals.load_state_dict(readout.state_dict())
+        edited = torch.tensor([False, True, True, False])
+        readout(features, torch.ones(4, 1, 4, 6), edited)
+        originals(features[~edited], torch.ones(2, 1, 4, 6))
+        torch.testing.assert_close(readout.mean, originals.mean)
+        torch.testing.assert_close(readout.mean_square, originals.mean_square)
+        readout(features, torch.ones(4, 1, 4, 6), torch.ones(4, dtype=torch.bool))
+        torch.testing.assert_close(readout.mean, originals.mean)
+
     def test_of_few_batches_is_not_biased(self):
         """Readings far from zero with little deviation: what is left of the zeros at the start would drown it."""
         readout, generator = readouts.LowLevelReadout(WIDTH), torch.Generator().manual_seed(0)

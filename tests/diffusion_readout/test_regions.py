@@ -43,6 +43,7 @@ class TestWords:
             ("cat’s go", {"cat’s": [1, 2, 3, 4, 5], "go": [6, 7]}),
             ("x-go 'a'", {"x-go": [1, 2, 3, 4], "a": [6]}),
             ("Bär öl cat", {"Bär": [1, 2, 3, 4], "öl": [5, 6, 7], "cat": [8]}),
+            ("Ba\u0308r o\u0308l cat", {"Bär": [1, 2, 3, 4], "öl": [5, 6, 7], "cat": [8]}),
             ("2 go", {"2": [1], "go": [2, 3]}),
             ("", {}),
             ("?! …", {}),
@@ -67,6 +68,11 @@ class TestFind:
     @pytest.mark.parametrize("text", ["cat", "CAT", " Cat "])
     def test_the_first_in_any_case(self, text):
         assert regions.find(self.WORDS, text).tokens == [2, 3]
+
+    @pytest.mark.parametrize("text", ["Caf\u00e9", "cafe\u0301"])
+    def test_an_accent_however_it_is_written(self, tiny_backbone, text):
+        (word,) = regions.words(tiny_backbone, "CAFE\u0301")
+        assert regions.find([word], text) is word
 
     @pytest.mark.parametrize("text", ["ca", "dog", ""])
     def test_a_word_that_is_not_there(self, text):
@@ -250,8 +256,19 @@ class TestOnLatents:
 
     def test_shrinks_by_area(self):
         region = torch.tensor([[1.0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
-        assert regions.on_latents(region, (2, 2)).tolist() == [[[[0.75, 0], [0, 0.25]]]]
+        torch.testing.assert_close(regions.on_latents(region, (2, 2)), torch.tensor([[[[1, 0], [0, 1 / 3]]]]))
+
+    def test_a_region_too_small_for_the_latents(self):
+        """Up to a tenth of a cell; what is larger is edited at full strength."""
+        region = torch.zeros(20, 20)
+        region[2, 3:13] = 1
+        with pytest.raises(
+            ValueError, match=r"mask: expected a region that covers a tenth or more of one of the 2 x 2"
+        ):
+            regions.on_latents(region, (2, 2))
+        region[3, 3:13] = 1
+        assert regions.on_latents(region, (2, 2)).max() == 1
 
     def test_stays(self):
         region = rand(3, 5)
-        torch.testing.assert_close(regions.on_latents(region, (3, 5))[0, 0], region)
+        torch.testing.assert_close(regions.on_latents(region, (3, 5))[0, 0], region / region.max())

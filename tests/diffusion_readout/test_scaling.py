@@ -1,5 +1,8 @@
 """gamma: from published factors, and of decoders that are known to be linear."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +93,13 @@ class TestGamma:
         other = Linear(2 * PUBLISHED)
         torch.testing.assert_close(scaling.gamma(other), scaling.gamma(linear) / 2)
         assert len(other.encoded) == 1
+
+    def test_keeps_no_backbone_loaded(self, linear):
+        scaling.gamma(other := Linear())
+        gone = weakref.ref(other)
+        del other
+        gc.collect()
+        assert gone() is None
 
     def test_of_an_autoencoder(self, tiny_backbone):
         gamma = scaling.gamma(tiny_backbone)

@@ -142,6 +142,19 @@ class TestShown:
         assert 224 <= by_kind[""] - 120 <= 280  # 252 of 360, 3.2 standard deviations of 8.7
         assert min(by_kind["bright_2"], by_kind["dark_0.1"]) > 30
 
+    def test_a_type_is_drawn_and_then_one_of_its_strengths(self, samples, tmp_path):
+        """Section 5.3: a type with more strengths is not shown more often."""
+        writer = Writer(tmp_path / "edits", {})
+        for sample in samples:
+            strengths = [("dark", 1.0), *(("bright", 1.0 + k) for k in range(4))]
+            made = [NewEdit(type, strength, strength, 1, sample.image) for type, strength in strengths]
+            writer.add(sample.id, sample.image, dict.fromkeys(("dark", "bright"), np.eye(8)), made)
+        data = TrainingSet(samples, SIZE, edits=edits.read(tmp_path / "edits"), p=0.0)
+        shown = Counter(id.partition("@")[2] for epoch in range(50) for b in batches(data, epoch) for id in b.ids)
+        assert shown.total() == 400
+        assert 160 <= shown["dark_1"] <= 240  # 200, four standard deviations of 10
+        assert all(22 <= shown[f"bright_{k}"] <= 78 for k in range(1, 5))  # 50, of 6.6
+
     @pytest.mark.parametrize(("p", "edited"), [(0.0, 6), (1.0, 0)])
     def test_never_and_always(self, samples, edit_set, p, edited):
         data = TrainingSet(samples, SIZE, edits=edit_set, p=p)
