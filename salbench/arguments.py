@@ -184,9 +184,8 @@ def _edit(parser):
     parser.add_argument("--type", default="contrast", metavar="TYPES", help="contrast, brightness, color, or several")
     parser.add_argument(
         "--strength", type=_numbers, metavar="1.2,1.5", help="of each type. contrast: a factor, below 1 lowers "
-        "it (1.2,1.5,2); brightness: black to white is 2, below 0 darkens, written "
-        "--strength=-0.2,0.2 (0.1,0.2,0.4); color: scale of the attention "
-        "(1,2,4)",
+        "it (1.2,1.5,2); brightness: black to white is 2, below 0 darkens, written --strength=-0.2,0.2 (0.1,0.2,0.4); "
+        "color: scale of the attention (1,2,4)",
     )  # fmt: skip
     parser.add_argument("--color", metavar="WORD", help="of --type color")
     parser.add_argument("--word", help="of the caption, to edit (default: the most salient one)")

@@ -57,6 +57,11 @@ class Edit:
     saliency: str | None = None
     facts: Mapping = field(default_factory=dict)
 
+    @property
+    def id(self):
+        """<source>_<type>_<strength that was asked for>."""
+        return f"{self.source}_{self.type}_{self.asked:g}"
+
 
 @dataclass(frozen=True)
 class NewEdit:

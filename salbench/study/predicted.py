@@ -45,11 +45,6 @@ class Measured:
     values: dict = field(default_factory=dict)
 
     @property
-    def id(self):
-        """<source>_<type>_<strength that was asked for>."""
-        return f"{self.edit.source}_{self.edit.type}_{self.edit.asked:g}"
-
-    @property
     def group(self):
         """(type, strength that was asked for): what is averaged over images."""
         return self.edit.type, self.edit.asked
@@ -182,7 +177,7 @@ def _measured(edit_set):
             try:
                 study.edits.append(_one_measured(edit, edit_set.original(source)()))
             except ValueError as error:
-                study.left_out[f"{source}_{edit.type}_{edit.asked:g}"] = str(error)
+                study.left_out[edit.id] = str(error)
     images = len({measured.edit.source for measured in study.edits})
     if images < 2:
         reasons = "; ".join(f"{id}: {why}" for id, why in list(study.left_out.items())[:3])
@@ -211,7 +206,7 @@ def _add_gaze(study, original, edited):
     one of the same type and strength.
     """
     before, after = by_stem(original), by_stem(edited)
-    edits, shares = {measured.id: measured for measured in study.edits}, {}
+    edits, shares = {measured.edit.id: measured for measured in study.edits}, {}
     shown = {edits[id].group for id in after.keys() & edits.keys()}
     missing = {id for id, e in edits.items() if e.group in shown and e.edit.source in before} - after.keys()
     for id in sorted(missing | (after.keys() & edits.keys())):
@@ -251,24 +246,25 @@ def _add_shares(study, method, folder, progress):
             entry = journal.entries[source]
             study.failures.update({(method.label, id): text for id, text in entry.get("error", {}).items()})
             for measured in edits:
-                if measured.id in entry["shares"]:
-                    measured.values[method.label] = tuple(entry["shares"][measured.id])
+                if measured.edit.id in entry["shares"]:
+                    measured.values[method.label] = tuple(entry["shares"][measured.edit.id])
     finally:
         journal.close(remove=not journal.entries)
 
 
 def _shares(edit_set, method, source, edits):
     """The journal's entry of a source: the share before and after each edit; why images failed, if any did."""
-    readers = {source: edit_set.original(source)} | {m.id: m.edit.read_image for m in edits}
+    readers = {source: edit_set.original(source)} | {m.edit.id: m.edit.read_image for m in edits}
     samples = [_sample(id, read()) for id, read in readers.items()]
     size, maps, failures = usual_batch_size(method.device), {}, {}
     for i in range(0, len(samples), size):
         _predict(method, samples[i : i + size], maps, failures)
     shares = {}
     for measured in edits:
-        if source in maps and measured.id in maps:
+        id = measured.edit.id
+        if source in maps and id in maps:
             mask = fitted(measured.edit.read_mask(), maps[source].shape)
-            shares[measured.id] = tuple(share_of_map(maps[id], mask) for id in (source, measured.id))
+            shares[id] = share_of_map(maps[source], mask), share_of_map(maps[id], mask)
     return {"id": source, "shares": shares} | ({"error": failures} if failures else {})
 
 

@@ -114,10 +114,9 @@ def predicted_rows(study):
     for e in study.edits:
         shares = [value for model in study.models for value in e.values.get(model, (None, None))]
         facts = [e.edit.source, e.edit.type, e.edit.asked, e.edit.strength, e.edit.direction]
-        rows.append(
-            [*facts, e.covered, e.psnr_outside, *e.values[e.edit.type], *shares, _failed(study, e.edit.source, e.id)]
-        )
-    known = {id for e in study.edits for id in (e.edit.source, e.id)}
+        failed = _failed(study, e.edit.source, e.edit.id)
+        rows.append([*facts, e.covered, e.psnr_outside, *e.values[e.edit.type], *shares, failed])
+    known = {id for e in study.edits for id in (e.edit.source, e.edit.id)}
     others = study.left_out | {id: _failed(study, id) for _, id in study.failures if id not in known}
     rows += [[id, *[None] * (len(header) - 2), reason] for id, reason in others.items()]
     return [header, *rows]

@@ -97,9 +97,9 @@ class TrainingSet:
         size: (height, width) of the network's input.
         copies: names of augmentations, one copy of every sample for each; copies left without fixations are
             dropped and counted in `empty_copies`, {name: number}.
-        p: probability of the original; else one of `copies`, or of `edits` a type and one of this type (paper section
-            5.3), is shown, drawn anew in every epoch (and the
-            original after all where a copy is left without fixations). None: all in turn, as said above.
+        p: probability of the original; else one of `copies`, or of `edits` a type and then one of it (paper section
+            5.3), is shown, drawn anew in every epoch (and the original after all where a copy is left without
+            fixations). None: all in turn, as said above.
         edits: `salbench.edits.EditSet`, instead of `copies` and with `p`; a sample that it has no edits of is always
             shown as it is.
         labels: of the copies, as for `augment`.

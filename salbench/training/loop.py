@@ -155,10 +155,8 @@ class Trainer:
         if not self.validation:
             why = "none has any; train on a data set with fixations too"
             if any(map(_has_fixations, samples)):
-                why = (
-                    f"{recipe.validation_share:.0%} are held out, by a hash of their ids, which of {len(samples)} are "
-                )
-                why += "none; give more images, some thirty"
+                held_out = f"{recipe.validation_share:.0%} are held out, by a hash of their ids"
+                why = f"{held_out}, which of {len(samples)} are none; give more images, some thirty"
             raise NoTrainingData(f"expected at least one image with fixations to validate on, got none: {why}")
         self.counts = {
             "images": len(self.data),

@@ -84,7 +84,7 @@ class TestFit:
         ]  # fmt: skip
 
     def test_with_edits(self, make, samples, tmp_path, monkeypatch):
-        """They are shown, and the readouts' deviation is of the others."""
+        """They are shown, beside originals, and the notes tell of them."""
         writer = Writer(tmp_path / "edits", {})
         for sample in samples:
             made = [NewEdit("brightness", 0.5, 0.5, 1, 255 - sample.image)]
