@@ -159,6 +159,13 @@ def user_cache():
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "salbench"
 
 
+def shipped(name: str, place: str) -> Path:
+    """A folder that ships with salbench: `name` in the installed package, or `place` in a clone of the repository."""
+    package = Path(__file__).resolve().parent
+    installed = package / name
+    return installed if installed.is_dir() else package.parent / place
+
+
 @contextmanager
 def atomic_write(path, mode="w"):
     """Open a temporary file beside `path`; on success it replaces `path`, on any error `path` is untouched."""

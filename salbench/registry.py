@@ -1,163 +1,203 @@
-"""The contract of a method, and finding methods by name.
+"""The contract of a method, and how methods are found by name.
 
-A method is one file (or folder) in `methods/`; the file's stem is its name. The file holds one class:
+A method is one file (or folder) in `methods/`, and the file's stem is its name. The file holds one class:
 
     from salbench.registry import SaliencyMethod, register
 
     @register
     class MyMethod(SaliencyMethod):
-        \"\"\"One line that `list methods` prints.\"\"\"
+        \"\"\"One line that `salbench list methods` prints.\"\"\"
         def predict(self, sample):
             return sample.image.mean(2)
 
-Nothing is imported to list the names; a file is imported when its method is asked for. What several methods share is a
-module beside them with a leading underscore, which they import relatively (`from ._pnasnet import PNASNet5Large`); a
-variant of a method imports that method so.
+Methods come from the folder that ships with salbench, from folders given by `--methods-dir`, and from installed
+packages with an entry point in the group `salbench.methods`, such as `bright = "my_package.bright"` (the module's last
+part must be the method's name). Listing names imports no method. Code that methods share lives beside them in a module
+with a leading underscore, imported relatively: `from ._pnasnet import PNASNet5Large`.
 """
 
-import ast
+from __future__ import annotations
+
 import difflib
+import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from salbench.files import hash_bytes
+from salbench import extras
+from salbench.files import hash_bytes, shipped
+from salbench.plan import Plan
+from salbench.runtime import Runtime
+from salbench.source import method_hash
 
-_METHODS = {}  # module name -> registered class
-_REPOSITORY = Path(__file__).resolve().parent.parent
-# Beside the package in the repository; an installed wheel has no methods of its own.
-_FOLDERS = [_REPOSITORY / "methods"] if (_REPOSITORY / "benchmark.py").exists() else []
+if TYPE_CHECKING:
+    import numpy as np
 
+    from salbench.datasets import Dataset
+    from salbench.edits import MadeEdits
+    from salbench.sample import Sample
+    from salbench.weights import Checkpoint
 
+ENTRY_POINTS = "salbench.methods"
 OUTPUTS = ("map", "density", "log_density")
+_METHODS: dict[str, type[SaliencyMethod]] = {}  # module name -> registered class
+_FOLDERS = [shipped("methods", "methods")]
 
 
 class MethodProblem(ValueError):
-    """A method that cannot be found or loaded; the message names it and what to do."""
+    """A method that cannot be found or loaded. The message names it and says what to do."""
 
 
 class MethodUnavailable(Exception):
-    """A method that cannot run here or on this data set: what is missing, and how to get it."""
+    """A method that cannot run here or on this data set. The message says what is missing and how to get it."""
 
 
 class SaliencyMethod:
-    """Base class of all methods. Subclasses set the attributes they need and write `predict`.
+    """Base class of all methods. A subclass sets the attributes it needs and writes `predict`.
 
     Attributes:
-        output: what `predict` returns: "map" (any scale), "density" (any scale, >= 0) or "log_density".
-        paper: citation, or "" for a method of no paper.
-        sees_fixations: only for ceilings: the method gets samples with their ground truth through
-            `predict_held_out` instead of `predict`, and is printed apart, never ranked.
-        fits_at_run: `fit` takes seconds, so every run calls it: on the training split where the data set has
-            one, else on the scored split itself. `predict` must then leave out what `fit` saw of the same id.
-        device: where to run a network, as torch names it; set by the caller before `fit` and `predict`.
-        backbone: place of a large frozen model that the method builds on, where it does and one was given; a folder
-            or what the method says; set by the caller as `device` is.
-        checkpoints: the published files that the method needs, of `weights.Checkpoint`; () for none.
-        weights_root: folder of published weights, where one was given (see `weights`); set by the caller too.
-        untrained: its network has random weights (see `init_random`): its scores mean nothing.
+        output: kind of map that `predict` returns: "map" (any scale), "density" (any scale, >= 0) or "log_density".
+        paper: citation, or "" if there is no paper.
+        sees_fixations: true for ceilings only. They get samples with ground truth through `predict_held_out` and are
+            never ranked.
+        fits_at_run: `fit` takes seconds, so every run calls it: on the training split if there is one, otherwise on
+            the scored split. `predict` must then leave out what `fit` saw of the same image.
+        checkpoints: published files that the method needs; see `salbench.weights`.
         name: the file's stem, set by `register`.
-        variant: tells apart two runs of one method (two folders of maps, two checkpoints); "" for the plain one.
+        variant: tells two runs of one method apart, such as two folders of maps; "" by default.
+        runtime: device, batch size, seed and so on; set by `create` before anything else is called.
     """
 
     output = "map"
     paper = ""
     sees_fixations = False
     fits_at_run = False
-    device = "cpu"
-    backbone = None
-    checkpoints = ()
-    weights_root = None
-    untrained = False
+    checkpoints: tuple[Checkpoint, ...] = ()
     name = ""
     variant = ""
+    runtime = Runtime()
 
     @property
-    def label(self):
-        """How results and tables name this method: name, or name+variant."""
+    def label(self) -> str:
+        """Name in results and tables: name, or name+variant."""
         return f"{self.name}+{self.variant}" if self.variant else self.name
 
-    def weights_hash(self):
-        """16 hex digits of everything from disk that the predictions depend on (weights, maps), or None."""
+    @property
+    def untrained(self) -> bool:
+        """Whether the network has random weights, so its scores mean nothing."""
+        return self.runtime.init == "random"
+
+    def weights_hash(self) -> str | None:
+        """16 hex digits of everything on disk that predictions depend on (weights, maps), or None."""
         return None
 
-    def notes(self):
-        """What must be said beneath every table with this method, such as what it was trained on: list of str."""
+    def notes(self) -> list[str]:
+        """Notes for every table with this method, such as what it was trained on."""
         return []
 
-    def seen(self, samples):
-        """Those of `samples` that its weights are known to be trained or validated on: a score on them is no test."""
+    def seen(self, samples: Sequence[Sample]) -> list[Sample]:
+        """The samples that the weights are known to be trained or validated on. A score on them is not a test."""
         return []
 
-    def knows_edits(self, fingerprint):
-        """Whether its weights are known to be trained with the edit set of this fingerprint."""
+    def knows_edits(self, fingerprint: str) -> bool:
+        """Whether the weights were trained with the edit set of this fingerprint."""
         return False
 
-    def init_random(self):
-        """Give the network random weights, always the same, instead of trained ones: for speed and plumbing only.
+    def init_random(self) -> None:
+        """Prepare for random weights, the same every time. `create` calls it if the runtime says so.
 
         Raises:
-            MethodUnavailable: the method is no network, or was told which weights to use.
+            MethodUnavailable: the method is not a network, or was told which weights to use.
         """
-        raise MethodUnavailable("is no network, so that it has no random weights; run it without --init random")
+        raise MethodUnavailable("is not a network; run it without --init random")
 
-    def fit(self, samples, *, augment=None, seed=0):
-        """Learn from samples with their ground truth. Optional."""
-        raise NotImplementedError(f"{self.name} has nothing to fit")
-
-    def predict(self, sample):
-        """Where people will look.
-
-        Args:
-            sample: a blind `Sample`: id, image (uint8 RGB), size and caption.
+    def fit(self, samples: Sequence[Sample], plan: Plan) -> SaliencyMethod:
+        """Learn from samples with ground truth. Optional.
 
         Returns:
-            float (h, w) of any size, finite, of the declared `output` kind; larger is more salient. The
-            protocol resizes it to the stimulus.
+            The method itself, ready to predict.
+        """
+        raise MethodProblem(f"{self.name} cannot be trained; lite can")
+
+    def predict(self, sample: Sample) -> np.ndarray:
+        """Predict where people look.
+
+        Args:
+            sample: a blind sample: id, image (uint8 RGB), size and caption.
+
+        Returns:
+            Finite float (h, w) of any size, of the declared `output` kind; larger is more salient. The protocol
+            resizes it to the stimulus.
 
         Raises:
-            MethodUnavailable: something that every prediction needs is missing; the whole method is skipped.
+            MethodUnavailable: something that every prediction needs is missing. The whole method is skipped.
         """
         raise NotImplementedError
 
-    def predict_batch(self, samples):
-        """What `predict` returns, of each of several blind samples: list. For methods that are faster so.
+    def predict_batch(self, samples: Sequence[Sample]) -> list[np.ndarray]:
+        """Predict several blind samples. Override it if that is faster than one at a time.
 
-        A prediction must not depend on the others. Where it raises, the caller tries each sample by itself.
+        A prediction must not depend on the other samples. If it raises, each sample is tried by itself.
         """
         return [self.predict(sample) for sample in samples]
 
-    def features(self, sample):
-        """Feature maps to look at: {title: float array (C, h, w)}, of a blind `Sample`. Optional."""
+    def predict_held_out(self, sample: Sample) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """For ceilings: yield (prediction, mask). The mask marks the fixations that the prediction may be scored on."""
+        raise NotImplementedError
+
+    def features(self, sample: Sample) -> dict[str, np.ndarray]:
+        """Feature maps to look at, for a blind sample: {title: float (C, h, w)}. Optional."""
         raise MethodProblem(f"{self.name} has no feature maps to show")
 
-    def edit(self, sample, wanted, *, color=None, word=None, mask=None, constrained=True):
-        """Versions of an image in which the saliency of a region should change in a known direction. Optional.
+    def edit(
+        self,
+        sample: Sample,
+        wanted: Mapping[str, Sequence[float]],
+        *,
+        color: str | None = None,
+        word: str | None = None,
+        mask: np.ndarray | str | None = None,
+        constrained: bool = True,
+    ) -> MadeEdits:
+        """Make versions of an image in which the saliency of a region should rise or fall. Optional.
 
         Args:
-            sample: a `Sample`, with or without ground truth.
-            wanted: {type, such as "contrast": list of strengths}.
-            color: for the type "color", the colour's word.
-            word: of the caption, whose region is edited; by default the method chooses.
-            mask: float (H, W), >= 0, the region to edit, in place of a word's; or `salbench.edits.SALIENCY`.
-            constrained: whether edits that look too strong to the method are weakened, or dropped.
-
-        Returns:
-            `salbench.edits.MadeEdits`.
+            sample: with or without ground truth.
+            wanted: {type, such as "contrast": strengths}.
+            color: the colour's word, for the type "color".
+            word: word of the caption whose region is edited; by default the method chooses.
+            mask: float (H, W), >= 0, the region to edit instead of a word's, or `salbench.edits.SALIENCY`.
+            constrained: weaken or drop edits that the method finds too strong.
 
         Raises:
-            ValueError: an image or request that cannot be edited so.
+            ValueError: an image or request that cannot be edited.
         """
         raise MethodProblem(f"{self.name} cannot edit images")
 
-    def predict_held_out(self, sample):
-        """For `sees_fixations`: yield (prediction, mask), mask marking the fixations it may be scored on."""
-        raise NotImplementedError
+    def setup(self) -> dict[str, Any]:
+        """What a training or an edit depends on beside code, recipe and data, as JSON can hold it."""
+        return {}
+
+    def code_hash(self) -> str:
+        """16 hex digits of the code that predictions run through; see `salbench.source`."""
+        return code_hash(self.name)
+
+    def convert(self) -> Path:
+        """Write the published weights as one safetensors file; returns its path. Optional."""
+        raise MethodProblem(f"{self.name} has no published weights to convert")
 
 
-def register(cls):
+Method = TypeVar("Method", bound=type[SaliencyMethod])
+
+
+def register(cls: Method) -> Method:
     """Class decorator: make the class the method of its file."""
     if not issubclass(cls, SaliencyMethod):
         raise MethodProblem(f"{cls.__name__}: expected a subclass of SaliencyMethod")
@@ -170,7 +210,7 @@ def register(cls):
     return cls
 
 
-def add_folder(folder):
+def add_folder(folder: Path | str) -> None:
     """Look for methods in `folder` too.
 
     Raises:
@@ -181,50 +221,48 @@ def add_folder(folder):
         raise MethodProblem(f"{folder}: expected a folder of method files")
     if folder in _FOLDERS:
         return
-    taken = {name: path for name, path in _files().items() if name in _stems(folder)}
+    taken = {name: place for name, place in _places().items() if name in _stems(folder)}
     if taken:
-        name, path = next(iter(taken.items()))
-        raise MethodProblem(f"{folder}: the name {name!r} is taken by {path}; rename your file")
+        name, place = next(iter(taken.items()))
+        raise MethodProblem(f"{folder}: the name {name!r} is taken by {place.origin}; rename your file")
     _FOLDERS.append(folder)
 
 
-def available():
-    """Names of all methods, sorted, without importing any."""
-    return sorted(_files())
+def available() -> list[str]:
+    """Names of all methods, sorted. Nothing is imported."""
+    return sorted(_places())
 
 
-def find(name):
-    """The file of a method, which is not imported.
+def find(name: str) -> Path:
+    """The file of a method, without importing it.
 
     Raises:
-        MethodProblem: unknown name, with a suggestion.
+        MethodProblem: unknown name, with a suggestion; or an entry point without a file.
     """
-    files = _files()
-    if name not in files:
-        near = difflib.get_close_matches(name, files, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise MethodProblem(f"no method is named {name!r}: {hint}known are {', '.join(sorted(files))}")
-    return files[name]
+    return _place(name).file()
 
 
-def get(name):
+def get(name: str) -> type[SaliencyMethod]:
     """The class of a method.
 
     Raises:
-        MethodProblem: unknown name (with a suggestion), or a file that fails to import or registers nothing.
+        MethodProblem: unknown name, or a file that cannot be imported or registers no method.
         MethodUnavailable: the file needs a package that is not installed.
     """
-    path = find(name)
-    module = f"_salbench_methods_{hash_bytes(str(_folder(path)))}.{name}"
-    if module not in _METHODS:
-        _import(module, path)
-    if module not in _METHODS:
-        raise MethodProblem(f"{path}: expected one class with @register, found none")
-    return _METHODS[module]
+    place = _place(name)
+    if place.module not in _METHODS:
+        _import(place)
+    if place.module not in _METHODS:
+        raise MethodProblem(f"{place.origin}: expected one class with @register, found none")
+    return _METHODS[place.module]
 
 
-def create(spec):
-    """Make a method from what is typed on the command line: "uniform", or with an argument "from_folder:DIR".
+def create(spec: str, runtime: Runtime | None = None) -> SaliencyMethod:
+    """Make a method from what is typed on the command line.
+
+    Args:
+        spec: a name such as "uniform", or a name with an argument such as "from_folder:DIR".
+        runtime: where and how it runs; the default runtime if not given.
 
     Raises:
         MethodProblem: see `get`; or an argument for a method that takes none.
@@ -234,23 +272,27 @@ def create(spec):
     cls = get(name)
     if colon and cls.__init__ is object.__init__:
         raise MethodProblem(f"{name} takes no argument, got {argument!r}")
-    return cls(argument) if colon else cls()
+    make: Callable[..., SaliencyMethod] = cls
+    method = make(argument) if colon else make()
+    method.runtime = runtime or Runtime()
+    if method.untrained:
+        method.init_random()
+    return method
 
 
-def fit_at_run(method, dataset, train, *, seed):
+def fit_at_run(method: SaliencyMethod, dataset: Dataset, train: Callable[[], Dataset | None]) -> str | None:
     """Fit a method that every run fits, and say on what.
 
     Args:
-        method: any; one without `fits_at_run` is left alone.
+        method: any method; nothing happens unless it has `fits_at_run`.
         dataset: the split to be predicted.
-        train: returns its training split, or None where there is none; called only if needed.
-        seed: for `fit`.
+        train: returns its training split, or None if there is none; called only if needed.
 
     Returns:
         Name and fingerprint of the split that was used, or None.
 
     Raises:
-        MethodUnavailable: there is nothing with fixations to fit on.
+        MethodUnavailable: there are no fixations to fit on.
     """
     if not method.fits_at_run:
         return None
@@ -259,83 +301,125 @@ def fit_at_run(method, dataset, train, *, seed):
     split = split or dataset
     if not split.has_fixations:
         raise MethodUnavailable(f"needs fixations to fit on: {dataset.train or 'a training split'} is not on disk")
-    method.fit(split.split or split.samples, seed=seed)
+    method.fit(split.split or split.samples, Plan(dataset=split.name))
     return f"{split.name} {split.fingerprint}{left_out}"
 
 
-def explained(error, method):
-    """An error as text; one that salbench has not raised itself with the line of the method's code that led to it."""
+def explained(error: Exception, method: SaliencyMethod) -> str:
+    """An error as text. If salbench did not raise it, with the line of the method's code that led to it."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if Path(f.filename).is_relative_to(find(method.name).parent)]
-    ours = Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
+    ours = bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own and not ours else ""
     return f"{type(error).__name__}: {error}{place}"
 
 
-def code_hash(name):
-    """16 hex digits of the source of a method: its file, or all Python files of its folder.
-
-    The modules beside it that it imports relatively, and those that these import, count too.
-    """
+def code_hash(name: str) -> str:
+    """16 hex digits of a method's code and the code of salbench that it reaches; see `salbench.source`."""
     path = find(name)
-    own = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-    parts = [(source.relative_to(path.parent), source) for source in own]
-    parts += [(source.relative_to(_folder(path)), source) for source in _shared(own, _folder(path))]
-    return hash_bytes(*(part for name, source in parts for part in (name.as_posix(), source.read_bytes())))
+    own = path.parent.rglob("*.py") if path.name == "__init__.py" else [path]
+    return method_hash(own, _folder(path))
 
 
-def _folder(path):
+@dataclass(frozen=True)
+class _Place:
+    """Where a method is: the name of its module, the file or package to name in errors, and how to find and load it."""
+
+    module: str
+    origin: str
+    file: Callable[[], Path]
+    load: Callable[[], object]
+
+
+def _place(name: str) -> _Place:
+    places = _places()
+    if name not in places:
+        near = difflib.get_close_matches(name, places, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise MethodProblem(f"no method is named {name!r}: {hint}known are {', '.join(sorted(places))}")
+    return places[name]
+
+
+def _places() -> dict[str, _Place]:
+    found = {}
+    for folder in filter(Path.is_dir, _FOLDERS):
+        for name, path in _stems(folder).items():
+            found[name] = _of_file(name, path)
+    for name, entry in _entries().items():
+        if name in found:
+            raise MethodProblem(f"{_package(entry)}: the method name {name!r} is taken by {found[name].origin}")
+        found[name] = _of_entry(entry)
+    return found
+
+
+def _of_file(name: str, path: Path) -> _Place:
+    module = f"_salbench_methods_{hash_bytes(str(_folder(path)))}.{name}"
+    return _Place(module, str(path), lambda: path, lambda: _load_file(module, path))
+
+
+def _of_entry(entry: EntryPoint) -> _Place:
+    def file() -> Path:
+        spec = importlib.util.find_spec(entry.module)
+        if spec is None or spec.origin is None:
+            raise MethodProblem(f"{_package(entry)}: its entry point names the module {entry.module}, which has no file")
+        return Path(spec.origin)
+
+    return _Place(entry.module, _package(entry), file, lambda: importlib.import_module(entry.module))
+
+
+@cache
+def _entries() -> dict[str, EntryPoint]:
+    """{name: entry point} of installed packages.
+
+    Raises:
+        MethodProblem: two packages with one name, or a module whose last part is not the name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.module.rpartition(".")[2] != entry.name:
+            raise MethodProblem(f"{_package(entry)}: expected a module named {entry.name}, got {entry.module}")
+        if entry.name in found:
+            packages = f"{_package(found[entry.name])} and {_package(entry)}"
+            raise MethodProblem(f"{packages} both have a method named {entry.name!r}; uninstall one")
+        found[entry.name] = entry
+    return found
+
+
+def _package(entry: EntryPoint) -> str:
+    return f"package {entry.dist.name}" if entry.dist else f"entry point {entry.name}"
+
+
+def _folder(path: Path) -> Path:
     """The folder of methods that a method's file is in."""
     return path.parent.parent if path.name == "__init__.py" else path.parent
 
 
-def _shared(own, folder):
-    """Files in `folder` that the files `own` import relatively, directly or not, sorted; `own` is left out."""
-    found, todo = set(own), list(own)
-    while todo:
-        new = {file for file in _imported(todo.pop()) if file.is_relative_to(folder)} - found
-        found |= new
-        todo += new
-    return sorted(found - set(own))
-
-
-def _imported(source):
-    """The files behind the relative imports of a Python file."""
-    for node in ast.walk(ast.parse(source.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            place = source.parents[node.level - 1]
-            parts = node.module.split(".") if node.module else []
-            names = [place.joinpath(*parts[: n + 1]) for n in range(len(parts))]
-            names += [place.joinpath(*parts, alias.name) for alias in node.names]
-            files = [file for name in names for file in (name.with_suffix(".py"), name / "__init__.py")]
-            yield from filter(Path.is_file, files)
-
-
-def _stems(folder):
-    """Name -> file of the methods in one folder; names with a leading underscore are not methods."""
+def _stems(folder: Path) -> dict[str, Path]:
+    """{name: file} of the methods in one folder. Names with a leading underscore are not methods."""
     files = {p.stem: p for p in folder.glob("*.py")} | {p.parent.name: p for p in folder.glob("*/__init__.py")}
     return {name: path for name, path in files.items() if not name.startswith("_")}
 
 
-def _files():
-    return {name: path for folder in _FOLDERS if folder.is_dir() for name, path in _stems(folder).items()}
-
-
-def _import(name, path):
-    search = [str(path.parent)] if path.name == "__init__.py" else None
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
-    module = importlib.util.module_from_spec(spec)
-    package = name.rpartition(".")[0]
-    sys.modules.setdefault(package, ModuleType(package)).__path__ = [str(_folder(path))]  # of what methods share
-    sys.modules[name] = module
+def _import(place: _Place) -> None:
     try:
-        spec.loader.exec_module(module)
+        place.load()
     except Exception as error:
-        del sys.modules[name]
-        _METHODS.pop(name, None)  # the file may have failed below its class
+        sys.modules.pop(place.module, None)
+        _METHODS.pop(place.module, None)  # the file may have failed below its class
         if isinstance(error, MethodUnavailable):
             raise
-        missing = (getattr(error, "name", None) or "").partition(".")[0]
-        if isinstance(error, ModuleNotFoundError) and missing != package:
-            raise MethodUnavailable(f"needs the package {missing}: python -m pip install {missing}") from error
-        raise MethodProblem(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+        if isinstance(error, ModuleNotFoundError) and error.name not in (place.module, place.module.rpartition(".")[0]):
+            raise MethodUnavailable(extras.needs(error)) from error
+        raise MethodProblem(f"{place.origin}: cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _load_file(name: str, path: Path) -> None:
+    search = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    package = name.rpartition(".")[0]
+    sys.modules.setdefault(package, ModuleType(package)).__path__ = [str(_folder(path))]  # for relative imports
+    sys.modules[name] = module
+    spec.loader.exec_module(module)

@@ -1,0 +1,203 @@
+"""Hashes of source code that change with what the code does, not with comments, docstrings, annotations or layout.
+
+A method's hash covers its own files and every definition of salbench that they reach: functions, classes and
+constants, followed through imports from module to module. Two things do not count as part of a prediction: imports
+inside a function of shared code, which load something on demand, such as the training loop; and `registry`, which finds
+methods and computes nothing.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from salbench.files import hash_bytes
+
+PACKAGE = Path(__file__).resolve().parent
+_CONTRACT = PACKAGE / "registry.py"
+_IGNORED = {"ctx", "annotation", "returns", "type_comment", "kind"}
+_COMPOUND = ast.If | ast.Try | ast.With | ast.For | ast.While
+
+
+def method_hash(own: Iterable[Path], folder: Path) -> str:
+    """16 hex digits of a method's code.
+
+    Args:
+        own: the Python files of the method.
+        folder: the folder of methods. Files in it that `own` imports relatively belong to the method too.
+    """
+    files = sorted({*own, *_relative(list(own), folder)})
+    parts = [part for path in files for part in (path.relative_to(folder).as_posix(), _text(_tree(path)))]
+    names = {name for path in files for name in _used(_tree(path), path)}
+    return hash_bytes(*parts, *(part for pair in sorted(_reached(names).items()) for part in pair))
+
+
+def definition_hash(*names: str) -> str:
+    """16 hex digits of definitions of salbench and all that they reach, such as "salbench.maps.resize"."""
+    targets = {(_module_file(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in names}
+    return hash_bytes(*(part for pair in sorted(_reached(targets).items()) for part in pair))
+
+
+def file_hash(path: Path) -> str:
+    """16 hex digits of one Python file and all that it reaches."""
+    return method_hash([path], path.parent)
+
+
+def _reached(names: Iterable[tuple[Path, str]]) -> dict[str, str]:
+    """{"file:name": canonical text} of definitions in salbench, followed until nothing new is reached."""
+    todo, seen, found = list(names), set(), {}
+    while todo:
+        path, name = target = todo.pop()
+        if target in seen or path == _CONTRACT:
+            continue
+        seen.add(target)
+        statement = _bindings(path).get(name)
+        if statement is None:
+            submodule = path.parent / f"{name}.py"
+            if path.name == "__init__.py" and submodule.is_file():
+                todo += [(submodule, each) for each in _bindings(submodule)]
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            todo += [target for alias, target in _imported(statement, path) if alias == name]
+        else:
+            found[f"{path.relative_to(PACKAGE).as_posix()}:{name}"] = _text(statement)
+            todo += _used(statement, path)
+    return found
+
+
+def _used(node: ast.AST, path: Path) -> set[tuple[Path, str]]:
+    """(file, name) of the definitions of salbench that a piece of code refers to.
+
+    In a file of salbench that is every name bound at its top; in a method's file, every name that it imports.
+    """
+    is_shared = path.is_relative_to(PACKAGE)
+    imports = dict(_all_imports(path))
+    used = set()
+    for child in _walk(node):
+        if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id in imports:
+            module, name = imports[child.value.id]
+            file = _submodule(module, name)
+            if file is not None:
+                used.add((file, child.attr))
+        if isinstance(child, ast.Name):
+            if child.id in imports:
+                module, name = imports[child.id]
+                if _submodule(module, name) is None:
+                    used.add((module, name))
+            elif is_shared and child.id in _bindings(path):
+                used.add((path, child.id))
+    return used
+
+
+@cache
+def _all_imports(path: Path) -> tuple[tuple[str, tuple[Path, str]], ...]:
+    """(name in the file, (file, name there)) of imports from salbench: of a method's file all, else those at its top."""
+    tree = _tree(path)
+    statements = _bindings(path).values() if path.is_relative_to(PACKAGE) else ast.walk(tree)
+    imports = [s for s in statements if isinstance(s, ast.Import | ast.ImportFrom)]
+    return tuple(pair for statement in imports for pair in _imported(statement, path))
+
+
+def _imported(statement: ast.Import | ast.ImportFrom, path: Path) -> Iterator[tuple[str, tuple[Path, str]]]:
+    if isinstance(statement, ast.ImportFrom) and not statement.level and statement.module:
+        file = _module_file(statement.module)
+        if file is not None:
+            for alias in statement.names:
+                yield alias.asname or alias.name, (file, alias.name)
+
+
+def _module_file(module: str) -> Path | None:
+    first, *rest = module.split(".")
+    place = PACKAGE.joinpath(*rest)
+    files = [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return files[0] if first == "salbench" and files else None
+
+
+def _submodule(module: Path, name: str) -> Path | None:
+    """The file of `name` if it is a module inside the package `module`, such as `maps` in `from salbench import maps`."""
+    if module.name != "__init__.py" or name in _bindings(module):
+        return None
+    files = [module.parent / f"{name}.py", module.parent / name / "__init__.py"]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _relative(todo: list[Path], folder: Path) -> set[Path]:
+    """Files in `folder` that files import relatively, directly or through others."""
+    found: set[Path] = set()
+    while todo:
+        path = todo.pop()
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                new = {f for f in _relative_files(node, path) if f.is_relative_to(folder)} - found
+                found |= new
+                todo += new
+    return found
+
+
+def _relative_files(node: ast.ImportFrom, path: Path) -> Iterator[Path]:
+    place = path.parents[node.level - 1]
+    parts = node.module.split(".") if node.module else []
+    modules = [place.joinpath(*parts[: n + 1]) for n in range(len(parts))]
+    modules += [place.joinpath(*parts, alias.name) for alias in node.names]
+    for module in modules:
+        for file in (module.with_suffix(".py"), module / "__init__.py"):
+            if file.is_file():
+                yield file
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
+
+
+@cache
+def _bindings(path: Path) -> dict[str, ast.stmt]:
+    """{name: the statement that binds it} at the top of a file."""
+    return {name: statement for statement in _tree(path).body for name in _bound(statement)}
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+    elif isinstance(statement, ast.Import | ast.ImportFrom):
+        for alias in statement.names:
+            yield (alias.asname or alias.name).partition(".")[0]
+    elif isinstance(statement, _COMPOUND):
+        for child in ast.iter_child_nodes(statement):
+            if isinstance(child, ast.stmt):
+                yield from _bound(child)
+    else:
+        for child in ast.walk(statement):
+            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+                yield child.id
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """Like `ast.walk`, without annotations."""
+    yield node
+    for name, value in ast.iter_fields(node):
+        if name not in _IGNORED:
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from _walk(child)
+
+
+def _text(value: Any) -> str:
+    """A canonical text of a syntax tree, the same in every version of Python that parses it alike."""
+    if isinstance(value, ast.Constant):
+        return f"Constant({value.value!r})"
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    if not isinstance(value, ast.AST):
+        return repr(value)
+    fields = [(name, child) for name, child in ast.iter_fields(value) if name not in _IGNORED]
+    if isinstance(value, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        fields = [(name, _without_docstring(child) if name == "body" else child) for name, child in fields]
+    given = [(name, child) for name, child in fields if child is not None and child != []]
+    return f"{type(value).__name__}({','.join(f'{name}={_text(child)}' for name, child in given)})"
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    return body[1:] if is_text else body
