@@ -1,74 +1,32 @@
 """One finished run on disk: `<out>/<dataset>/<method>.json`, and `.csv` with one row per image.
 
 The JSON says everything needed to repeat and to trust the numbers; the CSV has the column `id` and one per metric.
-While a run goes on, `<method>.partial.jsonl` holds the finished images; it is removed when the run is complete.
+`load` hands a whole folder of results over as pandas tables. While a run is unfinished, its images are in
+`<method>.partial.jsonl` (see `journal`).
 """
+
+from __future__ import annotations
 
 import csv
 import json
 import math
-import os
-import platform
-import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-from salbench import __version__
 from salbench.files import atomic_write
+from salbench.identity import Identity
 
-SCHEMA = 1
+if TYPE_CHECKING:
+    import pandas
 
-
-_CHANGED = {  # hashes say nothing to a reader
-    "code": "the method's code has changed since",
-    "weights": "the method's weights or maps have changed since, or are another's of the same name",
-    "fingerprint": "the data set's content has changed since",
-    "choices": "choices of the protocol",
-}
+SCHEMA = 2
+_INDEX = ["dataset", "method", "protocol"]
 
 
 class ResultProblem(ValueError):
-    """A result file that cannot be used: another version, other settings, or not a result; says what to do."""
-
-
-@dataclass(frozen=True)
-class Key:
-    """What two runs must share for their images to be parts of one result.
-
-    Attributes:
-        salbench: version of this package.
-        method: label; `code` hashes its source, `weights` everything from disk that it depends on.
-        fitted_on: name and fingerprint of the split that the method was fitted on in this run, or None.
-        dataset, fingerprint: name and content of the scored split.
-        protocol, protocol_version, seed: as named; `choices` hashes every choice of the protocol, so that a
-            variant of it is told apart.
-    """
-
-    salbench: str
-    method: str
-    code: str
-    weights: str | None
-    fitted_on: str | None
-    dataset: str
-    fingerprint: str
-    protocol: str
-    protocol_version: int
-    choices: str
-    seed: int
-
-    def differences(self, other):
-        """'protocol mit instead of lsun17, ...': what of `self` is not as in `other`."""
-        pairs = ((name, value, getattr(other, name)) for name, value in asdict(self).items())
-        return ", ".join(
-            _CHANGED.get(name) or f"{name} {mine} instead of {theirs}" for name, mine, theirs in pairs if mine != theirs
-        )
+    """A result file that cannot be used: another version, other settings, or not a result. Says what to do."""
 
 
 @dataclass(frozen=True)
@@ -76,22 +34,24 @@ class Result:
     """A finished run.
 
     Attributes:
-        key: identity of the run.
-        metrics: name -> {"mean", "low", "high"} (95 % bootstrap interval) and "n" images; None where no image
-            has a value, and for every metric when images failed.
-        output, ceiling, gaze: the method's declared output, whether it saw the fixations, how gaze was recorded.
-        n_images, n_failed, n_without_fixations, n_resized: counts.
+        identity: what two runs must share to be parts of one result; see `evaluation.identity_of`.
+        metrics: {name: {"mean", "low", "high" (95 % bootstrap interval), "n" images}}; None for a metric without a
+            value on any image, and for every metric if images failed.
+        output: kind of map that the method declares.
+        ceiling: whether the method saw the fixations.
+        gaze: how gaze was recorded.
+        n_images, n_failed, n_without_fixations, n_resized: numbers of images.
         zero_share: mean share of pixels that are exactly zero in the scored maps.
-        failures: id -> message.
-        seconds: wall time of the call that finished the run, predicting and scoring.
+        failures: {image id: why it failed}.
+        seconds: wall time of the call that finished the run.
         provenance: versions, git commit, date.
-        notes: what the method wants said beneath every table (see `SaliencyMethod.notes`).
-        untrained: made with random weights; no table shows it.
-        n_seen: number of images that the method's weights were trained or validated on.
+        notes: what every table with this row must say; see `SaliencyMethod.notes`.
+        untrained: the network had random weights; no table shows this result.
+        n_seen: number of images that the weights were trained or validated on.
     """
 
-    key: Key
-    metrics: dict
+    identity: Identity
+    metrics: dict[str, dict[str, float] | None]
     output: str
     ceiling: bool
     gaze: str
@@ -100,38 +60,68 @@ class Result:
     n_without_fixations: int
     n_resized: int
     zero_share: float
-    failures: dict
+    failures: dict[str, str]
     seconds: float
-    provenance: dict = field(default_factory=dict)
-    notes: list = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     untrained: bool = False
     n_seen: int = 0
 
+    @property
+    def method(self) -> str:
+        """The method's label."""
+        return self.identity["method"]
 
-def paths(out, dataset, label):
-    """(json, csv, journal) of a run."""
+    @property
+    def dataset(self) -> str:
+        return self.identity["dataset"]
+
+    @property
+    def protocol(self) -> str:
+        """Name and version, such as "tuebingen v1"."""
+        return f"{self.identity['protocol']} v{self.identity['protocol_version']}"
+
+
+class Paths(NamedTuple):
+    """The files of one run."""
+
+    json: Path
+    csv: Path
+    journal: Path
+
+
+def paths(out: Path | str, dataset: str, label: str) -> Paths:
+    """Where the files of a run are."""
     folder = Path(out) / dataset
-    return tuple(folder / f"{label}{suffix}" for suffix in (".json", ".csv", ".partial.jsonl"))
+    return Paths(*(folder / f"{label}{suffix}" for suffix in (".json", ".csv", ".partial.jsonl")))
 
 
-def write(result, rows, out):
-    """Write a result and its per-image rows ({"id": ..., metric: float}), each file whole or not at all."""
-    json_path, csv_path, _ = paths(out, result.key.dataset, result.key.method)
-    with atomic_write(csv_path) as file:
+def write(result: Result, rows: Iterable[Mapping[str, Any]], out: Path | str) -> None:
+    """Write a result and its rows, each file completely or not at all.
+
+    Args:
+        result: of all images.
+        rows: {"id": image id, metric: float} for each image.
+        out: folder of the results.
+    """
+    place = paths(out, result.dataset, result.method)
+    with atomic_write(place.csv) as file:
         writer = csv.DictWriter(file, ["id", *result.metrics], lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()})
-    with atomic_write(json_path) as file:
-        json.dump({"schema": SCHEMA, **asdict(result)}, file, indent=2, allow_nan=False)
+    content = {"schema": SCHEMA, "identity": dict(result.identity.facts)}
+    content |= {name: value for name, value in asdict(result).items() if name != "identity"}
+    with atomic_write(place.json) as file:
+        json.dump(content, file, indent=2, allow_nan=False)
         file.write("\n")
 
 
-def read(path):
+def read(path: Path | str) -> Result:
     """Read a result.
 
     Raises:
-        ResultProblem: not a result, or of another schema version.
+        ResultProblem: not a result, or another schema version.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -141,123 +131,65 @@ def read(path):
     if schema != SCHEMA:
         raise ResultProblem(f"{path}: written in format {schema}, this version reads {SCHEMA}; run the method again")
     try:
-        return Result(**content | {"key": Key(**content["key"])})
-    except (TypeError, KeyError) as error:
+        result = Result(**content | {"identity": Identity(content["identity"])})
+        _ = result.method, result.dataset, result.protocol
+    except (TypeError, KeyError, ValueError) as error:
         raise ResultProblem(f"{path}: expected the fields of a salbench result: {error}") from error
+    return result
 
 
-def read_all(out, dataset):
-    """All results of one data set, by label, in alphabetical order."""
+def read_all(out: Path | str, dataset: str) -> dict[str, Result]:
+    """{label: result} of one data set, in alphabetical order."""
     found = (read(path) for path in sorted((Path(out) / dataset).glob("*.json")))
-    return {result.key.method: result for result in found}
+    return {result.method: result for result in found}
 
 
-class Journal:
-    """The finished images of a run that is not finished: a line of JSON each, appended and flushed at once.
+def read_scores(out: Path | str, dataset: str, label: str) -> pandas.DataFrame:
+    """The per-image scores of one run: a row per image, indexed by id, and a column per metric."""
+    import pandas
 
-    Opening it reads what an earlier, killed or failed run of the same key has left; failed images (entries with
-    an "error") are not taken over, so that they are tried again. A line cut off in the middle is dropped.
+    return pandas.read_csv(paths(out, dataset, label).csv, dtype={"id": str}).set_index("id")
 
-    Raises:
-        ResultProblem: another process writes to the file; or it belongs to a run with other settings, and `overwrite`
-            is false.
+
+class Tables(NamedTuple):
+    """What `load` returns.
+
+    Attributes:
+        scores: a row per data set, method and image, and a column per metric; NaN where an image has no value.
+        means: a row per data set and method, and for each metric the columns mean, low, high and n.
     """
 
-    def __init__(self, path, key, *, overwrite=False):
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "a+b")  # noqa: SIM115 - closed by close()
-        try:
-            _lock(self._file, path)
-            self._take_over(key, overwrite)
-        except BaseException:
-            self._file.close()
-            raise
-
-    def _take_over(self, key, overwrite):
-        self._file.seek(0)
-        lines = _whole_lines(self._file.read())
-        old = _key_of(lines[0]) if lines else key
-        if old != key and not overwrite:
-            what = f" ({key.differences(old)})" if old else ""
-            raise ResultProblem(
-                f"{self.path}: left by an unfinished run with other settings{what}. "
-                "Choose another --out, or --overwrite to give that run up"
-            )
-        lines = lines if old == key else []
-        entries = {entry["id"]: entry for entry in map(json.loads, lines[1:])}
-        self.entries = {id: entry for id, entry in entries.items() if "error" not in entry}
-        self._file.truncate(sum(len(line) + 1 for line in lines))
-        if not lines:
-            self._append({"key": asdict(key)})
-
-    def add(self, entry):
-        """Record one finished image: a dict with "id"."""
-        self._append(entry)
-        self.entries[entry["id"]] = entry
-
-    def _append(self, entry):
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
-
-    def close(self, *, remove=False):
-        self._file.close()
-        if remove:
-            self.path.unlink()
+    scores: pandas.DataFrame
+    means: pandas.DataFrame
 
 
-def _lock(file, path):
-    """Keep other processes from writing to the same result, until the file is closed or this process dies."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ResultProblem(
-            f"{path}: another run is writing this result; wait for it, or choose another --out"
-        ) from error
+def load(folder: Path | str) -> Tables:
+    """All results in a folder as two pandas tables.
+
+    Args:
+        folder: of results, such as "results" (all data sets in it) or "results/osie_test".
+
+    Raises:
+        ResultProblem: there are no results, or a file is not a result of this version.
+    """
+    import pandas
+
+    folder = Path(folder)
+    found = [(path, read(path)) for path in sorted([*folder.glob("*.json"), *folder.glob("*/*.json")]) if _is_run(path)]
+    if not found:
+        raise ResultProblem(f"{folder}: expected results of runs (.json with a .csv beside it), found none")
+    scores, means = [], []
+    for path, result in found:
+        index = {"dataset": result.dataset, "method": result.method, "protocol": result.protocol}
+        rows = pandas.read_csv(path.with_suffix(".csv"), dtype={"id": str}).rename(columns={"id": "image"})
+        scores.append(rows.assign(**index).set_index([*_INDEX, "image"]))
+        cells = {(metric, part): value for metric, of in result.metrics.items() for part, value in (of or {}).items()}
+        means.append(pandas.Series(cells, name=tuple(index.values())))
+    table = pandas.DataFrame(means)
+    table.index = pandas.MultiIndex.from_tuples(table.index, names=_INDEX)
+    return Tables(pandas.concat(scores), table)
 
 
-def _whole_lines(content):
-    """The lines of a journal up to the first that was not written to its end."""
-    lines = []
-    for line in content.split(b"\n")[:-1]:
-        try:
-            json.loads(line)
-        except ValueError:
-            break
-        lines.append(line)
-    return lines
-
-
-def _key_of(line):
-    try:
-        return Key(**json.loads(line)["key"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-@cache
-def provenance():
-    """Versions of what computes the numbers, and the git commit of this source, "+" if it is edited."""
-    versions = {"python": platform.python_version(), "salbench": __version__}
-    for package in ("numpy", "scipy", "numba", "pillow", "torch"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {"versions": versions, "machine": platform.machine(), "cores": os.cpu_count(), "commit": _commit()}
-
-
-def _commit():
-    folder = Path(__file__).resolve().parent.parent
-    if not (folder / ".git").exists():  # installed into somebody else's repository, perhaps
-        return None
-    try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            cwd=folder, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return run.stdout.strip()
+def _is_run(path: Path) -> bool:
+    """Whether a JSON file is a result: others, such as the paper's tables, have no CSV beside them."""
+    return path.with_suffix(".csv").is_file()

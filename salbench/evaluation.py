@@ -1,0 +1,339 @@
+"""The loop: samples x method x protocol x metrics -> result, over all cores, and resumable.
+
+Images stream (see `prediction`) and are scored by the thread that predicted them; only scores are kept. Finished images
+are appended to a journal. A run that is killed loses the images in flight and nothing else.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from salbench import __version__, extras, registry, results
+from salbench.datasets import Dataset
+from salbench.files import hash_bytes
+from salbench.identity import Identity
+from salbench.journal import Journal, JournalProblem
+from salbench.maps import quantise
+from salbench.metrics import METRICS
+from salbench.metrics.fused import score
+from salbench.prediction import RunStopped, predict_stream
+from salbench.protocol import Others, Prepared, Protocol, Truth
+from salbench.provenance import provenance
+from salbench.registry import MethodUnavailable, SaliencyMethod
+from salbench.results import Result, ResultProblem
+from salbench.runtime import Runtime
+from salbench.sample import Sample
+from salbench.stats import bootstrap_means
+from salbench.weights import WeightsProblem
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A method that could not be made or fitted, and why."""
+
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A method that did not run because something is missing; says how to get it."""
+
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A method that did not run because results made with other settings are in its place; says what to do."""
+
+    method: str
+    reason: str
+
+
+class Evaluation:
+    """One data set under one protocol, ready to score any number of methods.
+
+    What all methods share (the fixations of the split as negatives and baseline) is made once.
+
+    Args:
+        dataset: with fixations.
+        protocol: every choice between a prediction and its score.
+        out: folder of the results.
+        runtime: where and how methods run.
+        train: returns the data set's training split or None; called if a method is fitted at run.
+        save_maps: folder for the scored maps as 8-bit PNG.
+        overwrite: replace results made with other settings instead of refusing.
+
+    Raises:
+        ValueError: the data set has no public fixations, or `out` is a file.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        protocol: Protocol,
+        out: Path | str,
+        runtime: Runtime | None = None,
+        *,
+        train: Callable[[], Dataset | None] = lambda: None,
+        save_maps: Path | str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        if not dataset.has_fixations:
+            raise ValueError(
+                f"{dataset.name}: has no fixations, so nothing can be scored on it. For a test split without public "
+                "fixations, write the maps with `salbench submit`; a folder of your own needs fixations.csv or "
+                "fixations/"
+            )
+        if Path(out).exists() and not Path(out).is_dir():
+            raise ValueError(f"{out}: expected a folder for the results, found a file; choose another --out")
+        self.dataset, self.protocol, self.out = dataset, protocol, out
+        self.runtime, self.overwrite = runtime or Runtime(), overwrite
+        self.save_maps = None if save_maps is None else Path(save_maps)
+        self._train = cache(train)
+        self._others = Others(dataset.split or dataset.samples, protocol)
+
+    def run(self, spec: str) -> Result | Skipped | Refused | Broken:
+        """Score one method, resume an earlier run of it, or return what is already complete.
+
+        Args:
+            spec: the method as typed, such as "uniform" or "from_folder:DIR".
+        """
+        try:
+            method = registry.create(spec, self.runtime)
+            identity = self._prepared(method)
+        except (MethodUnavailable, ModuleNotFoundError) as reason:
+            return Skipped(spec, _missing(reason))
+        except Exception as error:  # trouble with one method; the others run
+            log.debug("%s", spec, exc_info=True)
+            return Broken(spec, str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+        try:
+            return self._evaluated(method, identity)
+        except (MethodUnavailable, ModuleNotFoundError) as reason:
+            return Skipped(spec, _missing(reason))
+        except (ResultProblem, JournalProblem) as reason:
+            return Refused(spec, str(reason))
+        except WeightsProblem as reason:
+            return Broken(spec, str(reason))
+
+    def run_method(self, method: SaliencyMethod) -> Result:
+        """Score a method that has already been made. Whatever is wrong is raised.
+
+        Raises:
+            ResultProblem: results made with other settings are in its place.
+        """
+        return self._evaluated(method, self._prepared(method))
+
+    def _prepared(self, method: SaliencyMethod) -> Identity:
+        """Fit the method if every run does; returns the identity of its result."""
+        method.notes()  # raises if its weights cannot be used: now, and not for every image
+        fitted_on = registry.fit_at_run(method, self.dataset, self._train)
+        scored = self.dataset.name, self.dataset.fingerprint
+        return identity_of(method, *scored, self.protocol, fitted_on=fitted_on, seed=self.runtime.seed)
+
+    def _evaluated(self, method: SaliencyMethod, identity: Identity) -> Result:
+        """The finished result with this identity from disk; otherwise score, unless another result is in the way."""
+        path = results.paths(self.out, identity["dataset"], identity["method"]).json
+        old = self._read_old(path)
+        if old and old.identity == identity and not old.n_failed and self.save_maps is None:
+            log.info("%s: already complete, read from %s (made %s)", method.label, path, old.provenance["date"])
+            return old
+        failed_before = bool(old and old.n_failed)  # no table ever showed its mean, so nothing is lost
+        if old and not self.overwrite and not failed_before:
+            remedy = "Choose another --out, or replace it with --overwrite"
+            identity.require_same(old.identity, path, remedy, ResultProblem)
+        return self._run(method, identity, overwrite=self.overwrite or failed_before)
+
+    def _read_old(self, path: Path) -> Result | None:
+        if not path.exists():
+            return None
+        try:
+            return results.read(path)
+        except ResultProblem:
+            if self.overwrite:
+                return None
+            raise
+
+    def _run(self, method: SaliencyMethod, identity: Identity, *, overwrite: bool) -> Result:
+        path = results.paths(self.out, identity["dataset"], identity["method"]).journal
+        journal = Journal(path, identity, overwrite=overwrite)
+        complete = False
+        try:
+            start = time.perf_counter()
+            self._score_all(method, journal)
+            result, rows = self._summarise(method, identity, journal.entries, time.perf_counter() - start)
+            results.write(result, rows, self.out)
+            complete = not result.n_failed  # otherwise the next run tries the failed images again, and only those
+        finally:
+            journal.close(remove=complete or not journal.entries)
+        return result
+
+    def _score_all(self, method: SaliencyMethod, journal: Journal) -> None:
+        total = len(self.dataset.samples)
+        todo = [s for s in self.dataset.samples if s.id not in journal.entries or self.save_maps]
+        if len(todo) < total:
+            log.info("%s: resuming after %d of %d images", method.label, total - len(todo), total)
+        outcomes = predict_stream(method, todo, self.runtime, partial(self._score, method))
+        bar = tqdm(
+            total=total, initial=total - len(todo), desc=method.label, unit="image", disable=not self.runtime.progress
+        )
+        with bar, closing(outcomes):
+            for outcome in outcomes:
+                failed = {"error": outcome.error} if outcome.error is not None else {}
+                journal.add({"id": outcome.sample.id} | (failed or outcome.value))
+                bar.update()
+
+    def _score(self, method: SaliencyMethod, sample: Sample, prediction: Any) -> dict[str, Any]:
+        """The journal entry of an image, without its id."""
+        truth = self.protocol.truth(sample, self._others)
+        pairs = prediction if method.sees_fixations else [(prediction, None)]
+        parts, weights = [], []
+        for map_, mask in pairs:  # one at a time: a ceiling has one per observer
+            prepared = self.protocol.prepare(map_, method.output, sample.size)
+            part = truth if mask is None else self._held_out(truth, sample, mask)
+            if self.save_maps is not None and mask is None:
+                self._save(prepared.point_map, method, sample)
+            parts.append((self._metrics(prepared, part, method), prepared.resized, prepared.zero_share))
+            weights.append(int(part.pixels[1].sum()))
+        scores, resized, zero_share = zip(*parts, strict=True) if parts else ((), (), (0.0,))
+        return {
+            "scores": _mean_over_folds(scores, weights),
+            "fixations": int(truth.pixels[1].sum()),
+            "resized": any(resized),
+            "zero_share": float(np.mean(zero_share)),
+        }
+
+    def _held_out(self, truth: Truth, sample: Sample, mask: np.ndarray) -> Truth:
+        assert sample.fixations is not None
+        held_out = replace(sample, fixations=sample.fixations[mask], observers=None)
+        return replace(truth, pixels=self.protocol.pixels(held_out), density=np.zeros_like(truth.density))
+
+    def _metrics(self, prepared: Prepared, truth: Truth, method: SaliencyMethod) -> dict[str, float]:
+        scores = score(
+            prepared.point_map,
+            **vars(truth),
+            density_prediction=prepared.density_map,
+            options=self.protocol.options,
+        )
+        # A ceiling's map is zero where no other observer looked: its IG would say how often that happens.
+        if method.sees_fixations or (method.output == "map" and not self.protocol.ig_of_maps):
+            scores["ig"] = np.nan
+        return scores
+
+    def _save(self, point_map: np.ndarray, method: SaliencyMethod, sample: Sample) -> None:
+        assert self.save_maps is not None
+        folder = self.save_maps / self.dataset.name / method.label
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(quantise(point_map)).save(folder / f"{sample.id}.png")
+        except OSError as error:
+            raise RunStopped(error.errno, f"cannot save maps ({error.strerror})", str(folder)) from error
+
+    def _summarise(
+        self, method: SaliencyMethod, identity: Identity, entries: Mapping[str, dict[str, Any]], seconds: float
+    ) -> tuple[Result, list[dict[str, Any]]]:
+        ordered = [entries[s.id] for s in self.dataset.samples]
+        failures = {e["id"]: e["error"] for e in ordered if "error" in e}
+        good = [e for e in ordered if "error" not in e]
+        rows = [{"id": e["id"]} | _floats(e.get("scores")) for e in ordered]
+        metrics: dict[str, dict[str, float] | None] = dict.fromkeys(METRICS)
+        if good and not failures:
+            metrics = self._means(rows, [e["fixations"] for e in good])
+        result = Result(
+            identity=identity,
+            metrics=metrics,
+            output=method.output,
+            ceiling=method.sees_fixations,
+            gaze=self.dataset.gaze,
+            n_images=len(ordered),
+            n_failed=len(failures),
+            n_without_fixations=sum(e["fixations"] == 0 for e in good),
+            n_resized=sum(e["resized"] for e in good),
+            zero_share=float(np.mean([e["zero_share"] for e in good])) if good else 0.0,
+            failures=failures,
+            seconds=round(seconds, 3),
+            provenance=provenance() | {"date": datetime.now(UTC).isoformat(timespec="seconds")},
+            notes=method.notes(),
+            untrained=method.untrained,
+            n_seen=len(method.seen(self.dataset.samples)),
+        )
+        return result, rows
+
+    def _means(
+        self, rows: Sequence[Mapping[str, Any]], fixations: Sequence[int]
+    ) -> dict[str, dict[str, float] | None]:
+        values = np.array([[row[name] for name in METRICS] for row in rows])
+        weights = np.ones(len(rows)) if self.protocol.averaging == "image" else np.array(fixations)
+        bounds = bootstrap_means(values, weights, seed=self.runtime.seed)
+        columns = zip(METRICS, *bounds, np.isfinite(values).sum(0), strict=True)
+        return {
+            name: {"mean": float(mean), "low": float(low), "high": float(high), "n": int(n)} if n else None
+            for name, mean, low, high, n in columns
+        }
+
+
+def identity_of(
+    method: SaliencyMethod,
+    dataset: str,
+    fingerprint: str,
+    protocol: Protocol,
+    *,
+    fitted_on: str | None = None,
+    seed: int = 0,
+) -> Identity:
+    """The identity of a method's run.
+
+    Args:
+        method: ready to predict.
+        dataset, fingerprint: name and content of the scored images.
+        protocol: how they are scored. Its choices are hashed, so a variant of a protocol has an identity of its own.
+        fitted_on: name and fingerprint of the split that the method was fitted on in this run.
+        seed: random seed for bootstrap intervals and for fitting.
+    """
+    return Identity(
+        {
+            "salbench": __version__,
+            "method": method.label,
+            "code": method.code_hash(),
+            "weights": method.weights_hash(),
+            "fitted_on": fitted_on,
+            "dataset": dataset,
+            "fingerprint": fingerprint,
+            "protocol": protocol.name,
+            "protocol_version": protocol.version,
+            "choices": hash_bytes(repr(protocol)),
+            "seed": seed,
+        }
+    )
+
+
+def _missing(reason: MethodUnavailable | ModuleNotFoundError) -> str:
+    return extras.needs(reason) if isinstance(reason, ModuleNotFoundError) else str(reason)
+
+
+def _mean_over_folds(scores: Sequence[Mapping[str, float]], weights: Sequence[int]) -> dict[str, float | None]:
+    """Scores of the parts of an image, weighted by their fixations; None (JSON has no NaN) if there is no value."""
+    if not scores:
+        return dict.fromkeys(METRICS)
+    used = weights if sum(weights) else None
+    mean = {name: float(np.average([s[name] for s in scores], weights=used)) for name in METRICS}
+    return {name: value if np.isfinite(value) else None for name, value in mean.items()}
+
+
+def _floats(scores: Mapping[str, float | None] | None) -> dict[str, float]:
+    return {name: np.nan if scores is None or (value := scores[name]) is None else value for name in METRICS}
+
+

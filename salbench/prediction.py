@@ -1,0 +1,144 @@
+"""The one stream of predictions, for every command that lets a method loose on many images.
+
+Worker threads take batches of images of one size. While a network is busy with one batch, the others read their next
+images or finish their last maps. Threads are enough, because decoding, NumPy, torch and the metric kernels all release
+the GIL. Memory holds at most two batches for each worker, however long the split is.
+"""
+
+import errno
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from salbench import registry
+from salbench.registry import MethodUnavailable, SaliencyMethod
+from salbench.runtime import Runtime
+from salbench.sample import Sample
+from salbench.weights import WeightsProblem
+
+log = logging.getLogger(__name__)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+AHEAD = 2  # batches begun for each worker and not yet taken
+
+Call = Callable[[Sequence[Sample]], Iterable[Any]]
+Finish = Callable[[Sample, Any], Any]
+
+
+class RunStopped(OSError):
+    """Trouble that is not the fault of one image, such as an output folder that cannot be written."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one sample.
+
+    Attributes:
+        sample: the sample.
+        value: what `finish` returned; None if the image failed.
+        error: why the image failed, or None.
+    """
+
+    sample: Sample
+    value: Any = None
+    error: str | None = None
+
+
+def _as_it_is(sample: Sample, prediction: Any) -> Any:
+    return prediction
+
+
+def predict_stream(
+    method: SaliencyMethod, samples: Iterable[Sample], runtime: Runtime, finish: Finish = _as_it_is
+) -> Iterator[Outcome]:
+    """Let a method predict samples.
+
+    Args:
+        method: sees blind samples; only a ceiling sees the ground truth.
+        samples: any number; images of one size are predicted together.
+        runtime: number of workers and batch size.
+        finish: called in the worker with a sample (with its ground truth) and its prediction, so that only what it
+            returns is kept. For a ceiling, the prediction is an iterator of (prediction, mask), one per observer.
+
+    Yields:
+        An `Outcome` for each sample, sorted by image size and otherwise in the order of `samples`. Close the iterator
+        (`contextlib.closing`) if you may leave it early.
+
+    Raises:
+        MethodUnavailable, ModuleNotFoundError, WeightsProblem, MemoryError, RunStopped, OSError: trouble that would
+            hit every image, such as missing weights or a full disk.
+    """
+    return stream(method, samples, runtime, partial(_held_out if method.sees_fixations else _blind, method), finish)
+
+
+def _blind(method: SaliencyMethod, samples: Sequence[Sample]) -> Iterable[Any]:
+    return method.predict_batch([sample.blind() for sample in samples])
+
+
+def _held_out(method: SaliencyMethod, samples: Sequence[Sample]) -> Iterable[Any]:
+    return [method.predict_held_out(sample) for sample in samples]
+
+
+def stream(
+    method: SaliencyMethod, samples: Iterable[Sample], runtime: Runtime, call: Call, finish: Finish = _as_it_is
+) -> Iterator[Outcome]:
+    """`predict_stream` for anything a method does with images.
+
+    Args:
+        method, samples, runtime, finish: as for `predict_stream`.
+        call: takes a batch and returns a list of as many results. If it raises, each sample is tried by itself.
+    """
+    pool = ThreadPoolExecutor(runtime.workers)
+    try:
+        # Every worker is busy with images of its own; BLAS threads on top would only wait for each other.
+        with threadpool_limits(1, user_api="blas"):
+            running: deque[Future[list[Outcome]]] = deque()
+            for batch in _batches(samples, runtime.batch_size):
+                if len(running) == AHEAD * runtime.workers:
+                    yield from running.popleft().result()
+                running.append(pool.submit(_outcomes, method, batch, call, finish))
+            while running:
+                yield from running.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batches(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
+    """Lists of up to `size` samples, those of one image size next to each other."""
+    ordered = sorted(samples, key=lambda sample: sample.size)
+    for i in range(0, len(ordered), size):
+        yield ordered[i : i + size]
+
+
+def _outcomes(method: SaliencyMethod, batch: list[Sample], call: Call, finish: Finish) -> list[Outcome]:
+    try:
+        pairs = list(zip(batch, call(batch), strict=True))
+    except Exception as error:
+        if len(batch) == 1:
+            return [_failed(method, batch[0], error)]
+    else:
+        return [_finished(method, sample, value, finish) for sample, value in pairs]
+    # Each by itself, so that only the culprits fail. Out here the memory of the batch is free again.
+    return [outcome for sample in batch for outcome in _outcomes(method, [sample], call, finish)]
+
+
+def _finished(method: SaliencyMethod, sample: Sample, value: Any, finish: Finish) -> Outcome:
+    try:
+        return Outcome(sample, finish(sample, value))
+    except Exception as error:
+        return _failed(method, sample, error)
+
+
+def _failed(method: SaliencyMethod, sample: Sample, error: Exception) -> Outcome:
+    """The outcome of an image that failed; raises an error that is not the image's fault."""
+    if isinstance(error, MethodUnavailable | ModuleNotFoundError | MemoryError | WeightsProblem | RunStopped):
+        raise error
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        raise error  # the run stops and can resume later
+    log.debug("%s", sample.id, exc_info=error)
+    return Outcome(sample, error=registry.explained(error, method))
