@@ -1,27 +1,32 @@
-"""Result files and the paper's numbers -> tables in Markdown, LaTeX or CSV. A table never computes a score."""
+"""Result files and the paper's numbers as tables in Markdown, LaTeX or CSV. A table never computes a score."""
 
-import csv
 import difflib
 import io
 import json
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
 from salbench import results
+from salbench.files import shipped
 from salbench.metrics import METRICS
+from salbench.results import Result
 
 FORMATS = ("md", "latex", "csv")
 DIGITS = 3
-PAPER = Path(__file__).resolve().parent.parent / "results" / "paper"  # the paper's numbers, as data
+PAPER = shipped("paper", "results/paper")  # the paper's numbers, as data
 SIGNIFICANT = 0.05  # p-values below
-_ZEROS_WORTH_SAYING = 0.01
+_MANY_ZEROS = 0.01  # share of zero pixels that a note mentions
+
+Cell = Mapping[str, float] | None
 
 
 class TableProblem(ValueError):
-    """A table that cannot be made from the files that are there; says which command makes them."""
+    """A table that cannot be made from the files there are. Says which command makes them."""
 
 
 @dataclass(frozen=True)
@@ -30,122 +35,132 @@ class Row:
 
     Attributes:
         name: of the method or arm.
-        cells: {metric: {"mean"[, "low", "high"[, "p"]]}} or {metric: None}; bounds only where measured, p only of
-            a change.
-        ranked: it competes for the best value of a column, which is printed bold.
-        signed: its values are changes: printed with their sign, a star where p < 0.05, bold where that is a gain.
+        cells: {metric: {"mean", "low", "high", "p"}}, or None instead of a cell. Bounds exist only for measured values,
+            p only for changes.
+        ranked: whether it competes for the best value of a column, which is printed bold.
+        signed: its values are changes. They are printed with their sign, with a star if p < 0.05, and bold if that is
+            an improvement.
     """
 
     name: str
-    cells: dict
+    cells: Mapping[str, Cell]
     ranked: bool = False
     signed: bool = False
 
 
-def dataset_table(out, dataset, style="md"):
-    """All results of one data set, one table for each protocol (and content of the data set) found there.
+def dataset_table(out: Path | str, dataset: str, style: str = "md") -> str:
+    """All results of one data set: one table for each protocol and each content of the data set found there.
 
     Networks with random weights are left out.
 
     Args:
-        out: folder of the results. dataset: name. style: one of `FORMATS`.
+        out: folder of the results.
+        dataset: its name.
+        style: one of `FORMATS`.
 
     Raises:
-        TableProblem: no result of this data set. ResultProblem: a file that is not a result of this version.
+        TableProblem: there is no result of this data set.
+        ResultProblem: a file is not a result of this version.
     """
     found = results.read_all(out, dataset).values()
     groups = defaultdict(list)
     for result in found:
-        key = result.key
-        groups[key.protocol, key.protocol_version, key.fingerprint].append(result)
+        groups[result.protocol, result.identity["fingerprint"]].append(result)
     tables = [_one_table(group, style) for _, group in sorted(groups.items()) if not all(r.untrained for r in group)]
     if not tables:
         there = sorted(p.parent.name for p in Path(out).glob("*/*.json") if p.parent.name not in (PAPER.name, dataset))
         near = difflib.get_close_matches(dataset, there, 1)
         hint = f"did you mean {near[0]}? " if near else ""
-        state = "only untrained ones" if found else "none"
+        state = "only some with random weights" if found else "none"
         raise TableProblem(
             f"{Path(out) / dataset}: expected results of {dataset}, found {state}; {hint}"
-            f"A run makes them: python benchmark.py --dataset {dataset} --out {out}"
+            f"A run makes them: salbench run --dataset {dataset} --out {out}"
         )
     return "\n".join(tables)
 
 
-def _one_table(group, style):
+def _one_table(group: Sequence[Result], style: str) -> str:
     found = [result for result in group if not result.untrained]
-    key = found[0].key
-    rows = sorted(map(_measured, found), key=lambda row: (not row.ranked, -(row.cells["auc"] or {"mean": -1})["mean"]))
-    rows += _claimed(key.dataset, key.protocol)
-    simulated = "SIMULATED gaze" if found[0].gaze == "simulated" else found[0].gaze
-    title = f"{key.dataset}, {found[0].n_images} images, {simulated}, protocol {key.protocol} v{key.protocol_version}"
+    first = found[0]
+    rows = sorted(map(_measured, found), key=_rank)
+    rows += _claimed(first.dataset, first.identity["protocol"])
+    gaze = "SIMULATED gaze" if first.gaze == "simulated" else first.gaze
+    title = f"{first.dataset}, {first.n_images} images, {gaze}, protocol {first.protocol}"
     notes = _notes(found, rows)
     if len(found) < len(group):
-        untrained = ", ".join(result.key.method for result in group if result.untrained)
-        notes.append(f"Left out, because their weights are random: {untrained}.")
+        untrained = ", ".join(result.method for result in group if result.untrained)
+        notes.append(f"Left out because their weights are random: {untrained}.")
     return render(title, rows, list(METRICS), notes, style)
 
 
-def paper_table(name, out, style="md", folder=PAPER):
-    """One of the paper's tables, with our measured rows beneath the claimed ones where a run exists.
+def _rank(row: Row) -> tuple[bool, float]:
+    """Ranked rows first, the best by the first metric on top."""
+    cell = row.cells[next(iter(METRICS))]
+    return not row.ranked, -cell["mean"] if cell else 1.0
 
-    Beneath a network without augmentation stand its published weights and "<method>+plain", beneath the same with it
-    "<method>+aug".
+
+def paper_table(name: str, out: Path | str, style: str = "md", folder: Path = PAPER) -> str:
+    """One of the paper's tables, with our measured rows beneath the claimed ones if there is a run.
+
+    A network without augmentation is compared with its published weights and with "<method>+plain", one with
+    augmentation with "<method>+aug".
 
     Args:
-        name: "table1" or "table2". out: folder of the results. style: one of `FORMATS`.
+        name: "table1" or "table2".
+        out: folder of the results.
+        style: one of `FORMATS`.
+        folder: of the paper's numbers.
 
     Raises:
-        TableProblem: no such table.
+        TableProblem: there is no such table.
     """
     table = _read_paper(name, folder)
     measured = results.read_all(out, table["dataset"])
-    rows, notes = [], [f"(paper): as printed in {table['source']}; not measured here."]
+    rows, notes, by_note = [], [f"(paper): as printed in {table['source']}, not measured here."], _ByNote()
     for row in table["rows"]:
         rows.append(Row(f"{row['model']} (paper)", _bare(row["values"]), ranked=True))
         for result in (measured[method] for method in row["methods"] if method in measured):
             ours = _measured(result)
-            rows.append(Row(f"{ours.name} (measured, {result.key.protocol})", ours.cells))
-            notes += [f"{result.key.method}: {note}" for note in result.notes]
+            rows.append(Row(f"{ours.name} (measured, {result.identity['protocol']})", ours.cells))
+            by_note.add(result)
+    notes += by_note.lines()
     if "note" in table:
         notes.append(table["note"])
     elif not any("(measured" in row.name for row in rows):
-        notes.append(f"No run of these methods on {table['dataset']} in {out} yet, so nothing is beside the claims.")
+        notes.append(f"{out} has no run of these methods on {table['dataset']} yet.")
     return render(f"{table['title']} ({table['dataset']})", rows, list(table["columns"]), notes, style)
 
 
-def paper_tables(folder=PAPER):
+def paper_tables(folder: Path = PAPER) -> list[str]:
     """Names of the paper's tables."""
-    return sorted(p.stem for p in Path(folder).glob("*.json"))
+    return sorted(p.stem for p in folder.glob("*.json"))
 
 
-def _read_paper(name, folder):
-    path = Path(folder) / f"{name}.json"
+def _read_paper(name: str, folder: Path) -> dict[str, Any]:
+    path = folder / f"{name}.json"
     if not path.exists():
         raise TableProblem(f"expected one of the paper's tables, {', '.join(paper_tables(folder))}, got {name!r}")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _bare(values):
+def _bare(values: Mapping[str, float]) -> dict[str, Cell]:
     return {name: {"mean": value} for name, value in values.items()}
 
 
-def _cells(result):
-    return result.metrics if not result.n_failed else dict.fromkeys(result.metrics)
-
-
-def _measured(result):
-    name = result.key.method
+def _measured(result: Result) -> Row:
+    name = result.method
     if result.ceiling:
         name += " (ceiling)"
     if result.n_failed:
         name += f" (incomplete, {result.n_failed} of {result.n_images} failed)"
     if result.n_seen:
-        name += f" (trained on {result.n_seen} of them)"
-    return Row(name, _cells(result), ranked=not result.ceiling and not result.n_seen)
+        name += f" (trained on {result.n_seen} of these images)"
+    cells: Mapping[str, Cell] = result.metrics if not result.n_failed else dict.fromkeys(result.metrics)
+    return Row(name, cells, ranked=not result.ceiling and not result.n_seen)
 
 
-def _claimed(dataset, protocol):
-    """The paper's rows for this data set and protocol, to stand beside the measured ones."""
+def _claimed(dataset: str, protocol: str) -> list[Row]:
+    """The paper's rows for this data set and protocol, to print beside the measured ones."""
     rows = []
     for name in paper_tables():
         table = _read_paper(name, PAPER)
@@ -154,32 +169,52 @@ def _claimed(dataset, protocol):
     return rows
 
 
-def _notes(found, rows):
-    notes = ["± is half the width of the 95 % bootstrap interval over images; bold is the best of the ranked rows."]
+class _ByNote:
+    """Notes of methods; a note that several methods share becomes one line."""
+
+    def __init__(self) -> None:
+        self._methods: dict[str, list[str]] = {}
+
+    def add(self, result: Result) -> None:
+        for note in result.notes:
+            self._methods.setdefault(note, []).append(result.method)
+
+    def lines(self) -> list[str]:
+        return [f"{', '.join(methods)}: {note}" for note, methods in self._methods.items()]
+
+
+def _notes(found: Iterable[Result], rows: Iterable[Row]) -> list[str]:
+    notes, by_note = ["±: half the width of the 95 % bootstrap interval over images. Bold: best ranked row."], _ByNote()
+    found = list(found)
     if any(r.ceiling for r in found):
-        notes.append("(ceiling) sees the fixations of other observers on the same image and is not ranked.")
+        notes.append("(ceiling): sees the fixations of other observers on the same image, so not ranked.")
     if any(r.n_seen for r in found):
-        notes.append("(trained on ... of them) knows so many of these images from its training: no test, not ranked.")
+        notes.append("(trained on N of these images): not a test, so not ranked.")
     if any("(paper" in row.name for row in rows):
-        notes.append("(paper) is claimed by the paper, not measured here.")
+        notes.append("(paper): claimed by the paper, not measured here.")
     for r in found:
         if r.n_without_fixations:
-            notes.append(f"{r.key.method}: {r.n_without_fixations} images without fixations are in no mean.")
-        if r.metrics["kl"] and r.zero_share > _ZEROS_WORTH_SAYING:
-            notes.append(f"{r.key.method}: {r.zero_share:.0%} of its pixels are exactly zero, which raises KL.")
-        notes += [f"{r.key.method}: {note}" for note in r.notes]
-    resized = [r.key.method for r in found if r.n_resized]
-    if resized:
-        notes.append(f"Resized to the stimulus by the protocol: {', '.join(resized)}.")
-    return notes
+            notes.append(f"{r.method}: {r.n_without_fixations} images without fixations are left out of the means.")
+        if r.zero_share > _MANY_ZEROS:
+            notes += [f"{r.method}: {r.zero_share:.0%} of its pixels are exactly zero, which raises {name}."
+                      for name in _hurt_by_zeros(r)]  # fmt: skip
+        by_note.add(r)
+    return notes + by_note.lines()
 
 
-def render(title, rows, metrics, notes, style):
+def _hurt_by_zeros(result: Result) -> list[str]:
+    return [name for name, metric in METRICS.items() if metric.hurt_by_zeros and result.metrics[name]]
+
+
+def render(title: str, rows: Sequence[Row], metrics: Sequence[str], notes: Sequence[str], style: str) -> str:
     """A table as text.
 
     Args:
-        title: printed above (Markdown) or as a comment (LaTeX). rows: of `Row`. metrics: names, the columns.
-        notes: lines beneath. style: one of `FORMATS`.
+        title: printed above the table (Markdown) or as a comment (LaTeX).
+        rows: top to bottom.
+        metrics: names of the columns.
+        notes: lines beneath the table.
+        style: one of `FORMATS`.
     """
     if style == "csv":
         return _csv(rows, metrics)
@@ -193,68 +228,72 @@ def render(title, rows, metrics, notes, style):
     return f"{title}\n\n{table}\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
 
 
-def _booktabs(table):
+def _booktabs(table: str) -> str:
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         table = table.replace(r"\hline", rule, 1)
     return table
 
 
-def _arrow(name, style):
+def _arrow(name: str, style: str) -> str:
     up = METRICS[name].higher_is_better
     if style == "latex":
         return r"$\uparrow$" if up else r"$\downarrow$"
     return "↑" if up else "↓"
 
 
-def _best(rows, name):
-    """The best printed value among ranked rows; ties are all best."""
-    values = [round(row.cells[name]["mean"], DIGITS) for row in rows if row.ranked and row.cells.get(name)]
+def _best(rows: Sequence[Row], name: str) -> float | None:
+    """The best value among ranked rows as printed, so that rows that print the same are all best."""
+    cells = [row.cells.get(name) for row in rows if row.ranked]
+    values = [round(cell["mean"], DIGITS) for cell in cells if cell]
     if not values:
         return None
     return max(values) if METRICS[name].higher_is_better else min(values)
 
 
-def _cell(row, name, best, style):
+def _cell(row: Row, name: str, best: float | None, style: str) -> str:
     cell = row.cells.get(name)
     if not cell:
         return "–" if style == "md" else "--"
-    value = round(cell["mean"], DIGITS) + 0.0  # no "-0.000", unless it is a change, whose sign says which way it went
+    value = round(cell["mean"], DIGITS) + 0.0  # no "-0.000"; a change keeps its sign
     text = f"{cell['mean'] + 0.0:+.{DIGITS}f}" if row.signed else f"{value:.{DIGITS}f}"
     if _is_gain(cell, name) if row.signed else row.ranked and value == best:
         text = f"**{text}**" if style == "md" else rf"\textbf{{{text}}}"
     if "low" not in cell:
         return text
-    half = f"{(cell['high'] - cell['low']) / 2:.{DIGITS}f}" + ("*" if _is_sure(cell) else "")
+    half = f"{(cell['high'] - cell['low']) / 2:.{DIGITS}f}" + ("*" if _is_significant(cell) else "")
     return f"{text} ±{half}" if style == "md" else rf"{text} {{\scriptsize $\pm${half}}}"
 
 
-def _is_sure(cell):
+def _is_significant(cell: Mapping[str, float]) -> bool:
     return cell.get("p", 1) < SIGNIFICANT
 
 
-def _is_gain(cell, name):
-    return _is_sure(cell) and (cell["mean"] > 0) == METRICS[name].higher_is_better
+def _is_gain(cell: Mapping[str, float], name: str) -> bool:
+    return _is_significant(cell) and (cell["mean"] > 0) == METRICS[name].higher_is_better
 
 
-def _text(text, style, math=False):
+def _text(text: str, style: str, math: bool = False) -> str:
     if style != "latex":
         return text.replace("|", r"\|")
     escaped = text.replace("_", r"\_").replace("&", r"\&").replace("%", r"\%")
     return escaped if math else escaped.replace("#", r"\#")
 
 
-def _csv(rows, metrics):
-    """One line per row; name_low and name_high are the interval. Full precision, empty where there is no value.
+def _csv(rows: Sequence[Row], metrics: Sequence[str]) -> str:
+    """One line per row with full precision; empty cells have no value.
 
-    Changes have their p-value too, as name_p.
+    name_low and name_high are the interval; changes also have their p-value, as name_p.
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    import pandas
+
     suffixes = {"mean": "", "low": "_low", "high": "_high"}
     if any(row.signed for row in rows):
         suffixes["p"] = "_p"
-    writer.writerow(["method"] + [name + suffix for name in metrics for suffix in suffixes.values()])
-    for row in rows:
-        cells = [(row.cells.get(name) or {}).get(part, "") for name in metrics for part in suffixes]
-        writer.writerow([row.name, *cells])
+    lines = [
+        {name + suffix: (row.cells.get(name) or {}).get(part) for name in metrics for part, suffix in suffixes.items()}
+        for row in rows
+    ]
+    table = pandas.DataFrame(lines, index=pandas.Index([row.name for row in rows], name="method"))
+    file = io.StringIO()
+    table.to_csv(file, lineterminator="\n")
     return file.getvalue()

@@ -1,126 +1,141 @@
-"""How fast networks are on this machine: images per second, memory, and the time that passes outside the network.
+"""How fast networks are on this machine: images per second, memory, and the time spent outside the network.
 
-Every method is timed in a process of its own, because a process has only one peak of memory. The pictures are
-synthetic JPEG files of 480 x 640 pixels, SALICON's size. Networks use as many threads as torch does by default.
+Every method is timed in a process of its own, because peak memory is a number per process. The pictures are synthetic
+JPEG files of 480 x 640 pixels, SALICON's size. Networks use as many threads as torch does by default.
 """
 
 import logging
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from tabulate import tabulate
 
-from salbench import training
+from salbench import registry
 from salbench.files import read_image
 from salbench.maps import resize
-from salbench.registry import MethodProblem, MethodUnavailable, add_folder
+from salbench.prediction import predict_stream
+from salbench.registry import MethodProblem, MethodUnavailable
+from salbench.runtime import Runtime
 from salbench.sample import Sample
 from salbench.speed import machine
+from salbench.training import LearnedMethod
 
 log = logging.getLogger(__name__)
 
 SIZE = (480, 640)
 BATCHES = (1, 2, 4, 8)
 ROUNDS = 3  # after one that does not count; the median is printed
-OF_A_BATCH = "images/s", "outside", "peak memory"
-COLUMNS = "method", *OF_A_BATCH, "best batch", *OF_A_BATCH
+PER_BATCH = "images/s", "outside", "peak memory"
+COLUMNS = "method", *PER_BATCH, "best batch", *PER_BATCH
 NOTES = """\
-images/s: all of `predict_batch`, from JPEG files to maps, in one thread; first one picture at a time, then with the
-best batch. Outside: the share of that which passes before and after the network's forward pass (decoding, resizing,
-post-processing); the target is at most 15 % on a CPU. `run` does that of one batch while the network does the next.
-Best batch: of 1, 2, 4, 8 pictures, the last before the first that is slower per picture.
-Peak memory: on a CPU of the process, one for each method, weights and Python included; on a GPU what torch held."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is the same for all methods; see `SaliencyMethod` for all but `init`, "random" or None."""
-
-    init: str | None = None
-    device: str = "cpu"
-    backbone: str | None = None
-    weights_root: str | None = None
-    methods_dir: str | None = None
+images/s: from JPEG files to maps with one worker, first one picture at a time, then with the best batch size (of 1, 2,
+4, 8 pictures, the last before the first that is slower per picture).
+Outside: share of that time before and after the network's forward pass (decoding, resizing, post-processing); the
+target is at most 15 % on a CPU. `salbench run` overlaps it with the network's work on another batch.
+Peak memory: on a CPU of the whole process, Python and weights included; on a GPU what torch held."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What was measured of batches of one size."""
+    """What was measured with batches of one size.
 
-    batch: int  # pictures
-    seconds: float  # per picture
-    outside: float  # share of them
-    memory: int  # bytes, at the peak until then
+    Attributes:
+        batch: pictures in a batch.
+        seconds: per picture.
+        outside: share of the seconds outside the forward pass.
+        memory: bytes at the peak so far.
+    """
 
-    def cells(self):
-        """As `OF_A_BATCH` prints it."""
+    batch: int
+    seconds: float
+    outside: float
+    memory: int
+
+    def cells(self) -> tuple[str, ...]:
+        """Cells for the columns of `PER_BATCH`."""
         return f"{1 / self.seconds:.3g}", f"{self.outside:.0%}", f"{self.memory / 1e9:.2f} GB"
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of one method."""
+    """What was measured for one method: with single pictures, and with the best batch size."""
 
     method: str
     one: Timing
     best: Timing
 
-    def cells(self):
-        """As `COLUMNS` prints it."""
+    def cells(self) -> tuple[Any, ...]:
+        """Cells for the columns of `COLUMNS`."""
         return self.method, *self.one.cells(), self.best.batch, *self.best.cells()
 
 
-def report(specs, settings):
-    """Time methods and return (report as text, number of methods that were timed)."""
+def report(specs: Sequence[str], runtime: Runtime, methods_dir: Path | str | None = None) -> tuple[str, int]:
+    """Time methods; returns (report as text, number of methods that were timed)."""
     rows, skipped = [], []
     for spec in specs:
         log.info("timing %s", spec)
         try:
-            _created(spec, settings)  # what is no network is told before a process starts
-            rows.append(machine.in_fresh_process(measure, spec, settings).cells())
+            _created(spec, runtime)  # raises before a process is started if it is not a network
+            rows.append(machine.in_fresh_process(measure, spec, runtime, SIZE, methods_dir).cells())
             log.info("%s: %s images/s", spec, rows[-1][1])
         except (MethodUnavailable, MethodProblem) as reason:
             skipped.append(f"skipped {spec}: {reason}")
     table = tabulate(rows, COLUMNS, "github", disable_numparse=True)
-    return "\n\n".join([_header(settings.device), table, *skipped, NOTES]), len(rows)
+    return "\n\n".join([_header(runtime.device), table, *skipped, NOTES]), len(rows)
 
 
-def measure(spec, settings, size=SIZE):
-    """The `Speed` of one method on pictures of a size.
+def measure(
+    spec: str, runtime: Runtime, size: tuple[int, int] = SIZE, methods_dir: Path | str | None = None
+) -> Speed:
+    """Time one method.
+
+    Args:
+        spec: the method as typed.
+        runtime: device, weights and so on.
+        size: (height, width) of the pictures.
+        methods_dir: folder of further methods.
 
     Raises:
-        MethodUnavailable, MethodProblem: no network, or one without weights.
+        MethodUnavailable, MethodProblem: not a network, or one without weights.
     """
-    if settings.methods_dir:
-        add_folder(settings.methods_dir)
-    method = _created(spec, settings)
-    clock, timings = Clock(method.network, settings.device), []
+    if methods_dir:
+        registry.add_folder(methods_dir)
+    method = _created(spec, runtime)
+    clock, timings = Clock(method.network, runtime.device), list[Timing]()
     with tempfile.TemporaryDirectory() as folder:
         samples = _pictures(Path(folder), size)
         for batch in BATCHES:
-            seconds, inside = clock.median(partial(method.predict_batch, samples[:batch]))
+            seconds, inside = clock.median(partial(_predict, method, samples[:batch], runtime))
             if timings and seconds / batch >= timings[-1].seconds:
-                break  # larger ones take longer to try, and more memory
-            timings.append(Timing(batch, seconds / batch, 1 - inside / seconds, _peak_memory(settings.device)))
+                break  # larger batches take longer to try, and more memory
+            timings.append(Timing(batch, seconds / batch, 1 - inside / seconds, _peak_memory(runtime.device)))
     return Speed(method.label, timings[0], timings[-1])
 
 
-def _created(spec, settings):
-    method = training.create(spec)
-    method.device, method.backbone, method.weights_root = settings.device, settings.backbone, settings.weights_root
-    if settings.init == "random":
-        method.init_random()
+def _predict(method: LearnedMethod, samples: Sequence[Sample], runtime: Runtime) -> None:
+    one_batch = replace(runtime, workers=1, batch_size=len(samples))
+    errors = [o.error for o in predict_stream(method, samples, one_batch, lambda *_: None) if o.error is not None]
+    if errors:
+        raise MethodProblem(f"{method.label}: cannot predict a synthetic picture: {errors[0]}")
+
+
+def _created(spec: str, runtime: Runtime) -> LearnedMethod:
+    method = registry.create(spec, runtime)
+    if not isinstance(method, LearnedMethod):
+        raise MethodProblem(f"{spec}: expected a network, such as lite")
     return method
 
 
-def _pictures(folder, size):
-    """As many samples as the largest batch has, of smooth colours with some noise."""
+def _pictures(folder: Path, size: tuple[int, int]) -> list[Sample]:
+    """As many samples as the largest batch needs, with smooth colours and some noise."""
     rng = np.random.default_rng(288)
     samples = []
     for i in range(max(BATCHES)):
@@ -133,38 +148,39 @@ def _pictures(folder, size):
 
 
 class Clock:
-    """Tells the time of a call, and how much of it passes in the forward pass of a network."""
+    """Times a call, and how much of it is spent in the forward pass of a network."""
 
-    def __init__(self, network, device):
+    def __init__(self, network: torch.nn.Module, device: str) -> None:
         self._device, self._inside = device, 0.0
         network.register_forward_pre_hook(self._enter)
         network.register_forward_hook(self._leave)
 
-    def median(self, function):
-        """(seconds, seconds in the network) of a function without arguments: medians."""
+    def median(self, function: Callable[[], object]) -> tuple[float, float]:
+        """Median (seconds, seconds in the network) of a function without arguments."""
         times = []
         for _ in range(ROUNDS + 1):
             self._inside, begin = 0.0, self._now()
             function()
             times.append((self._now() - begin, self._inside))
-        return np.median(times[1:], axis=0)
+        seconds, inside = np.median(times[1:], axis=0)
+        return float(seconds), float(inside)
 
-    def _enter(self, network, inputs):
+    def _enter(self, network: torch.nn.Module, inputs: object) -> None:
         self._begin = self._now()
 
-    def _leave(self, network, inputs, output):
+    def _leave(self, network: torch.nn.Module, inputs: object, output: object) -> None:
         self._inside += self._now() - self._begin
 
-    def _now(self):
+    def _now(self) -> float:
         if self._device != "cpu":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
 
-def _peak_memory(device):
+def _peak_memory(device: str) -> int:
     return machine.peak_memory() if device == "cpu" else torch.cuda.max_memory_allocated(device)
 
 
-def _header(device):
+def _header(device: str) -> str:
     place = f"{torch.get_num_threads()} threads" if device == "cpu" else torch.cuda.get_device_name(device)
     return f"{machine.described('torch')}; {place}"

@@ -1,0 +1,125 @@
+"""The library in four functions: score a map, open a data set, make a method, run methods on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salbench import datasets, protocol, registry
+from salbench.datasets import Dataset
+from salbench.registry import SaliencyMethod
+from salbench.runtime import Runtime
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def load_dataset(name: str, root: Path | str | None = None) -> Dataset:
+    """Open a data set.
+
+    Args:
+        name: as on the command line, such as "osie_test" or "folder:DIR".
+        root: folder with one folder per data set; by default $SALBENCH_DATA, then the user's cache.
+
+    Raises:
+        DatasetProblem: unknown name, or files that are missing or not the published ones.
+    """
+    return datasets.load(name, root)
+
+
+def load_method(spec: str, runtime: Runtime | None = None) -> SaliencyMethod:
+    """Make a method.
+
+    Args:
+        spec: as on the command line, such as "lite" or "from_folder:DIR".
+        runtime: device, batch size and so on.
+
+    Raises:
+        MethodProblem: unknown name, or a method that cannot be loaded.
+        MethodUnavailable: a package or file is missing; says how to get it.
+    """
+    return registry.create(spec, runtime)
+
+
+def evaluate(
+    methods: str | Sequence[str],
+    dataset: str | Dataset,
+    protocol_name: str = "tuebingen",
+    out: Path | str = "results",
+    runtime: Runtime | None = None,
+    *,
+    root: Path | str | None = None,
+    overwrite: bool = False,
+) -> pandas.DataFrame:
+    """Score methods on a data set, as `salbench run` does, and resume what an earlier call has left unfinished.
+
+    Args:
+        methods: one or several, as on the command line.
+        dataset: a name, or a data set that is already open.
+        protocol_name: see `salbench list protocols`.
+        out: folder of the results.
+        runtime: device, batch size, workers and so on.
+        root: of the data.
+        overwrite: replace results made with other settings.
+
+    Returns:
+        A row per method, and for each metric the columns mean, low, high (95 % interval) and n (images). Scores per
+        image: `salbench.results.load(out).scores`.
+
+    Raises:
+        ValueError: a method did not run; says which and why.
+    """
+    from salbench import results
+    from salbench.evaluation import Evaluation
+
+    opened = datasets.load(dataset, root) if isinstance(dataset, str) else dataset
+    evaluation = Evaluation(
+        opened,
+        protocol.named(protocol_name),
+        out,
+        runtime,
+        train=lambda: datasets.training_split(opened, root),
+        overwrite=overwrite,
+    )
+    finished = [evaluation.run(spec) for spec in ([methods] if isinstance(methods, str) else methods)]
+    others = [f"{other.method}: {other.reason}" for other in finished if not isinstance(other, results.Result)]
+    if others:
+        raise ValueError("; ".join(others))
+    labels = [result.method for result in finished if isinstance(result, results.Result)]
+    return results.load(Path(out) / opened.name).means.xs(opened.name, level="dataset").loc[labels]
+
+
+def score(
+    prediction: np.ndarray,
+    *,
+    fixations: np.ndarray | None = None,
+    density: np.ndarray | None = None,
+    negatives: np.ndarray | None = None,
+    baseline: np.ndarray | None = None,
+    protocol_name: str = "tuebingen",
+) -> dict[str, float]:
+    """Score one map; no data set is needed. Metrics whose ground truth is not given are left out.
+
+    Args:
+        prediction: (H, W) saliency map of finite values.
+        fixations: (N, 2) array of (x, y) in pixels from 0, or an (H, W) map of whole counts.
+        density: (H, W) ground-truth density, >= 0, of any scale; for CC, KL and SIM.
+        negatives: fixations on other images, in either form; for sAUC.
+        baseline: (H, W) density of fixations on other images; for IG.
+        protocol_name: whose options the metrics get, such as the n - 1 of NSS. Resizing, quantisation and blur of a
+            protocol are not applied.
+
+    Returns:
+        {metric: value}.
+
+    Raises:
+        ValueError: no ground truth, shapes that differ, NaN, or a blurred map instead of fixations.
+
+    Example:
+        >>> score(np.eye(3), fixations=np.array([[0, 0], [1, 1]]))["nss"]
+        1.41...
+    """
+    raise NotImplementedError
