@@ -1,29 +1,30 @@
 """salbench: score models that predict where people look.
 
-Data flows one way: dataset -> method -> protocol -> metrics -> result file -> table or submission.
+    from salbench import evaluate, load_dataset, load_method, score
 
-checks      one gate per kind of input
-files       images and maps from disk, atomic writes, content hashes
-maps        map maths: resize, blur, density from fixations, quantise
-sample      one stimulus with its ground truth; the coordinate convention
-metrics     the nine metrics as plain functions of arrays, and one fused pass for all of them
-datasets    one loader per data set, opened by name
-augment     classical augmentations that move image, fixations and density together
-protocol    named, versioned bundles of evaluation choices
-registry    the contract of a method, and finding methods by name
-weights     the published files that methods need, found and read
-results     one JSON and one CSV per run
-stats       confidence intervals
-evaluate    the loop that scores a method on a data set
-tables      result files beside the paper's numbers
-submission  challenge files, written and then validated
-sheet       contact sheets of augmentations
-listing     what there is, by name
-training    torch losses and the one training loop (needs torch)
-ablation    one augmentation at a time: train, score, compare
-speed       how fast the core is on this machine, beside pysaliency
+    score(prediction, fixations=[(12.0, 40.5), (77.2, 31.0)])   # one map, no data set
+    evaluate(["center_bias", "lite"], "popout", out="results")  # a table, resumable
 
-Importing `salbench` imports none of these; import the room you need.
+Data flows one way: data set -> method -> protocol -> metrics -> result file -> table, report or submission. Every room
+on that line is a module of this package; docs/architecture.md describes them. Importing `salbench` imports none of
+them, and neither torch nor pandas.
 """
 
-__version__ = "0.1.0"
+import os
+from typing import Any
+
+__version__ = "0.2.0"
+__all__ = ["evaluate", "load_dataset", "load_method", "score"]
+
+# Waiting threads of OpenMP give way after a moment. By default they spin, and a network takes up to twice as long while
+# other programs hold the cores. GNU's and LLVM's libraries read these when torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("KMP_BLOCKTIME", "1")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from salbench import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

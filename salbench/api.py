@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from salbench import datasets, protocol, registry
+from salbench import datasets, registry
 from salbench.datasets import Dataset
+from salbench.metrics import METRICS
+from salbench.protocol import named
 from salbench.registry import SaliencyMethod
 from salbench.runtime import Runtime
 
@@ -47,7 +49,7 @@ def load_method(spec: str, runtime: Runtime | None = None) -> SaliencyMethod:
 def evaluate(
     methods: str | Sequence[str],
     dataset: str | Dataset,
-    protocol_name: str = "tuebingen",
+    protocol: str = "tuebingen",
     out: Path | str = "results",
     runtime: Runtime | None = None,
     *,
@@ -59,7 +61,7 @@ def evaluate(
     Args:
         methods: one or several, as on the command line.
         dataset: a name, or a data set that is already open.
-        protocol_name: see `salbench list protocols`.
+        protocol: see `salbench list protocols`.
         out: folder of the results.
         runtime: device, batch size, workers and so on.
         root: of the data.
@@ -78,7 +80,7 @@ def evaluate(
     opened = datasets.load(dataset, root) if isinstance(dataset, str) else dataset
     evaluation = Evaluation(
         opened,
-        protocol.named(protocol_name),
+        named(protocol),
         out,
         runtime,
         train=lambda: datasets.training_split(opened, root),
@@ -99,7 +101,7 @@ def score(
     density: np.ndarray | None = None,
     negatives: np.ndarray | None = None,
     baseline: np.ndarray | None = None,
-    protocol_name: str = "tuebingen",
+    protocol: str = "tuebingen",
 ) -> dict[str, float]:
     """Score one map; no data set is needed. Metrics whose ground truth is not given are left out.
 
@@ -109,7 +111,7 @@ def score(
         density: (H, W) ground-truth density, >= 0, of any scale; for CC, KL and SIM.
         negatives: fixations on other images, in either form; for sAUC.
         baseline: (H, W) density of fixations on other images; for IG.
-        protocol_name: whose options the metrics get, such as the n - 1 of NSS. Resizing, quantisation and blur of a
+        protocol: whose options the metrics get, such as the n - 1 of NSS. Resizing, quantisation and blur of a
             protocol are not applied.
 
     Returns:
@@ -122,4 +124,14 @@ def score(
         >>> score(np.eye(3), fixations=np.array([[0, 0], [1, 1]]))["nss"]
         1.41...
     """
-    raise NotImplementedError
+    truth = {"fixations": fixations, "density": density, "negatives": negatives, "baseline": baseline}
+    given = {name: value for name, value in truth.items() if value is not None}
+    options, values = named(protocol).options, {}
+    for name, metric in METRICS.items():
+        if given.keys() >= set(metric.needs):
+            first, *others = metric.needs
+            further = {need: given[need] for need in others} | dict(options.get(name, {}))
+            values[name] = metric.fn(prediction, given[first], **further)
+    if not values:
+        raise ValueError(f"expected fixations or a density to score against, got {', '.join(given) or 'neither'}")
+    return values
