@@ -21,6 +21,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -308,9 +309,10 @@ def fit_at_run(method: SaliencyMethod, dataset: Dataset, train: Callable[[], Dat
 def explained(error: Exception, method: SaliencyMethod) -> str:
     """An error as text. If salbench did not raise it, with the line of the method's code that led to it."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if Path(f.filename).is_relative_to(find(method.name).parent)]
-    ours = bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
-    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own and not ours else ""
+    folder = Path(inspect.getfile(type(method))).parent
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+    is_ours = frames[-1] not in own and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own and not is_ours else ""
     return f"{type(error).__name__}: {error}{place}"
 
 
@@ -408,7 +410,9 @@ def _import(place: _Place) -> None:
         _METHODS.pop(place.module, None)  # the file may have failed below its class
         if isinstance(error, MethodUnavailable):
             raise
-        if isinstance(error, ModuleNotFoundError) and error.name not in (place.module, place.module.rpartition(".")[0]):
+        missing = getattr(error, "name", None) or ""
+        own = missing.partition(".")[0] == place.module.partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and not own:
             raise MethodUnavailable(extras.needs(error)) from error
         raise MethodProblem(f"{place.origin}: cannot be imported: {type(error).__name__}: {error}") from error
 

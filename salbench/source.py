@@ -8,7 +8,7 @@ methods and computes nothing.
 
 import ast
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ def method_hash(own: Iterable[Path], folder: Path) -> str:
         own: the Python files of the method.
         folder: the folder of methods. Files in it that `own` imports relatively belong to the method too.
     """
-    files = sorted({*own, *_relative(list(own), folder)})
+    given = list(own)
+    files = sorted({*given, *_relative(list(given), folder)})
     parts = [part for path in files for part in (path.relative_to(folder).as_posix(), _text(_tree(path)))]
     names = {name for path in files for name in _used(_tree(path), path)}
     return hash_bytes(*parts, *(part for pair in sorted(_reached(names).items()) for part in pair))
@@ -70,8 +71,8 @@ def _used(node: ast.AST, path: Path) -> set[tuple[Path, str]]:
 
     In a file of salbench that is every name bound at its top; in a method's file, every name that it imports.
     """
-    is_shared = path.is_relative_to(PACKAGE)
-    imports = dict(_all_imports(path))
+    is_shared = _is_shared(path)
+    imports = dict(_shared_imports(path) if is_shared else _imports(ast.walk(_tree(path)), path))
     used = set()
     for child in _walk(node):
         if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id in imports:
@@ -89,13 +90,20 @@ def _used(node: ast.AST, path: Path) -> set[tuple[Path, str]]:
     return used
 
 
+def _is_shared(path: Path) -> bool:
+    """Whether a file is part of salbench; methods are not, wherever they are installed."""
+    return path.is_relative_to(PACKAGE) and not path.is_relative_to(PACKAGE / "methods")
+
+
 @cache
-def _all_imports(path: Path) -> tuple[tuple[str, tuple[Path, str]], ...]:
-    """(name in the file, (file, name there)) of imports from salbench: of a method's file all, else those at its top."""
-    tree = _tree(path)
-    statements = _bindings(path).values() if path.is_relative_to(PACKAGE) else ast.walk(tree)
-    imports = [s for s in statements if isinstance(s, ast.Import | ast.ImportFrom)]
-    return tuple(pair for statement in imports for pair in _imported(statement, path))
+def _shared_imports(path: Path) -> tuple[tuple[str, tuple[Path, str]], ...]:
+    return _imports(_bindings(path).values(), path)
+
+
+def _imports(nodes: Iterable[ast.AST], path: Path) -> tuple[tuple[str, tuple[Path, str]], ...]:
+    """(name in the file, (file, name there)) of imports from salbench among some nodes."""
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    return tuple(pair for node in imports for pair in _imported(node, path))
 
 
 def _imported(statement: ast.Import | ast.ImportFrom, path: Path) -> Iterator[tuple[str, tuple[Path, str]]]:
@@ -145,9 +153,13 @@ def _relative_files(node: ast.ImportFrom, path: Path) -> Iterator[Path]:
                 yield file
 
 
-@cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes())
+    return _parse(path.read_bytes())
+
+
+@lru_cache(maxsize=256)
+def _parse(content: bytes) -> ast.Module:
+    return ast.parse(content)
 
 
 @cache

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from salbench import registry
-from salbench.files import hash_bytes
+from salbench.plan import Plan
 from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod, register
+from salbench.runtime import Runtime
 
 HEAD = "from salbench.registry import MethodUnavailable, SaliencyMethod, register\n"
 METHOD = HEAD + '@register\nclass Own(SaliencyMethod):\n    """One line."""\n    marker = {marker!r}\n'
@@ -163,7 +164,7 @@ class TestGet:
     def test_a_missing_package_is_told_with_its_remedy(self, folder):
         (folder / "needy.py").write_text("import no_such_module.part")
         registry.add_folder(folder)
-        with pytest.raises(MethodUnavailable, match="needs the package no_such_module: python -m pip install"):
+        with pytest.raises(MethodUnavailable, match="needs no_such_module: python -m pip install no_such_module"):
             registry.get("needy")
 
     @pytest.mark.parametrize(
@@ -299,13 +300,6 @@ class TestCodeHash:
         hashes.append(registry.code_hash("parts"))
         assert len(set(hashes)) == 4
 
-    def test_of_one_file_is_that_of_its_name_and_content(self, folder):
-        """As in the results of earlier versions, where nothing could be shared."""
-        _method(folder / "mine.py")
-        (folder / "_unused.py").write_text("A = 1\n")
-        registry.add_folder(folder)
-        assert registry.code_hash("mine") == hash_bytes("mine.py", (folder / "mine.py").read_bytes())
-
     @pytest.mark.parametrize(
         ("method", "statement"),
         [
@@ -329,7 +323,7 @@ class TestCodeHash:
         registry.add_folder(folder)
         first = registry.code_hash("mine")
         for name, content in files.items():
-            (folder / name).write_text(content + "# changed\n")
+            (folder / name).write_text(content + "changed = 1\n")
             assert (registry.code_hash("mine") == first) == (name == "_unused.py"), name
             (folder / name).write_text(content)
         assert registry.code_hash("mine") == first
@@ -346,31 +340,31 @@ class TestFitAtRun:
     class Fitted(SaliencyMethod):
         fits_at_run = True
 
-        def fit(self, samples, *, augment=None, seed=0):
-            self.seen = [s.id for s in samples], seed
+        def fit(self, samples, plan):
+            self.saw = [s.id for s in samples], plan.dataset
 
     def test_on_the_training_split(self, tiny, mixed):
         method = self.Fitted()
-        said = registry.fit_at_run(method, tiny, lambda: mixed, seed=7)
-        assert method.seen == ([s.id for s in mixed.samples], 7)
+        said = registry.fit_at_run(method, tiny, lambda: mixed)
+        assert method.saw == ([s.id for s in mixed.samples], "mixed")
         assert said == f"mixed {mixed.fingerprint}"
 
     def test_on_the_scored_split_where_there_is_no_other(self, tiny):
         method = self.Fitted()
-        said = registry.fit_at_run(method, tiny, lambda: None, seed=7)
-        assert method.seen == ([s.id for s in tiny.samples], 7)
+        said = registry.fit_at_run(method, tiny, lambda: None)
+        assert method.saw == ([s.id for s in tiny.samples], "tiny")
         assert said == f"tiny {tiny.fingerprint} (leave one image out)"
 
     def test_nothing_to_fit_on(self, tiny, make_dataset):
         blind = make_dataset([s.blind() for s in tiny.samples])
         with pytest.raises(MethodUnavailable, match="needs fixations to fit on: a training split is not on disk"):
-            registry.fit_at_run(self.Fitted(), blind, lambda: None, seed=0)
+            registry.fit_at_run(self.Fitted(), blind, lambda: None)
 
     def test_another_method_is_left_alone(self, tiny):
         def train():
             raise AssertionError("opened for nothing")
 
-        assert registry.fit_at_run(registry.create("uniform"), tiny, train, seed=0) is None
+        assert registry.fit_at_run(registry.create("uniform"), tiny, train) is None
 
 
 class TestSaliencyMethod:
@@ -378,15 +372,15 @@ class TestSaliencyMethod:
         method = SaliencyMethod()
         assert (method.output, method.sees_fixations, method.fits_at_run) == ("map", False, False)
         assert method.weights_hash() is None
-        assert (method.checkpoints, method.weights_root, method.untrained) == ((), None, False)
+        assert (method.checkpoints, method.runtime, method.untrained) == ((), Runtime(), False)
 
     def test_no_random_weights(self):
-        with pytest.raises(MethodUnavailable, match="is no network"):
-            registry.create("uniform").init_random()
+        with pytest.raises(MethodUnavailable, match="is not a network"):
+            registry.create("uniform", Runtime(init="random"))
 
     def test_nothing_to_fit(self):
-        with pytest.raises(NotImplementedError, match="uniform has nothing to fit"):
-            registry.create("uniform").fit([])
+        with pytest.raises(MethodProblem, match="uniform cannot be trained"):
+            registry.create("uniform").fit([], Plan())
 
     @pytest.mark.parametrize("method", ["predict", "predict_held_out"])
     def test_not_written(self, method):
@@ -397,3 +391,58 @@ class TestSaliencyMethod:
         cls = type("Own", (SaliencyMethod,), {"__module__": "a.b.my_name", "predict": lambda self, s: np.ones((2, 2))})
         assert register(cls) is cls
         assert cls.name == "my_name"
+
+
+BRIGHT = "import numpy as np\nfrom salbench.registry import SaliencyMethod, register\n\n\n@register\nclass Own(SaliencyMethod):\n    pass\n"
+
+
+class TestEntryPoints:
+    """Methods of installed packages: a package is a folder on the path with its metadata beside it."""
+
+    @pytest.fixture
+    def install(self, tmp_path, monkeypatch):
+        site = tmp_path / "site"
+        monkeypatch.syspath_prepend(str(site))
+
+        def add(package, entries, files):
+            for name, content in files.items():
+                path = site / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content)
+            info = site / f"{package}-1.0.dist-info"
+            info.mkdir(parents=True)
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+            (info / "entry_points.txt").write_text("[salbench.methods]\n" + "\n".join(entries) + "\n")
+            registry._entries.cache_clear()
+
+        yield add
+        registry._entries.cache_clear()
+
+    def test_a_method_of_a_package_is_listed_and_made(self, install):
+        install("nice-maps", ["nice_bright = nice_maps.nice_bright"], {"nice_maps/nice_bright.py": BRIGHT})
+        assert "nice_bright" in registry.available()
+        assert "nice_maps.nice_bright" not in sys.modules, "listing imports nothing"
+        assert registry.create("nice_bright").label == "nice_bright"
+        assert len(registry.code_hash("nice_bright")) == 16
+
+    def test_a_name_that_salbench_has(self, install):
+        install("rude", ["uniform = rude.uniform"], {"rude/uniform.py": BRIGHT})
+        with pytest.raises(MethodProblem, match="package rude: the method name 'uniform' is taken"):
+            registry.available()
+
+    def test_a_name_that_two_packages_have(self, install):
+        install("one", ["twin = one.twin"], {"one/twin.py": BRIGHT})
+        install("two", ["twin = two.twin"], {"two/twin.py": BRIGHT})
+        with pytest.raises(MethodProblem, match="package (one|two) and package (one|two) both have .*'twin'"):
+            registry.available()
+
+    def test_a_module_of_another_name(self, install):
+        install("odd", ["short = odd.longer"], {"odd/longer.py": BRIGHT})
+        with pytest.raises(MethodProblem, match=r"package odd: expected a module named short, got odd\.longer"):
+            registry.available()
+
+    def test_a_module_that_is_not_there_breaks_no_other(self, install):
+        install("hollow", ["nothing_there = hollow_maps.nothing_there"], {})
+        assert registry.create("uniform").label == "uniform"
+        with pytest.raises(MethodProblem, match="package hollow: cannot be imported"):
+            registry.get("nothing_there")

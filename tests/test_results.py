@@ -1,16 +1,17 @@
 import csv
 import errno
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
 from salbench import files, results
-from salbench.results import Journal, Key, Result, ResultProblem
+from salbench.identity import Identity
+from salbench.results import Result, ResultProblem
 
-KEY = Key("0.1.0", "mine+v1", "c0de", None, None, "tiny", "f1n9", "mit", 1, "ch01ce5", 0)
+FACTS = {"method": "mine+v1", "dataset": "tiny", "fingerprint": "f1n9", "protocol": "mit", "protocol_version": 1, "seed": 0}
 RESULT = Result(
-    key=KEY,
+    identity=Identity(FACTS),
     metrics={"auc": {"mean": 0.75, "low": 0.7, "high": 0.8, "n": 3}, "ig": None},
     output="map",
     ceiling=False,
@@ -29,12 +30,6 @@ ROWS = [
     {"id": "a,ü", "auc": 1e-17, "ig": float("nan")},
     {"id": "c", "auc": float("nan"), "ig": float("nan")},
 ]
-ENTRIES = [{"id": f"image_{i}", "scores": {"auc": 0.1 * i}, "fixations": i} for i in range(4)]
-
-
-@pytest.fixture
-def journal_path(tmp_path):
-    return tmp_path / "out" / "tiny" / "mine+v1.partial.jsonl"
 
 
 def _disk_full(*_):
@@ -67,7 +62,7 @@ class TestWriteAndRead:
 
         content = json.loads((tmp_path / "tiny" / "mine+v1.json").read_text(), parse_constant=refuse)
         assert content["schema"] == results.SCHEMA
-        assert content["key"] == asdict(KEY)
+        assert content["identity"] == FACTS
 
     def test_nan_in_a_result_is_refused_and_nothing_is_left_behind(self, tmp_path):
         results.write(RESULT, ROWS, tmp_path)
@@ -99,7 +94,7 @@ class TestWriteAndRead:
 
     @pytest.mark.parametrize(
         "content",
-        ["", "{", "[]", "[1]", "5", "null", '"schema"', "{}", '{"key": 1}', "\0\0", b"\xff\xfe{"],
+        ["", "{", "[]", "[1]", "5", "null", '"schema"', "{}", '{"identity": 1}', "\0\0", b"\xff\xfe{"],
     )
     def test_garbage(self, tmp_path, content):
         path = tmp_path / "x.json"
@@ -107,22 +102,22 @@ class TestWriteAndRead:
         with pytest.raises(ResultProblem, match=r"x\.json: expected a salbench result, got something else"):
             results.read(path)
 
-    @pytest.mark.parametrize("schema", [0, 2, "1", None])
+    @pytest.mark.parametrize("schema", [0, 1, "2", None])
     def test_another_schema(self, tmp_path, schema):
         self._written(tmp_path, schema=schema)
-        with pytest.raises(ResultProblem, match=rf"written in format {schema}, this version reads 1; run the method"):
+        with pytest.raises(ResultProblem, match=rf"written in format {schema}, this version reads 2; run the method"):
             results.read(tmp_path / "tiny" / "mine+v1.json")
 
     @pytest.mark.parametrize(
         "change",
-        [{"colour": "blue"}, {"key": None}, {"key": 5}, {"key": []}, {"key": {}}, {"key": asdict(KEY) | {"x": 1}}],
+        [{"colour": "blue"}, {"identity": None}, {"identity": 5}, {"identity": [1]}, {"identity": {}}],
     )
     def test_fields_of_another_version(self, tmp_path, change):
         self._written(tmp_path, **change)
         with pytest.raises(ResultProblem, match=r"mine\+v1\.json: expected the fields of a salbench result"):
             results.read(tmp_path / "tiny" / "mine+v1.json")
 
-    @pytest.mark.parametrize("missing", ["metrics", "key", "seconds"])
+    @pytest.mark.parametrize("missing", ["metrics", "identity", "seconds"])
     def test_a_field_is_missing(self, tmp_path, missing):
         self._written(tmp_path, without=missing)
         with pytest.raises(ResultProblem, match=f"expected the fields of a salbench result: .*'{missing}'"):
@@ -130,10 +125,10 @@ class TestWriteAndRead:
 
     def test_read_all(self, tmp_path):
         for method in ("zeta", "alpha", "mine+v1"):
-            results.write(replace(RESULT, key=replace(KEY, method=method)), ROWS, tmp_path)
-        results.write(replace(RESULT, key=replace(KEY, dataset="other")), ROWS, tmp_path)
+            results.write(replace(RESULT, identity=Identity(FACTS | {"method": method})), ROWS, tmp_path)
+        results.write(replace(RESULT, identity=Identity(FACTS | {"dataset": "other"})), ROWS, tmp_path)
         assert list(results.read_all(tmp_path, "tiny")) == ["alpha", "mine+v1", "zeta"]
-        assert results.read_all(tmp_path, "tiny")["alpha"].key.method == "alpha"
+        assert results.read_all(tmp_path, "tiny")["alpha"].method == "alpha"
         assert results.read_all(tmp_path, "nowhere") == {}
 
     def _written(self, out, without=None, **changes):
@@ -144,134 +139,35 @@ class TestWriteAndRead:
         path.write_text(json.dumps(content))
 
 
-class TestKey:
-    def test_differences(self):
-        other = replace(KEY, protocol="lsun17", seed=3)
-        assert KEY.differences(other) == "protocol mit instead of lsun17, seed 0 instead of 3"
-        assert KEY.differences(KEY) == ""
+class TestLoad:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        for method in ("mine+v1", "alpha"):
+            results.write(replace(RESULT, identity=Identity(FACTS | {"method": method})), ROWS, tmp_path)
+        results.write(replace(RESULT, identity=Identity(FACTS | {"dataset": "007"})), ROWS, tmp_path)
+        (tmp_path / "paper").mkdir()
+        (tmp_path / "paper" / "table1.json").write_text("{}")
+        return tmp_path
 
+    def test_scores_have_a_row_per_image(self, folder):
+        scores = results.load(folder).scores
+        assert list(scores.index.names) == ["dataset", "method", "protocol", "image"]
+        assert scores.shape == (9, 2)
+        assert scores.loc["007", "mine+v1", "mit v1", "b"]["auc"] == 0.1 + 0.2
+        assert scores["ig"].isna().all()
 
-class TestJournal:
-    def _write(self, path, entries=ENTRIES):
-        journal = Journal(path, KEY)
-        for entry in entries:
-            journal.add(entry)
-        journal.close()
-        return path.read_bytes()
+    def test_means_have_a_row_per_method_and_data_set(self, folder):
+        means = results.load(folder).means
+        assert means.loc["tiny", "alpha", "mit v1"]["auc", "low"] == 0.7
+        assert list(means.xs("007", level="dataset").index.get_level_values("method")) == ["mine+v1"]
 
-    def test_goes_on(self, journal_path):
-        self._write(journal_path, ENTRIES[:2])
-        journal = Journal(journal_path, KEY)
-        assert list(journal.entries.values()) == ENTRIES[:2]
-        journal.add(ENTRIES[2])
-        journal.close()
-        again = Journal(journal_path, KEY)
-        again.close()
-        assert list(again.entries.values()) == ENTRIES[:3]
+    def test_one_data_set(self, folder):
+        assert set(results.load(folder / "tiny").means.index.get_level_values("dataset")) == {"tiny"}
 
-    def test_an_entry_is_on_disk_at_once(self, journal_path):
-        journal = Journal(journal_path, KEY)
-        for number, entry in enumerate(ENTRIES, 1):
-            journal.add(entry)
-            lines = journal_path.read_bytes().split(b"\n")
-            assert len(lines) == 1 + number + 1  # the key, the entries, and nothing after the last end of line
-            assert json.loads(lines[number]) == entry
-        journal.close()
+    def test_an_id_that_looks_like_a_number_stays_text(self, tmp_path):
+        results.write(RESULT, [{"id": "0012", "auc": 0.5, "ig": 1.0}], tmp_path)
+        assert results.load(tmp_path).scores.index.get_level_values("image").tolist() == ["0012"]
 
-    def test_removed_at_the_end(self, journal_path):
-        journal = Journal(journal_path, KEY)
-        journal.close(remove=True)
-        assert not journal_path.exists()
-
-    def test_cut_off_at_every_byte(self, journal_path):
-        whole = self._write(journal_path)
-        ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
-        for length in range(len(whole) + 1):
-            journal_path.write_bytes(whole[:length])
-            journal = Journal(journal_path, KEY)
-            kept = max(sum(end <= length for end in ends) - 1, 0)
-            assert list(journal.entries.values()) == ENTRIES[:kept]
-            for entry in ENTRIES[kept:]:
-                journal.add(entry)
-            journal.close()
-            assert journal_path.read_bytes() == whole
-
-    @pytest.mark.parametrize("garbage", [b"\0" * 40, b"\0" * 40 + b"\n", b'{"id": "im\n', b"\xff\xfe\n\n\n"])
-    def test_garbage_after_the_last_entry(self, journal_path, garbage):
-        whole = self._write(journal_path)
-        journal_path.write_bytes(whole + garbage)
-        journal = Journal(journal_path, KEY)
-        journal.close()
-        assert list(journal.entries.values()) == ENTRIES
-        assert journal_path.read_bytes() == whole
-
-    def test_garbage_between_entries(self, journal_path):
-        whole = self._write(journal_path)
-        lines = whole.splitlines(keepends=True)
-        journal_path.write_bytes(b"".join([*lines[:3], b"\0" * len(lines[3]) + b"\n", *lines[4:]]))
-        journal = Journal(journal_path, KEY)
-        journal.close()
-        assert list(journal.entries.values()) == ENTRIES[:2]  # what stands before it
-
-    @pytest.mark.parametrize("field", list(asdict(KEY)))
-    def test_another_key_is_refused_and_left_as_it_is(self, journal_path, field):
-        whole = self._write(journal_path)
-        other = replace(KEY, **{field: 99 if isinstance(getattr(KEY, field), int) else "other"})
-        with pytest.raises(
-            ResultProblem, match=r"left by an unfinished run .* \(.+\)\. Choose another --out, or --overwrite"
-        ):
-            Journal(journal_path, other)
-        assert journal_path.read_bytes() == whole
-
-    def test_another_key_is_given_up_with_overwrite(self, journal_path):
-        self._write(journal_path)
-        other = replace(KEY, seed=5)
-        journal = Journal(journal_path, other, overwrite=True)
-        assert journal.entries == {}
-        journal.add(ENTRIES[3])
-        journal.close()
-        again = Journal(journal_path, other)
-        again.close()
-        assert list(again.entries.values()) == [ENTRIES[3]]
-
-    @pytest.mark.skipif(results.fcntl is None, reason="no file locks on this system")
-    def test_two_runs_never_write_one_journal(self, journal_path):
-        first = Journal(journal_path, KEY)
-        with pytest.raises(ResultProblem, match="another run is writing this result; wait for it"):
-            Journal(journal_path, KEY)
-        first.close()
-        Journal(journal_path, KEY).close()
-
-    @pytest.mark.parametrize("first", [b"5", b"[]", b"null", b'{"key": 3}', b'{"key": {}}', b'{"id": "image_0"}'])
-    def test_a_file_that_is_no_journal(self, journal_path, first):
-        journal_path.parent.mkdir(parents=True)
-        journal_path.write_bytes(first + b"\n")
-        with pytest.raises(
-            ResultProblem, match=r"left by an unfinished run with other settings\. Choose another --out"
-        ):
-            Journal(journal_path, KEY)
-        Journal(journal_path, KEY, overwrite=True).close()
-
-    def test_failed_entries_are_tried_again(self, journal_path):
-        failed = {"id": "image_1", "error": "ValueError: no"}
-        self._write(journal_path, [ENTRIES[0], failed, ENTRIES[2]])
-        journal = Journal(journal_path, KEY)
-        assert list(journal.entries) == ["image_0", "image_2"]
-        journal.add(ENTRIES[1])
-        journal.close()
-        again = Journal(journal_path, KEY)
-        again.close()
-        assert again.entries == {e["id"]: e for e in ENTRIES[:3]}
-
-    def test_the_last_word_on_an_image_counts(self, journal_path):
-        self._write(journal_path, [ENTRIES[0], {"id": "image_0", "error": "ValueError: now it fails"}])
-        journal = Journal(journal_path, KEY)
-        journal.close()
-        assert journal.entries == {}
-
-
-class TestProvenance:
-    def test_says_what_computed_the_numbers(self):
-        said = results.provenance()
-        assert {"python", "salbench", "numpy", "scipy", "numba", "pillow"} <= set(said["versions"])
-        json.dumps(said, allow_nan=False)
+    def test_nothing_there(self, tmp_path):
+        with pytest.raises(ResultProblem, match="expected results of runs"):
+            results.load(tmp_path)

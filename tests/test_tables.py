@@ -8,19 +8,17 @@ from dataclasses import replace
 import pytest
 
 from salbench import results, tables
+from salbench.identity import Identity
 from salbench.metrics import METRICS
 
-KEY = results.Key(
-    salbench="0.1.0", method="a", code="c", weights=None, fitted_on=None, dataset="toy", fingerprint="f",
-    protocol="tuebingen", protocol_version=1, choices="p", seed=0,
-)  # fmt: skip
+FACTS = {"method": "a", "dataset": "toy", "fingerprint": "f", "protocol": "tuebingen", "protocol_version": 1}
 
 
 def result(label, value, **changes):
     """A result whose every metric is `value` with the interval value - 0.01 .. value + 0.03."""
     metrics = {name: {"mean": value, "low": value - 0.01, "high": value + 0.03, "n": 5} for name in METRICS}
     plain = results.Result(
-        key=replace(KEY, method=label), metrics=metrics, output="map", ceiling=False, gaze="eye tracker", n_images=5,
+        identity=Identity(FACTS | {"method": label}), metrics=metrics, output="map", ceiling=False, gaze="eye tracker", n_images=5,
         n_failed=0, n_without_fixations=0, n_resized=0, zero_share=0.0, failures={}, seconds=1.0,
     )  # fmt: skip
     return replace(plain, **changes)
@@ -54,10 +52,10 @@ def test_best_is_bold_in_each_direction_and_the_ceiling_is_last_and_never_bold(t
 def test_what_was_trained_on_these_images_comes_after_the_ranked_ones_and_is_never_bold(tmp_path):
     save(tmp_path, result("good", 0.6), result("knows", 0.9, n_seen=4))
     text = tables.dataset_table(tmp_path, "toy")
-    assert "**" not in "".join(line(text, "knows (trained on 4 of them)"))
+    assert "**" not in "".join(line(text, "knows (trained on 4 of these images)"))
     assert "**0.600**" in line(text, "good")[1]
     assert text.index("| good ") < text.index("| knows ")
-    assert "(trained on ... of them) knows so many of these images from its training: no test, not ranked" in text
+    assert "(trained on N of these images): not a test, so not ranked." in text
     save(tmp_path, result("knows", 0.9))
     assert "trained on" not in tables.dataset_table(tmp_path, "toy")
 
@@ -80,9 +78,9 @@ def test_a_method_with_failed_images_gets_no_mean(tmp_path):
 def test_protocols_and_contents_of_a_data_set_are_never_in_one_table(tmp_path):
     save(tmp_path, result("a", 0.5))
     other = result("b", 0.6)
-    save(tmp_path, replace(other, key=replace(other.key, protocol="mit")))
+    save(tmp_path, replace(other, identity=Identity(other.identity.facts | dict(protocol="mit"))))
     third = result("c", 0.7)
-    save(tmp_path, replace(third, key=replace(third.key, fingerprint="g")))
+    save(tmp_path, replace(third, identity=Identity(third.identity.facts | dict(fingerprint="g"))))
     text = tables.dataset_table(tmp_path, "toy")
     assert text.count("| method") == 3
     assert text.count("protocol tuebingen v1") == 2
@@ -92,9 +90,8 @@ def test_protocols_and_contents_of_a_data_set_are_never_in_one_table(tmp_path):
 def test_notes_say_what_a_reader_must_know(tmp_path):
     save(tmp_path, result("a", 0.5, n_without_fixations=3, zero_share=0.25, n_resized=5))
     text = tables.dataset_table(tmp_path, "toy")
-    assert "a: 3 images without fixations are in no mean" in text
-    assert "a: 25% of its pixels are exactly zero, which raises KL" in text
-    assert "Resized to the stimulus by the protocol: a." in text
+    assert "a: 3 images without fixations" in text
+    assert "a: 25% of its pixels are exactly zero, which raises kl" in text
 
 
 def test_untrained_networks_are_left_out_and_named_once(tmp_path):
@@ -103,16 +100,16 @@ def test_untrained_networks_are_left_out_and_named_once(tmp_path):
     text = tables.dataset_table(tmp_path, "toy")
     assert "0.99" not in text
     assert "**0.600**" in line(text, "b")[1]
-    assert text.count("Left out, because their weights are random: net+random-init, other.") == 1
+    assert text.count("Left out because their weights are random: net+random-init, other.") == 1
     assert "net" not in tables.dataset_table(tmp_path, "toy", "csv")
 
 
 def test_untrained_networks_alone_make_no_table(tmp_path):
     save(tmp_path, result("net+random-init", 0.99, untrained=True))
-    with pytest.raises(tables.TableProblem, match="found only untrained ones; A run makes them"):
+    with pytest.raises(tables.TableProblem, match="found only some with random weights; A run makes them"):
         tables.dataset_table(tmp_path, "toy")
     untrained = result("b", 0.7, untrained=True)
-    save(tmp_path, result("a", 0.5), replace(untrained, key=replace(untrained.key, protocol="mit")))
+    save(tmp_path, result("a", 0.5), replace(untrained, identity=Identity(FACTS | {"method": "b", "protocol": "mit"})))
     assert tables.dataset_table(tmp_path, "toy").count("| method") == 1
 
 
@@ -143,7 +140,7 @@ def test_measured_rows_stand_beneath_the_papers(tmp_path):
     """Published weights and a training without augmentation beneath one row, each with what it was trained on."""
     for name, notes in (("unisal", ["published."]), ("unisal+plain", []), ("unisal+aug", ["trained with edits."])):
         r = result(name, 0.55, notes=notes)
-        save(tmp_path, replace(r, key=replace(r.key, dataset="salicon_val", protocol="augsal")))
+        save(tmp_path, replace(r, identity=Identity(r.identity.facts | dict(dataset="salicon_val", protocol="augsal"))))
     text = tables.paper_table("table2", tmp_path)
     names = [row.split("|")[1].strip() for row in text.splitlines() if row.startswith("| ")]
     claimed = names.index("UNISAL (paper)")
@@ -160,11 +157,11 @@ def test_measured_rows_stand_beneath_the_papers(tmp_path):
 
 def test_the_papers_rows_stand_beside_runs_of_its_data_set_and_protocol(tmp_path):
     r = result("uniform", 0.5)
-    save(tmp_path, replace(r, key=replace(r.key, dataset="salicon_val", protocol="augsal")))
+    save(tmp_path, replace(r, identity=Identity(r.identity.facts | dict(dataset="salicon_val", protocol="augsal"))))
     text = tables.dataset_table(tmp_path, "salicon_val")
     assert "TempSAL (paper, table2)" in text
-    assert "(paper) is claimed by the paper, not measured here." in text
-    save(tmp_path, replace(r, key=replace(r.key, dataset="salicon_val", protocol="mit")))
+    assert "(paper): claimed by the paper" in text
+    save(tmp_path, replace(r, identity=Identity(r.identity.facts | dict(dataset="salicon_val", protocol="mit"))))
     assert "(paper" not in tables.dataset_table(tmp_path, "salicon_val")
 
 
@@ -183,7 +180,7 @@ def test_the_papers_numbers_are_those_of_the_paper(shared):
 
 
 def test_no_results_says_how_to_make_some(tmp_path):
-    with pytest.raises(tables.TableProblem, match=r"A run makes them: python benchmark\.py --dataset osie"):
+    with pytest.raises(tables.TableProblem, match=r"A run makes them: salbench run --dataset osie"):
         tables.dataset_table(tmp_path, "osie")
 
 

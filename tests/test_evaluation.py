@@ -10,26 +10,33 @@ import textwrap
 import threading
 import time
 import weakref
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from salbench import registry, results
+from salbench import registry, results, runtime
 from salbench.datasets import load
-from salbench.evaluate import Broken, Evaluation, Refused, Skipped
+from salbench.evaluation import Broken, Evaluation, Refused, Skipped
+from salbench.journal import Journal
 from salbench.maps import density_from_fixations, resize
 from salbench.metrics import METRICS
+from salbench.plan import Plan
 from salbench.protocol import PROTOCOLS
+from salbench.runtime import Runtime
 
 MIT = PROTOCOLS["mit"]
 PLAIN = "def predict(self, sample):\n    return sample.image.mean(2)"
 
 
+RUNTIME = [field.name for field in fields(Runtime)]
+
+
 def _evaluation(dataset, out, protocol=MIT, **options):
-    return Evaluation(dataset, protocol, out, progress=False, **options)
+    runtime = {name: options.pop(name) for name in RUNTIME if name in options}
+    return Evaluation(dataset, protocol, out, Runtime(**{"workers": 1, "progress": False} | runtime), **options)
 
 
 def _files(out, dataset="tiny"):
@@ -121,7 +128,7 @@ class TestScores:
         by_hand = _ByHand(dataset, protocol)
         method = registry.create(name)
         if method.fits_at_run:
-            method.fit(dataset.samples)
+            method.fit(dataset.samples, Plan())
         expected = [by_hand.scores(s, method.predict(s.blind())) for s in dataset.samples]
         if protocol == "tuebingen" and method.output == "map":
             expected = [scores | {"ig": np.nan} for scores in expected]
@@ -175,11 +182,11 @@ class TestScores:
     def test_what_is_said_of_the_run(self, tiny, tmp_path):
         result = _evaluation(tiny, tmp_path, seed=3).run("uniform")
         assert result == results.read(tmp_path / "tiny" / "uniform.json")
-        assert result.key.protocol == "mit"
-        assert result.key.dataset == "tiny"
-        assert result.key.fingerprint == tiny.fingerprint
-        assert result.key.code == registry.code_hash("uniform")
-        assert (result.key.seed, result.key.weights, result.key.fitted_on) == (3, None, None)
+        assert result.identity["protocol"] == "mit"
+        assert result.dataset == "tiny"
+        assert result.identity["fingerprint"] == tiny.fingerprint
+        assert result.identity["code"] == registry.code_hash("uniform")
+        assert tuple(result.identity[name] for name in ("seed", "weights", "fitted_on")) == (3, None, None)
         assert (result.n_images, result.n_failed, result.n_without_fixations, result.n_resized) == (6, 0, 0, 0)
         assert (result.output, result.ceiling, result.gaze, result.failures) == ("density", False, "simulated", {})
         assert result.zero_share == 0
@@ -217,9 +224,9 @@ class TestWhatAMethodSees:
         result = _evaluation(make_dataset([replace(s, **extra) for s in tiny.samples]), tmp_path).run("curious")
         assert result.failures == {}
 
-    def test_the_device(self, tiny, tmp_path, add_method):
-        add_method("own", "def predict(self, sample):\n    assert self.device == 'cuda:1'\n    return np.ones((2, 2))")
-        assert _evaluation(tiny, tmp_path, device="cuda:1").run("own").n_failed == 0
+    def test_the_runtime(self, tiny, tmp_path, add_method):
+        add_method("own", "def predict(self, sample):\n    assert self.runtime.backbone == 'B'\n    return np.ones((2, 2))")
+        assert _evaluation(tiny, tmp_path, backbone="B").run("own").n_failed == 0
 
 
 class TestTrouble:
@@ -415,8 +422,8 @@ class TestOtherSettings:
             ("protocol", "protocol lsun17 instead of mit"),
             ("version", "protocol_version 2 instead of 1"),
             ("seed", "seed 1 instead of 0"),
-            ("code", "the method's code has changed since"),
-            ("fingerprint", "the data set's content has changed since"),
+            ("code", "the code has changed"),
+            ("fingerprint", "the content of the data set differs"),
         ],
     )
 
@@ -425,7 +432,7 @@ class TestOtherSettings:
         before = {path: path.read_bytes() for path in (finished / "tiny").iterdir()}
         refused = self._changed(what, tiny, make_dataset, finished, add_method).run("own")
         assert isinstance(refused, Refused)
-        pattern = rf"own\.json: holds a run with other settings \({said}(, choices .*)?\)\. .*--overwrite"
+        pattern = rf"own\.json: made with other settings \({said}(; the choices .*)?\)\. .*--overwrite"
         assert re.search(pattern, refused.reason)
         assert {path: path.read_bytes() for path in (finished / "tiny").iterdir()} == before
 
@@ -440,14 +447,13 @@ class TestOtherSettings:
     @CHANGES
     def test_an_unfinished_run_is_refused_or_given_up(self, finished, tiny, make_dataset, add_method, what, said):
         json_path, csv_path, journal = results.paths(finished, "tiny", "own")
-        key = results.read(json_path).key
-        results.Journal(journal, key).close()
+        Journal(journal, results.read(json_path).identity).close()
         journal_before = journal.read_bytes()
         json_path.unlink()
         csv_path.unlink()
         refused = self._changed(what, tiny, make_dataset, finished, add_method).run("own")
         assert isinstance(refused, Refused)
-        pattern = rf"partial\.jsonl: left by an unfinished run .* \({said}(, choices .*)?\)"
+        pattern = rf"partial\.jsonl \(an unfinished run\): .* \({said}(; the choices .*)?\)"
         assert re.search(pattern, refused.reason)
         assert journal.read_bytes() == journal_before
         self._changed(what, tiny, make_dataset, finished, add_method, overwrite=True).run("own")
@@ -461,7 +467,7 @@ class TestOtherSettings:
         _evaluation(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'a' / 'maps'}")
         refused = _evaluation(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'b' / 'maps'}")
         assert isinstance(refused, Refused)
-        assert "weights or maps have changed since, or are another's of the same name" in refused.reason
+        assert "the weights or maps differ" in refused.reason
 
     def test_a_file_that_is_no_result(self, finished, tiny):
         path = finished / "tiny" / "own.json"
@@ -507,7 +513,7 @@ class TestSaveMaps:
 
     def test_after_a_run_that_was_not_finished(self, tiny, tmp_path):
         complete = _evaluation(tiny, tmp_path / "whole").run("spectral_residual")
-        journal = results.Journal(results.paths(tmp_path, "tiny", "spectral_residual")[2], complete.key)
+        journal = Journal(results.paths(tmp_path, "tiny", "spectral_residual").journal, complete.identity)
         journal.add({"id": "image_0", "scores": None, "fixations": 0, "resized": False, "zero_share": 0.0})
         journal.close()
         result = _evaluation(tiny, tmp_path, save_maps=tmp_path / "maps").run("spectral_residual")
@@ -547,8 +553,9 @@ class TestBatches:
 
     @pytest.mark.parametrize(("device", "number"), [("cpu", [1] * 9), ("cuda", [8, 1]), ("cuda:1", [8, 1])])
     def test_by_default_on_other_devices_than_the_cpu(
-        self, make_samples, make_dataset, tmp_path, add_method, device, number
+        self, make_samples, make_dataset, tmp_path, add_method, monkeypatch, device, number
     ):
+        monkeypatch.setattr(runtime, "check_device", lambda device: device)
         add_method("own", IN_BATCHES)
         _evaluation(make_dataset(make_samples([(24, 32)] * 9)), tmp_path, device=device).run("own")
         assert list(map(len, registry.get("own").sizes)) == number
@@ -603,16 +610,17 @@ from pathlib import Path
 
 from salbench import registry
 from salbench.datasets import load
-from salbench.evaluate import Evaluation
+from salbench.evaluation import Evaluation
 from salbench.protocol import PROTOCOLS
+from salbench.runtime import Runtime
 
 methods, out, batch_size = sys.argv[1:]
 registry.add_folder(methods)
 journal = Path(out) / "popout" / "slow.partial.jsonl"
 moments = random.Random(5)
 done = [0]
-options = {"workers": 2, "batch_size": int(batch_size), "progress": False}
-evaluation = Evaluation(load("popout"), PROTOCOLS["tuebingen"], out, **options)
+runtime = Runtime(workers=2, batch_size=int(batch_size), progress=False)
+evaluation = Evaluation(load("popout"), PROTOCOLS["tuebingen"], out, runtime)
 
 
 def images():
@@ -667,14 +675,14 @@ class TestInterrupted:
     @pytest.mark.parametrize("workers", [1, 2])
     def test_ctrl_c(self, tiny, tmp_path, add_method, monkeypatch, workers):
         add_method("slow", SLOW)
-        real = results.Journal.add
+        real = Journal.add
 
         def add_then_interrupt(journal, entry):
             real(journal, entry)
             if len(journal.entries) == 3:
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-        monkeypatch.setattr(results.Journal, "add", add_then_interrupt)
+        monkeypatch.setattr(Journal, "add", add_then_interrupt)
         with pytest.raises(KeyboardInterrupt):
             _evaluation(tiny, tmp_path, workers=workers).run("slow")
         assert len(_journal(tmp_path, "slow")) == 3
@@ -699,7 +707,7 @@ class TestInterrupted:
 
     def test_disk_full_while_recording(self, tiny, tmp_path, add_method, monkeypatch):
         add_method("own", PLAIN)
-        real, calls = results.Journal._append, []
+        real, calls = Journal._append, []
 
         def append(journal, entry):
             calls.append(entry)
@@ -710,7 +718,7 @@ class TestInterrupted:
             real(journal, entry)
 
         with monkeypatch.context() as patch:
-            patch.setattr(results.Journal, "_append", append)
+            patch.setattr(Journal, "_append", append)
             with pytest.raises(OSError, match="No space left on device"):
                 _evaluation(tiny, tmp_path).run("own")
         assert not (tmp_path / "tiny" / "own.json").exists()
@@ -798,7 +806,7 @@ class TestMemory:
         """Recording is slower than scoring here: the loop waits instead of piling up what is not yet recorded."""
         add_method("own", PLAIN)
         begun, recorded, ahead = [], [], []
-        real_predict, real_add = registry.get("own").predict, results.Journal.add
+        real_predict, real_add = registry.get("own").predict, Journal.add
 
         def predict(method, sample):
             begun.append(sample.id)
@@ -811,7 +819,7 @@ class TestMemory:
             real_add(journal, entry)
 
         monkeypatch.setattr(registry.get("own"), "predict", predict)
-        monkeypatch.setattr(results.Journal, "add", add)
+        monkeypatch.setattr(Journal, "add", add)
         dataset = make_dataset(make_samples([(24, 32)] * 40))
         _evaluation(dataset, tmp_path, workers=2, batch_size=batch_size).run("own")
         assert len(recorded) == 40

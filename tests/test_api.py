@@ -1,0 +1,73 @@
+"""The four functions of the package, against the plain metrics and the command line's results."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import salbench
+from salbench import metrics, results
+from salbench.runtime import Runtime
+
+
+@pytest.fixture
+def case():
+    rng = np.random.default_rng(0)
+    density = rng.random((20, 30))
+    return rng.random((20, 30)), rng.uniform((0, 0), (30, 20), (12, 2)), density
+
+
+class TestScore:
+    def test_what_is_given_decides_which_metrics(self, case):
+        prediction, fixations, density = case
+        assert set(salbench.score(prediction, fixations=fixations)) == {"auc", "auc_judd", "auc_borji", "nss"}
+        assert set(salbench.score(prediction, density=density)) == {"cc", "kl", "sim"}
+        both = salbench.score(prediction, fixations=fixations, negatives=fixations[:3], baseline=density)
+        assert set(both) == {"auc", "auc_judd", "auc_borji", "nss", "sauc", "ig"}
+
+    def test_the_values_are_those_of_the_plain_metrics(self, case):
+        prediction, fixations, density = case
+        assert salbench.score(prediction, density=density)["sim"] == metrics.sim(prediction, density, floor=None)
+        mit = salbench.score(prediction, fixations=fixations, protocol="mit")
+        assert mit["nss"] == metrics.nss(prediction, fixations, ddof=1)
+
+    def test_no_ground_truth(self, case):
+        with pytest.raises(ValueError, match="expected fixations or a density"):
+            salbench.score(case[0])
+        with pytest.raises(ValueError, match="got negatives"):
+            salbench.score(case[0], negatives=case[1])
+
+
+class TestEvaluate:
+    RUNTIME = Runtime(progress=False)
+
+    def test_a_row_per_method_in_the_order_asked_for(self, tmp_path):
+        means = salbench.evaluate(["uniform", "center_bias"], "popout", out=tmp_path, runtime=self.RUNTIME)
+        assert means.index.get_level_values("method").tolist() == ["uniform", "center_bias"]
+        assert means["nss", "mean"].iloc[0] == 0
+        scores = results.load(tmp_path).scores.loc["popout", "center_bias"]
+        assert scores["nss"].mean() == pytest.approx(means["nss", "mean"].iloc[1], rel=1e-12)
+
+    def test_a_data_set_that_is_open_already(self, tiny, tmp_path):
+        assert salbench.evaluate("uniform", tiny, out=tmp_path, runtime=self.RUNTIME).shape[0] == 1
+
+    def test_a_method_that_does_not_run(self, tiny, tmp_path):
+        with pytest.raises(ValueError, match="from_folder: needs a folder"):
+            salbench.evaluate(["uniform", "from_folder"], tiny, out=tmp_path, runtime=self.RUNTIME)
+
+
+def test_load():
+    assert salbench.load_method("uniform").label == "uniform"
+    assert len(salbench.load_dataset("popout").samples) == 30
+
+
+def test_what_is_not_there():
+    with pytest.raises(AttributeError, match="no attribute 'scoer'"):
+        salbench.scoer  # noqa: B018
+
+
+def test_waiting_threads_give_way():
+    code = "import os; os.environ.pop('GOMP_SPINCOUNT', 0); import salbench; print(os.environ['GOMP_SPINCOUNT'])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "1000"

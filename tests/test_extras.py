@@ -1,0 +1,16 @@
+import pytest
+
+from salbench import extras
+
+
+@pytest.mark.parametrize(
+    ("package", "target"),
+    [("torch", "'salbench[networks]'"), ("diffusers.models", "'salbench[diffusion]'"), ("no_such", "no_such")],
+)
+def test_says_what_installs_a_missing_package(package, target):
+    error = ModuleNotFoundError(name=package)
+    assert extras.needs(error) == f"needs {package.partition('.')[0]}: python -m pip install {target}"
+
+
+def test_an_underscore_in_a_module_is_a_dash_in_its_package():
+    assert extras.needs(ModuleNotFoundError(name="huggingface_hub")).endswith("'salbench[diffusion]'")
