@@ -229,7 +229,7 @@ class Evaluation:
             options=self.protocol.options,
         )
         # A ceiling's map is zero where no other observer looked: its IG would say how often that happens.
-        if method.sees_fixations or (method.output == "map" and not self.protocol.ig_of_maps):
+        if method.sees_fixations or (method.output == "map" and not self.protocol.maps_as_densities):
             scores["ig"] = np.nan
         return scores
 

@@ -1,12 +1,13 @@
 """Protocols: named, versioned bundles of every choice between a prediction and its score.
 
-A protocol says how a map gets to the stimulus size, whether it is quantised, which fixations count, what
-the negatives of sAUC and the baseline of IG are, which options the metrics get, and how images are
-averaged. Results carry its name and version. A variant is `dataclasses.replace(PROTOCOLS["mit"], ...)`.
+A protocol says how a map is brought to the stimulus size, whether it is quantised, which fixations count, what the
+negatives of sAUC and the baseline of IG are, which options the metrics get, and how images are averaged. Results carry
+its name and version. To make a variant, use `dataclasses.replace(PROTOCOLS["mit"], ...)`; a new protocol is one row of
+`PROTOCOLS`.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -15,17 +16,20 @@ from scipy.ndimage import gaussian_filter
 
 from salbench.checks import check_map, pixels_of_points
 from salbench.maps import blur, density_from_fixations, quantise, resize
+from salbench.sample import Sample
+
+Size = tuple[int, int]  # height, width
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prediction made ready for the metrics.
+    """A prediction that is ready for the metrics.
 
     Attributes:
         point_map: float (H, W) at stimulus size, scored against fixations.
-        density_map: the map scored against the density; the same array unless the protocol has a `density_size`.
+        density_map: scored against the density; the same array unless the protocol has a `density_size`.
         resized: whether the method's map had another size than the stimulus.
-        zero_share: share of pixels of `point_map` that are exactly zero, which is what makes KL explode.
+        zero_share: share of pixels of `point_map` that are exactly zero. Many zeros make KL explode.
     """
 
     point_map: np.ndarray
@@ -36,13 +40,13 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Truth:
-    """The ground truth of one image as the metrics take it: `score(prediction, **vars(truth))`.
+    """The ground truth of one image, in the form that `metrics.Pair` takes.
 
     Attributes:
-        pixels: (index, count) of fixated pixels, as `checks.fixated_pixels` gives them.
-        density: float (H, W), or of the protocol's `density_size`; all zeros where there is none.
-        negatives: int32 (H, W), fixations of all other images of the split on this image's grid.
-        baseline: float64 (H, W), density of the same.
+        pixels: (index, count) of fixated pixels; see `checks.fixated_pixels`.
+        density: float (H, W), or of the protocol's `density_size`; all zeros if there is no ground truth.
+        negatives: int32 (H, W) count map of the fixations on all other images, laid over this image.
+        baseline: float64 (H, W), the density of those fixations.
     """
 
     pixels: tuple[np.ndarray, np.ndarray]
@@ -56,15 +60,18 @@ class Protocol:
     """Every choice between a prediction and its score.
 
     Attributes:
-        name, version, summary: identity; a change of any choice is a new version.
-        interpolation: "bilinear" or "bicubic", for maps that are not of stimulus size.
+        name: as on the command line.
+        version: goes up when any choice changes.
+        summary: one line.
+        interpolation: "bilinear" or "bicubic", for maps that do not have the stimulus size.
         quantised: score the 8-bit map that a challenge server would receive, not the float map.
-        binary: a pixel fixated twice on an image counts once (the MIT code); else every fixation counts.
-        options: keyword arguments of the metrics, by metric name.
-        density_size: (height, width) at which prediction and density are compared; None: stimulus size.
+        binary: a pixel fixated twice on an image counts once (the MIT code). Otherwise every fixation counts.
+        options: {metric: keyword arguments for it}.
+        density_size: (height, width) at which prediction and density are compared; None for the stimulus size.
         density_blur: (sigma, radius) in pixels of a Gaussian applied to the prediction at `density_size`.
-        ig_of_maps: whether IG is computed for methods that declare no density; if not, it is NaN for them.
-        averaging: "image" (every image weighs the same) or "fixation" (every fixation does).
+        maps_as_densities: compute metrics that read the prediction as a probability density (IG) for every method.
+            Otherwise they are NaN for methods that do not declare a density.
+        averaging: "image" (every image has the same weight) or "fixation" (every fixation has).
     """
 
     name: str
@@ -74,13 +81,13 @@ class Protocol:
     quantised: bool = False
     binary: bool = True
     options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    density_size: tuple[int, int] | None = None
+    density_size: Size | None = None
     density_blur: tuple[float, int] | None = None
-    ig_of_maps: bool = True
+    maps_as_densities: bool = True
     averaging: str = "image"
 
-    def prepare(self, prediction, output, size):
-        """Bring a method's output to the maps that the metrics take.
+    def prepare(self, prediction: np.ndarray, output: str, size: Size) -> Prepared:
+        """Bring a method's prediction to the maps that the metrics take.
 
         Args:
             prediction: float (h, w) of any size.
@@ -88,7 +95,7 @@ class Protocol:
             size: (height, width) of the stimulus.
 
         Raises:
-            ValueError: not 2-D, NaN or infinity (minus infinity is allowed in a log density).
+            ValueError: not 2-D, NaN or infinity. A log density may hold minus infinity.
         """
         given = _exponentiate(prediction) if output == "log_density" else check_map(prediction)
         point_map = resize(given, size, self.interpolation)
@@ -103,23 +110,25 @@ class Protocol:
         zero_share = 1 - np.count_nonzero(point_map) / point_map.size
         return Prepared(point_map, density_map, given.shape != tuple(size), zero_share)
 
-    def counted(self, sample):
-        """The fixations of a sample that count, (N, 2): all, or with `binary` one per fixated pixel."""
+    def counted(self, sample: Sample) -> np.ndarray:
+        """The fixations of a sample that count, (N, 2) of x, y: all of them, or with `binary` one per fixated pixel."""
+        if sample.fixations is None:
+            raise ValueError(f"{sample.id}: expected fixations, this sample has none")
         if not self.binary:
             return sample.fixations
         index, _ = pixels_of_points(sample.fixations, sample.size)
         return np.stack([index % sample.size[1], index // sample.size[1]], axis=1).astype(np.float64)
 
-    def pixels(self, sample):
-        """(index, count) of the pixels fixated on a sample, as `checks.fixated_pixels` gives them."""
+    def pixels(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """(index, count) of the fixated pixels of a sample; see `checks.fixated_pixels`."""
         return pixels_of_points(self.counted(sample), sample.size)
 
-    def truth(self, sample, others):
-        """The ground truth of a sample, with negatives and baseline from all `others` but the sample itself.
+    def truth(self, sample: Sample, others: "Others") -> Truth:
+        """The ground truth of a sample. Negatives and baseline come from all other images of the split.
 
         Args:
-            sample: with fixations, one of those that `others` was made of.
-            others: `Others` of the split under this protocol.
+            sample: with fixations, one of the samples that `others` was made of.
+            others: the fixations of the whole split under this protocol.
 
         Raises:
             ValueError: the distributed density has another size than the image, or is negative.
@@ -139,39 +148,43 @@ class Protocol:
 
 
 class Others:
-    """All fixations of a split, laid over an image of any size: the negatives of sAUC, the baseline of IG.
+    """All fixations of a split, laid over an image of any size: the negatives of sAUC and the baseline of IG.
 
-    Subtracting an image's own fixations leaves those of all other images, so the cost per image does not
-    grow with their number. Fixations on images of another size are rescaled to this one, as pysaliency does.
-    The maps of the most frequent size are kept: on a split of one size they are made once.
+    Subtracting an image's own fixations leaves those of all other images, so the cost per image does not grow with
+    their number. Fixations on images of another size are rescaled to this size, as pysaliency does. The maps for the
+    most frequent size are kept, so a split of one size makes them once.
     """
 
-    def __init__(self, samples, protocol):
+    def __init__(self, samples: Sequence[Sample], protocol: Protocol) -> None:
         parts = [(protocol.counted(s), s.size) for s in samples]
         self._points = np.concatenate([points for points, _ in parts])
         self._sizes = np.concatenate([np.tile(size, (len(points), 1)) for points, size in parts])
         self._usual_size = Counter(size for _, size in parts).most_common(1)[0][0]
         self._kept = lru_cache(maxsize=1)(self._made)
 
-    def maps(self, size, sigma):
-        """Counts and density of the whole split's fixations on an image of `size` (height, width).
+    def maps(self, size: Size, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+        """Counts and density of the whole split's fixations on an image of `size`.
+
+        Args:
+            size: (height, width) in pixels.
+            sigma: standard deviation of the blur in pixels.
 
         Returns:
-            (counts, density): int32 map of fixations per pixel; float64, the same blurred with `sigma` pixels.
-            Both are shared: do not write to them.
+            (counts, density): int32 map of fixations per pixel, and the same blurred, float64. Both are shared, so
+            do not write to them.
         """
         return (self._kept if size == self._usual_size else self._made)(size, sigma)
 
-    def _made(self, size, sigma):
+    def _made(self, size: Size, sigma: float) -> tuple[np.ndarray, np.ndarray]:
         height, width = size
         scaled = self._points * ([width, height] / self._sizes[:, ::-1])
-        # x < W' makes x * W / W' < W but for rounding
+        # rounding can move a point at the border off the image
         columns, rows = np.minimum(scaled.astype(np.int64), [width - 1, height - 1]).T
         counts = np.bincount(rows * width + columns, minlength=height * width).astype(np.int32).reshape(size)
         return counts, blur(counts, sigma)
 
 
-def _exponentiate(log_density):
+def _exponentiate(log_density: np.ndarray) -> np.ndarray:
     array = np.asarray(log_density, dtype=np.float64)
     if array.ndim != 2 or array.size == 0 or np.isnan(array).any() or not np.isfinite(array.max()):
         if array.ndim == 2 and array.size and np.isneginf(array.max()):
@@ -181,14 +194,15 @@ def _exponentiate(log_density):
         return np.exp(array - array.max())
 
 
-def _distributed_density(sample):
+def _distributed_density(sample: Sample) -> np.ndarray:
+    assert sample.read_density is not None
     density = sample.read_density()
     if density.shape != tuple(sample.size):
         raise ValueError(f"{sample.id}: expected a ground-truth map of {sample.size}, got {density.shape}")
     return density
 
 
-PROTOCOLS = {
+PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
         Protocol(
@@ -198,7 +212,7 @@ PROTOCOLS = {
             interpolation="bilinear",
             binary=False,
             options={"kl": {"eps": 2.2204e-16}, "sim": {"floor": None}, "ig": {"floor": None}},
-            ig_of_maps=False,
+            maps_as_densities=False,
         ),
         Protocol(
             "mit",
@@ -218,7 +232,7 @@ PROTOCOLS = {
         Protocol(
             "augsal",
             1,
-            "the paper's validation code: CC, KL, SIM at 256 x 256 after a small blur, the rest at stimulus size",
+            "the paper's validation code: CC, KL and SIM at 256 x 256 after a small blur, the others at stimulus size",
             interpolation="bilinear",
             options={"nss": {"ddof": 1}, "sauc": {"step": 0.1}},
             density_size=(256, 256),
@@ -228,11 +242,11 @@ PROTOCOLS = {
 }
 
 
-def named(name):
+def named(name: str) -> Protocol:
     """A protocol by name.
 
     Raises:
-        ValueError: no such protocol; says which there are.
+        ValueError: there is no such protocol; lists those there are.
     """
     if name not in PROTOCOLS:
         raise ValueError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {name!r}")

@@ -1,11 +1,7 @@
 """Small seeded data sets, and where the real data lies."""
 
-import os
 from functools import partial
 from pathlib import Path
-
-# Waiting threads give way, before torch is imported: beside another busy program the suite takes twice as long at most.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pytest
