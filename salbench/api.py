@@ -91,7 +91,8 @@ def evaluate(
     if others:
         raise ValueError("; ".join(others))
     labels = [result.method for result in finished if isinstance(result, results.Result)]
-    return results.load(Path(out) / opened.name).means.xs(opened.name, level="dataset").loc[labels]
+    means = results.load(Path(out) / opened.name).means
+    return means.reset_index(["dataset", "protocol"], drop=True).reindex(labels)
 
 
 def score(

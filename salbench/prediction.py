@@ -8,7 +8,7 @@ the GIL. Memory holds at most two batches for each worker, however long the spli
 import errno
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -55,7 +55,7 @@ def _as_it_is(sample: Sample, prediction: Any) -> Any:
 
 def predict_stream(
     method: SaliencyMethod, samples: Iterable[Sample], runtime: Runtime, finish: Finish = _as_it_is
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Let a method predict samples.
 
     Args:
@@ -86,7 +86,7 @@ def _held_out(method: SaliencyMethod, samples: Sequence[Sample]) -> Iterable[Any
 
 def stream(
     method: SaliencyMethod, samples: Iterable[Sample], runtime: Runtime, call: Call, finish: Finish = _as_it_is
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """`predict_stream` for anything a method does with images.
 
     Args:

@@ -133,10 +133,12 @@ class Protocol:
         Raises:
             ValueError: the distributed density has another size than the image, or is negative.
         """
-        points = self.counted(sample)
+        points, sigma = self.counted(sample), sample.sigma
+        if sigma is None:
+            raise ValueError(f"{sample.id}: expected sigma, the blur of its density in pixels")
         pixels = pixels_of_points(points, sample.size)
-        own = density_from_fixations(points, sample.size, sample.sigma)
-        counts, pooled = others.maps(sample.size, sample.sigma)
+        own = density_from_fixations(points, sample.size, sigma)
+        counts, pooled = others.maps(sample.size, sigma)
         negatives = counts.copy()
         negatives.ravel()[pixels[0]] -= pixels[1].astype(np.int32)
         baseline = pooled - own

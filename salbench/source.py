@@ -36,7 +36,12 @@ def method_hash(own: Iterable[Path], folder: Path) -> str:
 
 def definition_hash(*names: str) -> str:
     """16 hex digits of definitions of salbench and all that they reach, such as "salbench.maps.resize"."""
-    targets = {(_module_file(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in names}
+    targets = set()
+    for module, _, definition in (name.rpartition(".") for name in names):
+        file = _module_file(module)
+        if file is None or definition not in _bindings(file):
+            raise ValueError(f"expected the full name of a definition in salbench, got {module}.{definition}")
+        targets.add((file, definition))
     return hash_bytes(*(part for pair in sorted(_reached(targets).items()) for part in pair))
 
 

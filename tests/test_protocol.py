@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from threadpoolctl import threadpool_limits
 
 from salbench.datasets import load
-from salbench.evaluate import Evaluation
+from salbench.evaluation import Evaluation
 from salbench.maps import density_from_fixations
 from salbench.metrics.fused import score
 from salbench.protocol import PROTOCOLS, Others, Protocol, named
@@ -52,7 +52,7 @@ class TestNamed:
             "binary": True,
             "density_size": None,
             "density_blur": None,
-            "ig_of_maps": True,
+            "maps_as_densities": True,
             "averaging": "image",
         }
         n_minus_1_and_steps = {"nss": {"ddof": 1}, "sauc": {"step": 0.1}}
@@ -61,7 +61,7 @@ class TestNamed:
             | {
                 "interpolation": "bilinear",
                 "binary": False,
-                "ig_of_maps": False,
+                "maps_as_densities": False,
                 "options": {"kl": {"eps": 2.2204e-16}, "sim": {"floor": None}, "ig": {"floor": None}},
             },
             ("mit", 1): plain | {"interpolation": "bicubic", "options": n_minus_1_and_steps},
@@ -455,7 +455,7 @@ class TestOsie:
 
     def test_other_images_predict_an_image(self, osie, tmp_path):
         # pysaliency's kernel density runs to the pixel, ours over a grid, so they agree to three digits.
-        evaluation = Evaluation(osie, PROTOCOLS["tuebingen"], tmp_path, workers=2, progress=False)
+        evaluation = Evaluation(osie, PROTOCOLS["tuebingen"], tmp_path, Runtime(workers=2, progress=False))
         means = {name: cell["mean"] for name, cell in evaluation.run("center_bias").metrics.items()}
         expected = {"auc": 0.741478, "sauc": 0.494225, "nss": 0.879202, "cc": 0.310240, "sim": 0.373452}
         assert {name: means[name] for name in expected} == pytest.approx(expected, abs=2e-3)
@@ -463,7 +463,7 @@ class TestOsie:
         assert means["sauc"] < 0.5
 
     def test_one_observer_predicted_by_the_others(self, osie, tmp_path):
-        evaluation = Evaluation(osie, PROTOCOLS["tuebingen"], tmp_path, workers=2, progress=False)
+        evaluation = Evaluation(osie, PROTOCOLS["tuebingen"], tmp_path, Runtime(workers=2, progress=False))
         evaluation.run("inter_observer")
         with open(tmp_path / "osie" / "inter_observer.csv", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
