@@ -17,6 +17,7 @@ from salbench.evaluation import Evaluation
 from salbench.maps import density_from_fixations
 from salbench.metrics.fused import score
 from salbench.protocol import PROTOCOLS, Others, Protocol, named
+from salbench.runtime import Runtime
 
 SIZE = (24, 32)
 every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
