@@ -171,7 +171,7 @@ def read_fixations(path: Path | str, image: Path | str) -> np.ndarray:
     except FileNotFoundError as error:
         raise FileProblem(f"{path}: no such file") from error
     except (ValueError, TypeError, csv.Error) as error:
-        raise FileProblem(f"{path}: expected a .csv with columns x and y, or an N x 2 .npy: {error}") from error
+        raise FileProblem(f"{path}: expected a .csv with columns x and y or an N x 2 .npy: {error}") from error
 
 
 def _is_of(name: str, image: Path) -> bool:
