@@ -1,16 +1,20 @@
-"""One gate per kind of input. Every gate raises `ValueError` saying what was expected and what came."""
+"""One check per kind of input. Each raises `ValueError` with what it expected and what it got."""
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-LARGEST = 1e100  # of the magnitude of a map's values; 1 / LARGEST the smallest
-ASPECT = 0.02  # relative difference of two aspect ratios that rounding of sizes may cause
+LARGEST = 1e100  # largest accepted magnitude of a map's values; the smallest is 1 / LARGEST
+ASPECT = 0.02  # largest relative difference of aspect ratios that rounded sizes can cause
 
 
-def check_map(array, name="prediction"):
-    """Return `array` as a 2-D, non-empty float map (float32 and float64 stay as they are).
+def check_map(array: ArrayLike, name: str = "prediction") -> np.ndarray:
+    """Return `array` as a non-empty 2-D map of floats. float32 and float64 keep their type; others become float64.
 
     Raises:
-        ValueError: not 2-D, empty, not numeric, holding NaN or infinity, or beyond any sensible magnitude.
+        ValueError: an array that is not 2-D, empty, not numeric or not finite, or with values of a magnitude whose
+            squares overflow or underflow.
     """
     array = np.asarray(array)
     if array.ndim != 2 or array.size == 0:
@@ -19,32 +23,32 @@ def check_map(array, name="prediction"):
         raise ValueError(f"{name}: expected real numbers, got dtype {array.dtype}")
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
-    # min and max carry any NaN or infinity out of the array in two fast passes.
+    # Any NaN or infinity shows in min or max, and these are two fast passes.
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int(array.size - np.isfinite(array).sum())
         raise ValueError(f"{name}: expected finite values, got NaN or infinity in {bad} of {array.size} pixels")
     if not measurable(low, high):
         raise ValueError(
-            f"{name}: expected a largest magnitude within {1 / LARGEST:g} and {LARGEST:g}, whose squares are still "
-            f"numbers, got values from {low:g} to {high:g}; rescale the map"
+            f"{name}: expected a largest magnitude within {1 / LARGEST:g} and {LARGEST:g}, so that squares do not "
+            f"overflow, got values from {low:g} to {high:g}; rescale the map"
         )
     return array
 
 
-def measurable(low, high):
-    """Whether sums and squares of values from `low` to `high` stay clear of overflow and underflow."""
-    magnitude = max(-float(low), float(high))  # LARGEST is beyond float32
+def measurable(low: float, high: float) -> bool:
+    """Return whether sums and squares of values from `low` to `high` neither overflow nor underflow."""
+    magnitude = max(-float(low), float(high))  # as Python floats, because LARGEST is beyond float32
     return bool(magnitude == 0 or 1 / LARGEST <= magnitude <= LARGEST)
 
 
-def check_same_shape(array, shape, name):
+def check_same_shape(array: np.ndarray, shape: Sequence[int], name: str) -> None:
     """Raise `ValueError` unless `array.shape == shape`."""
     if array.shape != tuple(shape):
         raise ValueError(f"{name}: expected shape {tuple(shape)} as the prediction, got {array.shape}")
 
 
-def check_aspect(shape, size, name):
+def check_aspect(shape: Sequence[int], size: Sequence[int], name: str) -> None:
     """Raise `ValueError` unless a map of `shape` has the aspect ratio of an image of `size`, both (height, width)."""
     if abs(shape[1] * size[0] / (shape[0] * size[1]) - 1) > ASPECT:
         raise ValueError(
@@ -53,11 +57,11 @@ def check_aspect(shape, size, name):
         )
 
 
-def check_density(array, shape, name="density"):
-    """Return `array` as a finite, non-negative map of the given shape (all zeros means: no ground truth).
+def check_density(array: ArrayLike, shape: Sequence[int], name: str = "density") -> np.ndarray:
+    """Return `array` as a finite, non-negative map of `shape` (height, width). All zeros means no ground truth.
 
     Raises:
-        ValueError: wrong shape, NaN or negative values.
+        ValueError: another shape, or negative or non-finite values.
     """
     array = check_map(array, name)
     check_same_shape(array, shape, name)
@@ -66,11 +70,11 @@ def check_density(array, shape, name="density"):
     return array
 
 
-def check_points(points, shape, name="fixations"):
-    """Return `points` as a float (N, 2) array of (x, y) that all lie on an image of `shape` (height, width).
+def check_points(points: ArrayLike, shape: Sequence[int], name: str = "fixations") -> np.ndarray:
+    """Return `points` as a float (N, 2) array of x, y, all on an image of `shape` (height, width).
 
     Raises:
-        ValueError: not (N, 2), NaN, or a point off the image.
+        ValueError: an array that is not (N, 2), NaN, or points off the image.
     """
     points = np.asarray(points, dtype=np.float64)
     if points.size == 0:
@@ -88,20 +92,22 @@ def check_points(points, shape, name="fixations"):
     return points
 
 
-def fixated_pixels(fixations, shape, name="fixations"):
-    """Reduce fixations to the pixels they hit.
+def fixated_pixels(
+    fixations: ArrayLike, shape: Sequence[int], name: str = "fixations"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count the fixations on each fixated pixel.
 
     Args:
-        fixations: (N, 2) array of (x, y) in pixels from 0, or a map of whole, non-negative counts of `shape`.
+        fixations: (N, 2) array of x, y in pixels from 0; or an array of `shape` with the number of fixations on each
+            pixel.
         shape: (height, width) of the image.
 
     Returns:
-        (index, count): int64 arrays; flat index of each distinct fixated pixel in rising order, and how
-        many fixations fell on it.
+        (index, count): int64 arrays; the flat index of each fixated pixel, ascending, and its number of fixations.
 
     Raises:
-        ValueError: points off the image, or a map that is not counts (a blurred map where points are due
-        is the mistake that turned a published NSS of 1.93 into 1.69).
+        ValueError: points off the image, or a map of anything but whole numbers >= 0. A blurred map in place of
+            fixation points is a known mistake: it turned a published NSS of 1.93 into 1.69.
     """
     array = np.asarray(fixations)
     if array.shape == tuple(shape):
@@ -109,8 +115,8 @@ def fixated_pixels(fixations, shape, name="fixations"):
     return pixels_of_points(array, shape, name)
 
 
-def pixels_of_points(points, shape, name="fixations"):
-    """`fixated_pixels` of an (N, 2) array of points, even where N points look like a map 2 pixels wide."""
+def pixels_of_points(points: ArrayLike, shape: Sequence[int], name: str = "fixations") -> tuple[np.ndarray, np.ndarray]:
+    """Like `fixated_pixels`, but always read an (N, 2) array as points, even if the image itself is (N, 2) pixels."""
     points = check_points(points, shape, name)
     flat = points[:, 1].astype(np.int64) * shape[1] + points[:, 0].astype(np.int64)
     return np.unique(flat, return_counts=True)
@@ -128,8 +134,8 @@ def _pixels_of_counts(counts, name):
     return index, values.astype(np.int64)
 
 
-def check_device(device):
-    """Return `device` if networks can run there: "cpu", or what torch calls a device that works.
+def check_device(device: str) -> str:
+    """Return `device` if networks can run on it: "cpu", or torch's name of a device that works.
 
     Raises:
         ValueError: torch is missing, does not know the device, or cannot use it.
@@ -141,7 +147,7 @@ def check_device(device):
 
         torch.zeros(1, device=device)
     except ImportError as error:
-        raise ValueError(f"device: expected cpu, as torch is not installed, got {device!r}") from error
+        raise ValueError(f"device: expected cpu, because torch is not installed, got {device!r}") from error
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: expected one that torch can use here, got {device!r}: {error}") from error
+        raise ValueError(f"device: expected a device that torch can use here, got {device!r}: {error}") from error
     return device

@@ -1,4 +1,4 @@
-"""Images and maps from disk, files written whole or not at all, and content hashes."""
+"""Reading images, maps, arrays and fixations; atomic writes; content hashes; the cache and shipped folders."""
 
 import csv
 import hashlib
@@ -6,87 +6,102 @@ import io
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import platformdirs
 from PIL import ExifTags, Image, ImageOps
 
 MAP_SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-UPRIGHT, LYING = 1, (5, 6, 7, 8)  # orientations of EXIF; in the latter, rows are stored as columns
-MAX_PIXELS = 2**27  # 134 million; a picture that unpacks to more is taken for a decompression bomb
+UPRIGHT, LYING = 1, (5, 6, 7, 8)  # EXIF orientations; the LYING ones swap height and width
+MAX_PIXELS = 2**27  # 134 million; a larger picture is rejected as a decompression bomb
 
 
 class FileProblem(ValueError):
-    """A file that is missing, empty, truncated or not what its name says; the message names it."""
+    """A file is missing, empty, truncated or not of the expected kind. The message names the file."""
 
 
 @contextmanager
-def _opened(source, name):
-    """Open a picture (a path or bytes) and turn every way that a picture can be broken into `FileProblem`."""
+def _reading(name: str, kind: str) -> Iterator[None]:
+    """Turn every error that a missing or damaged file can cause into `FileProblem`; let errors of the disk pass."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS decides, not Pillow's limit
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise FileProblem(f"{name}: {image.width} x {image.height} pixels is more than {MAX_PIXELS}")
-                yield image
+        yield
     except FileNotFoundError as error:
         raise FileProblem(f"{name}: no such file") from error
     except IsADirectoryError as error:
-        raise FileProblem(f"{name}: expected a picture, got a folder") from error
-    except Exception as error:  # a corrupt header leads Pillow into ValueError, TypeError, SyntaxError, ...
+        raise FileProblem(f"{name}: expected a file with one {kind}, got a folder") from error
+    except Exception as error:  # damage makes Pillow and NumPy raise ValueError, SyntaxError, TokenError, ...
         if isinstance(error, FileProblem) or getattr(error, "errno", None) is not None:
-            raise  # the disk's trouble, not the picture's
-        raise FileProblem(f"{name}: not a readable picture (empty, truncated or corrupt): {error}") from error
+            raise
+        raise FileProblem(f"{name}: not a readable {kind} (empty, truncated or corrupt): {error}") from error
 
 
-def image_size(path):
-    """(height, width) of a picture as `read_image` gives it, read from its header. Raises `FileProblem`."""
-    with _opened(path, path) as image:
+@contextmanager
+def _opened(source: Path | str | bytes, name: str) -> Iterator[Image.Image]:
+    """Open a picture, given as a path or as the bytes of its file."""
+    with _reading(name, "picture"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS replaces Pillow's limit
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise FileProblem(
+                    f"{name}: expected at most {MAX_PIXELS} pixels, got {image.width} x {image.height}; shrink it"
+                )
+            yield image
+
+
+def image_size(path: Path | str) -> tuple[int, int]:
+    """Return the (height, width) of the array that `read_image` returns; only the header is read.
+
+    Raises:
+        FileProblem: missing or unreadable file.
+    """
+    with _opened(path, str(path)) as image:
         return (image.width, image.height) if _orientation(image) in LYING else (image.height, image.width)
 
 
-def _orientation(image):
+def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
-    except Exception:  # damaged EXIF data beside a picture that may be whole
+    except Exception:  # the EXIF data are damaged; the picture may still be whole
         return UPRIGHT
 
 
-def read_image(path):
-    """Read a picture as uint8 (height, width, 3) RGB, upright as its EXIF data say, as people see it.
+def read_image(path: Path | str) -> np.ndarray:
+    """Read an image as uint8 (height, width, 3) RGB, turned upright by its EXIF orientation.
 
-    16-bit grey is scaled to 8 bit.
+    16-bit grey is scaled to 8 bits.
 
     Raises:
-        FileProblem: missing, truncated, or of 32 bits per channel, whose white is not known.
+        FileProblem: missing or unreadable file, or 32 bits per channel (the value of white is unknown).
     """
-    with _opened(path, path) as image:
+    with _opened(path, str(path)) as image:
         upright = image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image)
         if upright.mode.startswith("I;16"):
             return np.round(np.asarray(upright) / 257).astype(np.uint8)[..., None].repeat(3, axis=2)
         if upright.mode in ("I", "F"):
-            raise FileProblem(f"{path}: expected a picture of 8 or 16 bits, got one of 32; save it as 8-bit PNG")
+            raise FileProblem(f"{path}: expected 8 or 16 bits per channel, got 32; save it as an 8-bit PNG")
         return np.asarray(upright.convert("RGB"))
 
 
-def read_map(source, name=None):
-    """Read a saliency map as a float32 or float64 (height, width) array of the stored values.
+def read_map(source: Path | str | bytes, name: Path | str | None = None) -> np.ndarray:
+    """Read a saliency map as a float32 or float64 (height, width) array of the stored values, without rescaling.
 
-    8- and 16-bit grey, palette and grey-valued RGB(A) pictures and NPY arrays are taken; nothing is rescaled.
+    A map is an NPY array or a picture: 8- or 16-bit grey, palette, or RGB(A) with equal channels.
 
     Args:
-        source: a path, or the bytes of a file (then `name` tells its type).
+        source: path of the file, or its bytes.
+        name: file name for errors and for the file type; required with bytes.
 
     Raises:
-        FileProblem: missing, truncated, coloured (three different channels), transparent, or an NPY that is
-        not a plain 2-D numeric array.
+        FileProblem: missing or unreadable file, a coloured or transparent picture, or an NPY array that is not 2-D.
     """
     name = str(name or source)
     if name.lower().endswith(".npy"):
-        return _read_npy(source, name)
+        return _map_of_array(read_npy(source, name), name)
     with _opened(source, name) as image:
         if image.mode in ("L", "I", "F") or image.mode.startswith("I;16"):
             values = np.asarray(image)
@@ -97,45 +112,56 @@ def read_map(source, name=None):
     return values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
 
 
-def _grey_of_colour(rgba, name):
+def _grey_of_colour(rgba: np.ndarray, name: str) -> np.ndarray:
     if (rgba[..., 3] != 255).any():
-        raise FileProblem(f"{name}: expected an opaque grey map, got one with transparent pixels")
+        raise FileProblem(f"{name}: expected an opaque grey map, got transparent pixels; save it without alpha")
     if (rgba[..., :1] != rgba[..., 1:3]).any():
-        raise FileProblem(f"{name}: expected a grey map, got a coloured picture (a heat map is not a saliency map)")
+        raise FileProblem(f"{name}: expected a grey map, got a coloured picture; save the map itself, not a heat map")
     return rgba[..., 0]
 
 
-def _read_npy(source, name):
-    try:
-        array = np.load(io.BytesIO(source) if isinstance(source, bytes) else source, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise FileProblem(f"{name}: no such file") from error
-    except IsADirectoryError as error:
-        raise FileProblem(f"{name}: expected an array, got a folder") from error
-    except OSError:
-        raise
-    except Exception as error:  # a corrupt header leads NumPy into ValueError, EOFError, TokenError, BadZipFile, ...
-        raise FileProblem(f"{name}: not a readable NPY array: {error}") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fiub":
-        raise FileProblem(f"{name}: expected one 2-D numeric array, got {getattr(array, 'shape', type(array))}")
+def _map_of_array(array: np.ndarray, name: str) -> np.ndarray:
+    if array.ndim != 2:
+        raise FileProblem(f"{name}: expected a 2-D array (height, width), got shape {array.shape}")
     return array.astype(np.float64 if array.dtype.itemsize > 4 or array.dtype.kind in "iu" else np.float32)
 
 
-def read_fixations(path, image):
-    """Fixations of one image, float (N, 2) array of x, y, as they are in the file.
+def read_npy(source: Path | str | bytes, name: Path | str | None = None) -> np.ndarray:
+    """Read an .npy file with one array of real numbers. Never unpickles.
 
     Args:
-        path: of an .npy with an (N, 2 or more) array of x, y, or of a .csv whose header has x and y, and image (file
-            name or stem) if it holds the fixations of several.
+        source: path of the file, or its bytes.
+        name: file name for errors; required with bytes.
+
+    Raises:
+        FileProblem: missing or damaged file, or an array of anything but real numbers.
+    """
+    name = str(name or source)
+    with _reading(name, "NPY array"), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        array = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind not in "fiub":
+        raise FileProblem(f"{name}: expected an array of real numbers, got dtype {array.dtype}")
+    return array
+
+
+def read_fixations(path: Path | str, image: Path | str) -> np.ndarray:
+    """Read the fixations of one image as a float (N, 2) array of the x, y that the file holds, unchecked.
+
+    Args:
+        path: an .npy file with an (N, 2 or more) array whose first columns are x and y; or a .csv file with columns x
+            and y. A .csv file of several images also has a column image, with file names or stems.
         image: file name of the image.
 
     Raises:
-        FileProblem: a file that is missing or not what its name says.
+        FileProblem: missing or unreadable file, or a file without x and y.
     """
     path, image = Path(path), Path(image)
+    if path.suffix.lower() == ".npy":
+        array = read_npy(path)
+        if array.ndim != 2 or array.shape[1] < 2:
+            raise FileProblem(f"{path}: expected an array of shape (N, 2) or wider, got {array.shape}")
+        return array[:, :2].astype(np.float64)
     try:
-        if path.suffix.lower() == ".npy":
-            return np.load(path, allow_pickle=False)[:, :2]
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not {"x", "y"} <= set(reader.fieldnames or ()):
@@ -144,19 +170,30 @@ def read_fixations(path, image):
             return np.array([(float(row["x"]), float(row["y"])) for row in rows]).reshape(-1, 2)
     except FileNotFoundError as error:
         raise FileProblem(f"{path}: no such file") from error
-    except (ValueError, TypeError, IndexError, EOFError, csv.Error) as error:
+    except (ValueError, TypeError, csv.Error) as error:
         raise FileProblem(f"{path}: expected a .csv with columns x and y or an N x 2 .npy: {error}") from error
 
 
-def _is_of(name, image):
-    """Whether a file name or stem means an image, whatever its ending; a stem may hold dots, as cat_contrast_1.5."""
+def _is_of(name: str, image: Path) -> bool:
+    """Whether `name` is the file name or stem of `image`; any image suffix matches. A stem may hold dots."""
     path = Path(name)
     return name in (image.name, image.stem) or (path.suffix.lower() in IMAGE_SUFFIXES and path.stem == image.stem)
 
 
-def user_cache():
-    """The folder for what can be made again: $XDG_CACHE_HOME/salbench, else ~/.cache/salbench."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "salbench"
+def user_cache() -> Path:
+    """Return the folder for files that can be made again; on Linux $XDG_CACHE_HOME/salbench or ~/.cache/salbench."""
+    return platformdirs.user_cache_path("salbench", appauthor=False)
+
+
+def shipped(name: str, place: str) -> Path:
+    """Return a folder that ships with salbench.
+
+    Args:
+        name: its name inside the installed package.
+        place: its path inside a clone of the repository, such as "results/paper".
+    """
+    package = Path(__file__).resolve().parent
+    return package / name if (package / name).is_dir() else package.parent / place
 
 
 def shipped(name: str, place: str) -> Path:
@@ -167,17 +204,17 @@ def shipped(name: str, place: str) -> Path:
 
 
 @contextmanager
-def atomic_write(path, mode="w"):
-    """Open a temporary file beside `path`; on success it replaces `path`, on any error `path` is untouched."""
+def atomic_write(path: Path | str, mode: str = "w") -> Iterator[IO]:
+    """Open a temporary file that replaces `path` on success; on any error `path` stays untouched."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error  # not the name of the temporary file
+        raise OSError(error.errno, error.strerror, str(path)) from error  # name `path`, not the temporary file
     try:
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-        with os.fdopen(handle, mode, **text) as file:
+        encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
+        with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -188,23 +225,23 @@ def atomic_write(path, mode="w"):
         raise
 
 
-def _umask():
+def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
-def hash_bytes(*parts):
-    """First 16 hex digits of the SHA-256 of `parts` (bytes or str), each preceded by its length."""
+def hash_bytes(*parts: bytes | str) -> str:
+    """Return the first 16 hex digits of the SHA-256 of `parts`, each preceded by its length in bytes."""
     digest = hashlib.sha256()
     for part in parts:
-        part = part.encode() if isinstance(part, str) else bytes(part)
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
+        data = part.encode() if isinstance(part, str) else bytes(part)
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
     return digest.hexdigest()[:16]
 
 
-def hash_file(path):
-    """First 16 hex digits of the SHA-256 of a file's content, read in pieces."""
+def hash_file(path: Path | str) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a file's content, read in chunks."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,24 +1,26 @@
-"""Map maths: resize, blur, density from fixations, reading a map as a density, 8-bit quantisation."""
+"""Map maths: resizing, blurring, densities from fixations or maps, 8-bit quantisation."""
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 from scipy.fft import dctn, idctn
 
 from salbench.checks import check_map, check_points
 
-TRUNCATE = 4.0  # Gaussian kernels end at this many standard deviations, as in scipy.ndimage
-FLOAT32_SAFE = (1e-25, 1e25)  # largest magnitudes that are resized as they are; others are scaled there and back
+TRUNCATE = 4.0  # cut Gaussian kernels at this many standard deviations, as scipy.ndimage does
+FLOAT32_SAFE = (1e-25, 1e25)  # maps of a largest magnitude outside this range are rescaled before and after resizing
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def resize(array, shape, interpolation="bilinear"):
-    """Resize a map to `shape` (height, width), antialiased when shrinking (Pillow, in float32).
+def resize(array: ArrayLike, shape: Sequence[int], interpolation: str = "bilinear") -> np.ndarray:
+    """Resize a map to `shape` (height, width) with Pillow in float32, antialiased when shrinking.
 
-    The result stays within the range of the input: bicubic overshoot is clipped. A map that already has
-    the shape is returned as it is.
+    Bicubic overshoot is clipped to the range of the input. A map that already has `shape` is returned unchanged.
 
     Raises:
-        ValueError: NaN, or an interpolation other than "bilinear" and "bicubic".
+        ValueError: non-finite values, or an interpolation other than "bilinear" and "bicubic".
     """
     array = check_map(array, "map")
     if array.shape == tuple(shape):
@@ -34,16 +36,19 @@ def resize(array, shape, interpolation="bilinear"):
     return np.clip(resized, low, high)
 
 
-def blur(array, sigma):
-    """Gaussian blur with reflecting borders, which keeps the sum.
+def blur(array: ArrayLike, sigma: float | tuple[float, float]) -> np.ndarray:
+    """Blur a map with a Gaussian and reflecting borders; the sum stays the same.
 
-    What scipy.ndimage.gaussian_filter computes, up to rounding (so that a zero may come out as -1e-17), but
-    through the cosine transform, in which a reflecting convolution is a product: the cost grows with
-    n log n of the number of pixels and not with sigma.
+    The result is that of scipy.ndimage.gaussian_filter up to rounding; a zero may become -1e-17. The cosine transform
+    turns a convolution with reflecting borders into a product, so the cost is n log n in the number of pixels and does
+    not depend on sigma.
 
     Args:
         array: (height, width) map.
-        sigma: standard deviation in pixels, one number or one for each axis, > 0.
+        sigma: standard deviation in pixels, > 0: one number, or (vertical, horizontal).
+
+    Returns:
+        float64 (height, width).
     """
     spectrum = dctn(np.asarray(array, dtype=np.float64), norm="ortho")
     for axis, (length, width) in enumerate(zip(spectrum.shape, np.broadcast_to(sigma, 2), strict=True)):
@@ -52,7 +57,7 @@ def blur(array, sigma):
 
 
 def _frequency_response(length, sigma):
-    """(length,) factors by which the kernel scales the cosines of a signal of `length`."""
+    """(length,) factors by which the kernel scales each cosine of a signal of `length` samples."""
     offsets, weights = _kernel(sigma)
     return np.cos(np.outer(np.arange(length) * (np.pi / length), offsets)) @ weights
 
@@ -65,24 +70,24 @@ def _kernel(sigma):
     return offsets, weights / weights.sum()
 
 
-def density_from_fixations(fixations, shape, sigma):
-    """Sum of truncated Gaussians around fixations: what `blur` makes of their count map, for few fixations faster.
+def density_from_fixations(fixations: ArrayLike, shape: Sequence[int], sigma: float) -> np.ndarray:
+    """Sum a Gaussian around each fixation. Same result as `blur` of the fixation counts, faster for few fixations.
 
-    The kernel is separable, so the sum is a product of three small matrices: row kernels x counts on the
-    distinct fixated rows and columns x column kernels. The cost grows with min(N, height) * height * width,
-    not with height * width * sigma. Equal to scipy.ndimage.gaussian_filter of the counts (kernel cut at
-    4 sigma, weights summing to one, reflecting borders) up to rounding.
+    Up to rounding this equals scipy.ndimage.gaussian_filter of the counts: kernel cut at 4 sigma, weights summing to
+    one, reflecting borders. The kernel is separable, so the sum is a product of three small matrices: row kernels x
+    counts on the fixated rows and columns x column kernels. The cost grows with min(N, height) * height * width and
+    does not depend on sigma.
 
     Args:
-        fixations: (N, 2) array of (x, y) in pixels from 0; the pixel of a fixation is its floor.
+        fixations: (N, 2) array of x, y in pixels from 0; the pixel of a fixation is its floor.
         shape: (height, width).
         sigma: standard deviation in pixels, > 0.
 
     Returns:
-        float64 (height, width) whose sum is N.
+        float64 (height, width) with sum N.
 
     Raises:
-        ValueError: a fixation off the image, or sigma <= 0.
+        ValueError: fixations off the image, or sigma <= 0.
     """
     if not sigma > 0:
         raise ValueError(f"sigma: expected a positive number of pixels, got {sigma}")
@@ -97,33 +102,32 @@ def density_from_fixations(fixations, shape, sigma):
 
 
 def _folded_kernels(centers, length, sigma):
-    """(len(centers), length) Gaussians around pixel `centers`, folded back at the borders of [0, length)."""
+    """(len(centers), length) Gaussians around the pixels `centers`, reflected at the borders of [0, length)."""
     offsets, weights = _kernel(sigma)
-    position = np.mod(centers[:, None] + offsets, 2 * length)  # reflection repeats 0..n-1, n-1..0
+    position = np.mod(centers[:, None] + offsets, 2 * length)  # reflection: 0..n-1, n-1..0, and again
     position = np.minimum(position, 2 * length - 1 - position)
     flat = position + length * np.arange(len(centers))[:, None]
     size = len(centers) * length
     return np.bincount(flat.ravel(), np.tile(weights, len(centers)), size).reshape(len(centers), length)
 
 
-def minmax(array):
-    """(array - min) / (max - min) as float64; a constant map becomes zeros."""
+def minmax(array: ArrayLike) -> np.ndarray:
+    """Return (array - min) / (max - min) as float64; zeros for a constant map."""
     array = check_map(array).astype(np.float64)
     low, high = array.min(), array.max()
     return (array - low) / (high - low) if high > low else np.zeros(array.shape)
 
 
-def to_density(array, *, floor=None):
-    """Read a map as a density: float64, non-negative, summing to one.
+def to_density(array: ArrayLike, *, floor: str | None = None) -> np.ndarray:
+    """Turn a map into a density: float64, non-negative, summing to one.
 
     Args:
         array: (height, width) map, finite.
-        floor: "min" subtracts the minimum first, as the MIT code's min-max does (dividing by the range
-            cancels in the sum); None subtracts a negative minimum only.
+        floor: "min" subtracts the minimum, like the min-max scaling of the MIT code (its division by the range has no
+            effect on a density); None subtracts the minimum only if it is negative.
 
     Returns:
-        (height, width) float64; the uniform density where nothing is left to divide by (a constant map
-        with floor="min", a map of zeros without).
+        float64 (height, width). If only zeros remain, the uniform density.
     """
     array = check_map(array).astype(np.float64)
     low = array.min()
@@ -132,10 +136,13 @@ def to_density(array, *, floor=None):
     return array / total if total > 0 else np.full(array.shape, 1 / array.size)
 
 
-def quantise(array):
-    """8-bit grey values as the LSUN 2017 server received them: shifted to >= 0, / max, * 255, truncated.
+def quantise(array: ArrayLike) -> np.ndarray:
+    """Turn a map into the 8-bit grey values that the LSUN 2017 server received.
 
-    Returns uint8 (height, width); a map of zeros stays zero.
+    A negative minimum is subtracted; then values are divided by the maximum, multiplied by 255 and truncated.
+
+    Returns:
+        uint8 (height, width). A map of zeros stays zero.
     """
     array = check_map(array).astype(np.float64)
     array -= min(array.min(), 0.0)

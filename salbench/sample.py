@@ -1,8 +1,8 @@
-"""One stimulus with its ground truth.
+"""One image with its ground truth.
 
-The coordinate convention of the whole project: fixations are float x, y in pixels counted from 0; pixel i
-covers [i, i + 1), so 0 <= x < width and 0 <= y < height, and the pixel of a fixation is its floor. Sizes and
-shapes are (height, width). Loaders convert once; nothing else shifts a coordinate.
+The coordinate convention of the whole project: fixations are float x, y in pixels counted from 0. Pixel i covers
+[i, i + 1), so 0 <= x < width and 0 <= y < height, and the pixel of a fixation is its floor. Sizes and shapes are
+(height, width). Loaders convert coordinates once; no other code shifts them.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from salbench.checks import check_points
 
 @dataclass(frozen=True)
 class Edited:
-    """What an edit did to the image of a sample.
+    """The edit that made the image of a sample.
 
     Attributes:
         type: what was changed, such as "contrast".
-        strength: that was used, in the unit of its type.
-        direction: +1 where saliency inside the region should rise, -1 where it should fall.
-        read_mask: returns the region, float32 (height, width) of the sample, 0 to 1.
-        read_original: returns the image as it would be without the edit, uint8 (height, width, 3) RGB.
+        strength: how much, in the unit of the type.
+        direction: +1 if saliency inside the region should rise, -1 if it should fall.
+        read_mask: returns the region, float32 (height, width), 0 to 1.
+        read_original: returns the image without the edit, uint8 (height, width, 3) RGB.
     """
 
     type: str
@@ -34,27 +34,27 @@ class Edited:
 
 @dataclass(frozen=True)
 class Sample:
-    """A stimulus, and what is known of where people looked at it.
+    """An image and its ground truth.
 
     Attributes:
-        id: unique in its data set; the stem of the image file where there is one.
+        id: unique in its data set; the stem of the image file if there is one.
         size: (height, width) of the image in pixels.
-        read_image: returns the image, uint8 (height, width, 3) RGB; called on every use, so that a split of
-            any length fits in memory.
-        fixations: float (N, 2) array of x, y, or None where the ground truth is not public (a test split).
-        observers: int (N,) array, who made each fixation, or None where that is unknown.
-        read_density: returns the ground-truth density that the data set distributes, float (height, width),
-            >= 0; None where it distributes none and the density is made from the fixations.
-        sigma: standard deviation in pixels of the Gaussian that turns fixations into a density.
+        read_image: returns the image, uint8 (height, width, 3) RGB. It is called on each use; a split of any length
+            then fits in memory.
+        fixations: float (N, 2) array of x, y, or None if they are not public (a test split).
+        observers: int (N,) array, the index of the person who made each fixation, or None if unknown.
+        read_density: returns the data set's own density, float (height, width), >= 0; None if it distributes no
+            densities, so that they are made from the fixations.
+        sigma: standard deviation, in pixels, of the Gaussian that turns fixations into a density.
         caption: one sentence about the image, or None.
-        boxes: float (K, 4) array of x, y, width, height in pixels of annotated objects; (0, 4) where the image has
-            none, None where the image is not annotated.
-        categories: int (K,) array, the category of each box in the numbering of its data set, or None.
-        edit: `Edited` where the image is an edited one; all ground truth is then that of the original.
+        boxes: float (K, 4) array of x, y, width, height of objects, in pixels; (0, 4) if the image has no objects,
+            None if it is not annotated.
+        categories: int (K,) array, the category of each box in the data set's own numbering, or None.
+        edit: the edit that made the image, or None. All ground truth is then that of the original image.
 
     Raises:
-        ValueError: fixations off the image or NaN, observers of another length, boxes that are not finite or not
-            of a positive size, or categories that are not one whole number per box.
+        ValueError: NaN or fixations off the image, another number of observers than fixations, boxes that are not
+            finite or have no area, or categories that are not one whole number per box.
     """
 
     id: str
@@ -69,11 +69,14 @@ class Sample:
     categories: np.ndarray | None = None
     edit: Edited | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.fixations is not None:
             object.__setattr__(self, "fixations", check_points(self.fixations, self.size, f"{self.id}: fixations"))
         if self.observers is not None and (self.fixations is None or len(self.observers) != len(self.fixations)):
-            raise ValueError(f"{self.id}: expected one observer per fixation, got {len(self.observers)}")
+            count = "no" if self.fixations is None else len(self.fixations)
+            raise ValueError(
+                f"{self.id}: expected one observer per fixation, got {len(self.observers)} for {count} fixations"
+            )
         if self.boxes is not None:
             object.__setattr__(self, "boxes", _check_boxes(self.boxes, f"{self.id}: boxes"))
         if self.categories is not None:
@@ -81,15 +84,15 @@ class Sample:
             object.__setattr__(self, "categories", _check_categories(self.categories, count, f"{self.id}: categories"))
 
     @property
-    def image(self):
-        """The stimulus, uint8 (height, width, 3) RGB, decoded anew on every access."""
+    def image(self) -> np.ndarray:
+        """The image, uint8 (height, width, 3) RGB, read again on each access."""
         image = self.read_image()
         if image.shape != (*self.size, 3) or image.dtype != np.uint8:
             raise ValueError(f"{self.id}: expected a uint8 {(*self.size, 3)} image, got {image.dtype} {image.shape}")
         return image
 
-    def blind(self):
-        """The sample as a method may see it: id, image, size and caption; no ground truth of any kind."""
+    def blind(self) -> "Sample":
+        """Return what a method may see: id, size, image and caption, without ground truth."""
         return Sample(self.id, self.size, self.read_image, caption=self.caption)
 
 
@@ -102,7 +105,7 @@ def _check_boxes(boxes, name):
     good = np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1)
     if not good.all():
         raise ValueError(
-            f"{name}: expected finite x, y, width, height with a positive width and height, got {int((~good).sum())} "
+            f"{name}: expected finite x, y, width, height with positive width and height, got {int((~good).sum())} "
             f"other boxes, the first {boxes[~good][0].tolist()}"
         )
     return boxes

@@ -1,21 +1,24 @@
-"""Confidence intervals, paired differences, and correction for many comparisons."""
+"""Confidence intervals, paired comparisons, and correction for multiple comparisons."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 N_RESAMPLES = 2000
-_CHUNK = 100  # resamples at a time, so that memory grows with the number of images only
+_CHUNK = 100  # resamples per batch; bounds the memory
 
 
-def bootstrap_means(values, weights, *, seed, level=0.95):
-    """Weighted means of the columns of `values` with percentile bootstrap intervals over its rows (images).
+def bootstrap_means(
+    values: np.ndarray, weights: ArrayLike, *, seed: int, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the weighted mean of each column of `values`, with percentile bootstrap intervals over rows (images).
 
     Args:
-        values: (n, k); NaN means that a row says nothing about that column.
-        weights: (n,) >= 0, e.g. ones, or the number of fixations of each image.
-        seed: of the resampling; the same seed gives the same intervals.
-        level: coverage.
+        values: (n, k); NaN means no value.
+        weights: (n,) >= 0, e.g. ones, or the number of fixations on each image.
+        seed: random seed for the resampling.
+        level: coverage of the intervals.
 
     Returns:
         (mean, low, high), each (k,); NaN for a column without values.
@@ -41,7 +44,7 @@ def bootstrap_means(values, weights, *, seed, level=0.95):
 
 
 def _nanquantile(samples, q):
-    """Quantiles per column over the resamples that have a value; NaN (and no warning) for a column without."""
+    """Quantiles of each column over its finite values; NaN, without a warning, if it has none."""
     out = np.full((len(q), samples.shape[1]), np.nan)
     for k, column in enumerate(samples.T):
         column = column[np.isfinite(column)]
@@ -50,18 +53,21 @@ def _nanquantile(samples, q):
     return out
 
 
-def paired_difference(values, baseline, *, seed, level=0.95):
-    """How much `values` differ from `baseline` on the same images, over repeated trainings of both.
+def paired_difference(
+    values: np.ndarray, baseline: np.ndarray, *, seed: int, level: float = 0.95
+) -> tuple[float, float, float, float]:
+    """Compare two sets of scores on the same images, each from several trainings.
 
     Args:
-        values, baseline: (seeds, images) scores; image i is the same in both, the seeds are paired too.
-        seed: of the resampling.
+        values: (seeds, images) scores. Images without a finite value are left out.
+        baseline: (seeds, images) scores, paired with `values` by image and by training seed.
+        seed: random seed for the resampling.
         level: coverage of the interval.
 
     Returns:
-        (mean, low, high, p): the mean difference, its percentile bootstrap interval over images and seeds, and
-        the two-sided p-value of no difference, twice the share of resampled differences on the other side of
-        zero (at least 1 / N_RESAMPLES). Images without a value are left out.
+        (mean, low, high, p): the mean of values - baseline, its percentile bootstrap interval over images and seeds,
+        and the two-sided p-value of no difference: twice the share of resampled differences on the other side of
+        zero, at least 1 / N_RESAMPLES.
     """
     difference = values - baseline
     difference = difference[:, np.isfinite(difference).all(0)]
@@ -79,14 +85,19 @@ def paired_difference(values, baseline, *, seed, level=0.95):
 
 @dataclass(frozen=True)
 class PairedChange:
-    """How a quantity changed on the same images; see `paired_change`.
+    """Change of a quantity measured twice on the same images; see `paired_change`.
 
     Attributes:
-        n: number of images. before, after: means.
-        mean, low, high: mean change and its 95 % bootstrap interval over images.
-        t, p_t: of the paired t-test, two-sided, with n - 1 degrees of freedom.
-        p_wilcoxon: of the Wilcoxon signed-rank test, two-sided.
-        d_z: mean change in units of its standard deviation over images (n - 1).
+        n: number of images.
+        before: mean of the first measurement.
+        after: mean of the second measurement.
+        mean: mean change.
+        low: lower end of its 95 % bootstrap interval over images.
+        high: upper end of that interval.
+        t: statistic of the paired t-test with n - 1 degrees of freedom.
+        p_t: its two-sided p-value.
+        p_wilcoxon: two-sided p-value of the Wilcoxon signed-rank test.
+        d_z: mean change divided by its standard deviation over images (with n - 1).
     """
 
     n: int
@@ -101,34 +112,36 @@ class PairedChange:
     d_z: float
 
 
-def paired_change(before, after, *, seed):
+def paired_change(before: ArrayLike, after: ArrayLike, *, seed: int) -> PairedChange:
     """Compare two measurements of the same images.
 
-    Where all images change alike, t, its p-value and d_z are NaN; where none changes, Wilcoxon's p-value is NaN too.
+    If all images change by the same amount, t, p_t and d_z are NaN. If no image changes, p_wilcoxon is NaN as well.
 
     Args:
-        before, after: (n,) finite; entry i is of the same image in both.
-        seed: of the bootstrap.
-
-    Returns:
-        A `PairedChange`.
+        before: (n,) finite, one value per image.
+        after: (n,) finite, for the same images in the same order.
+        seed: random seed for the bootstrap.
 
     Raises:
-        ValueError: fewer than two images, arrays of different lengths, or values that are not finite.
+        ValueError: fewer than two images, arrays of different lengths, or non-finite values.
 
     Reference for d_z: Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, section 2.3.5.
     """
-    from scipy.stats import ttest_rel, wilcoxon  # half a second that no other use of this module has to pay
+    from scipy.stats import ttest_rel, wilcoxon  # imported here because it takes half a second
 
     before, after = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if before.ndim != 1 or before.shape != after.shape or len(before) < 2:
-        raise ValueError(f"expected the same two or more images twice, got shapes {before.shape} and {after.shape}")
+        raise ValueError(
+            f"expected two measurements of the same two or more images, got shapes {before.shape} and {after.shape}"
+        )
     difference = after - before
     if not np.isfinite(difference).all():
-        raise ValueError(f"expected finite values, got others for {int((~np.isfinite(difference)).sum())} images")
+        raise ValueError(
+            f"expected finite values, got NaN or infinity for {int((~np.isfinite(difference)).sum())} images"
+        )
     mean, low, high = (float(x[0]) for x in bootstrap_means(difference[:, None], np.ones(len(before)), seed=seed))
     t = p_t = p_wilcoxon = d_z = np.nan
-    if np.ptp(difference) > 1e-12 * np.abs(difference).max():  # else the spread is rounding
+    if np.ptp(difference) > 1e-12 * np.abs(difference).max():  # a smaller spread is rounding
         t, p_t = ttest_rel(after, before)
         d_z = mean / difference.std(ddof=1)
     if difference.any():
@@ -139,8 +152,8 @@ def paired_change(before, after, *, seed):
     )  # fmt: skip
 
 
-def holm(p_values):
-    """p-values corrected for their number by Holm's step-down method, in the given order.
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Correct p-values for multiple comparisons by Holm's step-down method; returns them in the given order.
 
     Reference: Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6(2).
     """

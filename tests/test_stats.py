@@ -171,7 +171,7 @@ class TestPairedChange:
         [
             ([1.0], [2.0], r"two or more images"),
             ([1.0, 2.0], [2.0, 3.0, 4.0], r"got shapes \(2,\) and \(3,\)"),
-            ([1.0, np.nan], [2.0, 3.0], r"others for 1 images"),
+            ([1.0, np.nan], [2.0, 3.0], r"infinity for 1 images"),
         ],
     )
     def test_bad_input(self, before, after, message):

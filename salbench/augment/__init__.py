@@ -1,6 +1,7 @@
-"""Classical augmentations that move image, fixations and density together: `augment(sample, "hflip")`.
+"""Classical augmentations that change image, fixations and density together: `augment(sample, "hflip")`.
 
-An augmentation of your own is one decorated function in a file of a folder that `add_folder` is told of:
+To add an augmentation, write one decorated function in a Python file and pass its folder to `add_folder`. From a
+package of your own, declare the function as an entry point (see `salbench.plugins`). A photometric one changes pixels:
 
     import numpy as np
     from salbench.augment import photometric
@@ -10,8 +11,9 @@ An augmentation of your own is one decorated function in a file of a folder that
         \"\"\"Darker by 40 grey levels.\"\"\"
         return np.clip(image.astype(int) - grey_levels, 0, 255).astype(np.uint8)
 
-or, where pixels move and labels with them, one that says where each output pixel comes from:
+A geometric one moves pixels, and the labels with them. It says where each output pixel comes from:
 
+    import numpy as np
     from salbench.augment import Geometry, geometric
 
     @geometric
@@ -19,7 +21,7 @@ or, where pixels move and labels with them, one that says where each output pixe
         \"\"\"Zoom in on the centre by 2.\"\"\"
         height, width = size
         margin = 0.5 - 0.5 / factor
-        return Geometry(size, [[1 / factor, 0, margin * width], [0, 1 / factor, margin * height]])
+        return Geometry(size, np.array([[1 / factor, 0, margin * width], [0, 1 / factor, margin * height]]))
 """
 
 from salbench.augment.augmentation import Augmentation, geometric, photometric

@@ -1,16 +1,19 @@
-"""The augmentations and presets as data, and finding them by name.
+"""The table of augmentations and presets, and looking them up by name.
 
-Parameters are those of Che, Borji, Zhai, Min, Guo, Le Callet: How is gaze influenced by image transformations?
-Dataset and model, IEEE Transactions on Image Processing 29, 2020, as far as they are known, and of the ablation in
-Aydemir, Bhattacharjee, Zhang, Salzmann, Süsstrunk: Data augmentation via latent diffusion for saliency prediction,
-ECCV 2024. The script that the latter released computes something else for some of its names (a vertical Gaussian
-for motion blur, no noise at all for noise); here every augmentation is what its name says.
+The parameters come from two papers:
+
+- Che, Borji, Zhai, Min, Guo, Le Callet: How is gaze influenced by image transformations? Dataset and model, IEEE
+  Transactions on Image Processing 29, 2020. Not all parameters are known; `CHE18_FOLDERS` says how certain each is.
+- Aydemir, Bhattacharjee, Zhang, Salzmann, Süsstrunk: Data augmentation via latent diffusion for saliency prediction,
+  ECCV 2024, the ablation. Its released script computes something else for some names: a vertical Gaussian for motion
+  blur, and no noise for noise. Here every augmentation does what its name says.
 """
 
 import difflib
 import importlib.util
 from pathlib import Path
 
+from salbench import plugins
 from salbench.augment import filters, moves
 from salbench.augment.augmentation import Augmentation
 from salbench.files import hash_bytes
@@ -18,10 +21,11 @@ from salbench.files import hash_bytes
 _CHE = "Che et al. 2020"
 _PAPER = "Aydemir et al. 2024, released script"
 _OURS = "salbench"
+GROUP = "salbench.augmentations"
 
 
 class AugmentationProblem(ValueError):
-    """An augmentation that cannot be found or loaded; the message names it and what to do."""
+    """An augmentation cannot be found or loaded. The message names it and says what to do."""
 
 
 def _photometric(name, function, summary, source, **parameters):
@@ -34,7 +38,7 @@ def _geometric(name, function, summary, source, *, crops=False, **parameters):
 
 def _squashed(name, function, summary, certainty, **parameters):
     parameters = {**parameters, "canvas": "squashed", "fill_grey": 128}
-    summary = f"{summary}, loose canvas squashed to the image's size, grey fill"
+    summary = f"{summary}, whole result squashed to the image's size, grey fill"
     return Augmentation(f"{name}_squashed", "geometric", function, parameters, summary, f"{_CHE}; {certainty}")
 
 
@@ -43,10 +47,17 @@ _ROWS = (
     _geometric("rotate_270", moves.rotate, "270 degrees clockwise, same canvas, black fill", _PAPER, clockwise_deg=270),
     _geometric("vflip", moves.flip, "upside down (rows reversed)", f"{_PAPER}: Mirroring", axis="y"),
     _geometric("hflip", moves.flip, "left to right (columns reversed)", f"{_CHE}; {_PAPER}: Horizontal", axis="x"),
-    _geometric("crop_128", moves.crop_window, "random window, 128 x 128 px", _PAPER, crops=True, side_px=128),
-    _geometric("crop_256", moves.crop_window, "random window, 256 x 256 px", _PAPER, crops=True, side_px=256),
+    _geometric("crop_128", moves.crop_window, "random window of 128 x 128 px", _PAPER, crops=True, side_px=128),
+    _geometric("crop_256", moves.crop_window, "random window of 256 x 256 px", _PAPER, crops=True, side_px=256),
     _photometric("jpeg_q5", filters.jpeg, "JPEG, quality 5", _CHE, quality=5),
-    _photometric("motion_blur_15_0", filters.motion_blur, "horizontal line of 15 px", _CHE, length_px=15, angle_deg=0),
+    _photometric(
+        "motion_blur_15_0",
+        filters.motion_blur,
+        "motion blur, horizontal line of 15 px",
+        _CHE,
+        length_px=15,
+        angle_deg=0,
+    ),
     _photometric("invert", filters.invert, "negative, 255 - v", _PAPER),
     _photometric("noise_var_0.1", filters.noise, "Gaussian noise, variance 0.1 of intensity 0..1", _CHE, variance=0.1),
     _photometric(
@@ -64,7 +75,14 @@ _ROWS = (
     _geometric(
         "rotate_-135", moves.rotate, "135 degrees clockwise (MATLAB's -135), same canvas", _PAPER, clockwise_deg=135
     ),
-    _photometric("motion_blur_35_90", filters.motion_blur, "vertical line of 35 px", _CHE, length_px=35, angle_deg=90),
+    _photometric(
+        "motion_blur_35_90",
+        filters.motion_blur,
+        "motion blur, vertical line of 35 px",
+        _CHE,
+        length_px=35,
+        angle_deg=90,
+    ),
     _photometric("noise_var_0.2", filters.noise, "Gaussian noise, variance 0.2 of intensity 0..1", _CHE, variance=0.2),
     _photometric(
         "contrast_squeeze_0.4_0.6",
@@ -74,7 +92,7 @@ _ROWS = (
         input_range=(0.0, 1.0),
         output_range=(0.4, 0.6),
     ),
-    _photometric("jpeg_q0", filters.jpeg, "JPEG, quality 0 (libjpeg takes it as 1)", _CHE, quality=0),
+    _photometric("jpeg_q0", filters.jpeg, "JPEG, quality 0 (libjpeg uses 1)", _CHE, quality=0),
     _geometric("shear_y_0.5", moves.shear, "y' = y + 0.5 x, same canvas, black fill", _CHE, y_per_x=0.5),
     _geometric(
         "shear_xy_0.5", moves.shear, "x' = x + 0.5 y, y' = y + 0.5 x, same canvas", _CHE, x_per_y=0.5, y_per_x=0.5
@@ -90,7 +108,7 @@ _ROWS = (
     _geometric(
         "crop_left_200",
         moves.crop_band,
-        "without a band of 200 px on the left",
+        "cuts 200 px off the left edge",
         _CHE,
         crops=True,
         edge="left",
@@ -99,17 +117,24 @@ _ROWS = (
     _geometric(
         "crop_top_200",
         moves.crop_band,
-        "without a band of 200 px at the top",
+        "cuts 200 px off the top edge",
         _CHE,
         crops=True,
         edge="top",
         band_px=200,
     ),
     _geometric("rot90_cw", moves.rotate, "quarter turn clockwise, lossless", _OURS, clockwise_deg=90, canvas="loose"),
-    _geometric("rot90_180", moves.rotate, "half a turn, lossless", _OURS, clockwise_deg=180, canvas="loose"),
-    _geometric("rot90_ccw", moves.rotate, "quarter turn back, lossless", _OURS, clockwise_deg=270, canvas="loose"),
+    _geometric("rot90_180", moves.rotate, "half turn, lossless", _OURS, clockwise_deg=180, canvas="loose"),
     _geometric(
-        "random_zoom", moves.zoom, "a random window of 70 % or more, enlarged", _OURS, least_share=0.7, aspect=1.1
+        "rot90_ccw", moves.rotate, "quarter turn counter-clockwise, lossless", _OURS, clockwise_deg=270, canvas="loose"
+    ),
+    _geometric(
+        "random_zoom",
+        moves.zoom,
+        "random window of at least 70 % of the height, enlarged",
+        _OURS,
+        least_share=0.7,
+        aspect=1.1,
     ),
     _photometric(
         "color_jitter",
@@ -128,7 +153,7 @@ _ROWS = (
 )
 _CATALOG = {row.name: row for row in _ROWS}
 
-# Folder of the published data set (1920 x 1080 images) -> (our name, how certain the parameters are).
+# Folder of the published data set (1920 x 1080 images) -> (augmentation, how certain its parameters are).
 CHE18_FOLDERS = {
     "MotionBlur_1": ("motion_blur_15_0", "high"),
     "MotionBlur_2": ("motion_blur_35_90", "high"),
@@ -136,14 +161,14 @@ CHE18_FOLDERS = {
     "Noise_2": ("noise_var_0.2", "high"),
     "Compression_1": ("jpeg_q5", "high"),
     "Compression_2": ("jpeg_q0", "high"),
-    "ContrastChange_1": ("contrast_stretch_0.3_0.7", "medium: which argument of imadjust it is"),
+    "ContrastChange_1": ("contrast_stretch_0.3_0.7", "medium: unclear which argument of imadjust it is"),
     "ContrastChange_2": ("contrast_squeeze_0.4_0.6", "medium"),
     "Rotation_1": ("rotate_-45_squashed", "angle high, canvas recalled"),
     "Rotation_2": ("rotate_-135_squashed", "angle high, canvas recalled"),
     "Shearing_1": ("shear_x_0.5_squashed", "recalled"),
     "Shearing_2": ("shear_y_0.5_squashed", "verified on a published picture; the grey is a guess"),
     "Shearing_3": ("shear_xy_0.5_squashed", "recalled"),
-    "Inversion": ("vflip", "recalled: upside down, by a flip or by 180 degrees"),
+    "Inversion": ("vflip", "recalled: upside down, either flipped or turned by 180 degrees"),
     "Mirroring": ("hflip", "recalled"),
     "Boundary": ("canny", "medium"),
     "Cropping_1": ("crop_left_200", "low: the band may be what is kept, or the rest be stretched"),
@@ -169,58 +194,70 @@ PRESETS = {
 }
 
 
-def names():
-    """Names of all augmentations, sorted."""
-    return sorted(_CATALOG)
+def names() -> list[str]:
+    """Return the sorted names of all augmentations, with those of other installed packages. Imports nothing."""
+    return sorted({*_CATALOG, *plugins.declared(GROUP)})
 
 
-def get(name):
-    """The augmentation of this name.
-
-    Raises:
-        AugmentationProblem: unknown name, with a suggestion.
-    """
-    if name not in _CATALOG:
-        raise _unknown(name, _CATALOG)
-    return _CATALOG[name]
-
-
-def select(text):
-    """Names, without repetition, of what is typed on the command line: names and presets with commas between.
+def get(name: str) -> Augmentation:
+    """Return an augmentation by name. One of another package is imported.
 
     Raises:
-        AugmentationProblem: unknown name, or none.
+        AugmentationProblem: an unknown name (the message suggests one), a name that several packages define, or an
+            augmentation that cannot be imported.
     """
-    selected = {}
+    if name not in _CATALOG and name not in plugins.declared(GROUP):
+        raise _unknown(name, names())
+    try:
+        plugins.check_owner(GROUP, name, (*_CATALOG, *PRESETS))
+        found = _CATALOG[name] if name in _CATALOG else plugins.load(GROUP, name, Augmentation)
+    except plugins.PluginProblem as problem:
+        raise AugmentationProblem(f"augmentation {problem}") from problem
+    if found.name != name:
+        raise AugmentationProblem(
+            f"augmentation {name!r}: expected the name of its entry point, got {found.name!r} ({found.source}); "
+            "rename one of them"
+        )
+    return found
+
+
+def select(text: str) -> list[str]:
+    """Return the augmentations in a comma-separated list of augmentations and presets, each once.
+
+    Raises:
+        AugmentationProblem: an unknown name, or an empty list.
+    """
+    selected: dict[str, None] = {}
     for word in filter(None, (word.strip() for word in text.split(","))):
-        if word not in PRESETS and word not in _CATALOG:
-            raise _unknown(word, [*PRESETS, *_CATALOG])
+        if word not in PRESETS and word not in names():
+            raise _unknown(word, [*PRESETS, *names()])
         selected |= dict.fromkeys(PRESETS.get(word, (word,)))
     if not selected:
-        raise AugmentationProblem(f"expected names of augmentations or presets with commas between, got {text!r}")
+        raise AugmentationProblem(f"expected a comma-separated list of augmentations or presets, got {text!r}")
     return list(selected)
 
 
-def add_folder(folder):
-    """Add the augmentations of the Python files in `folder`: functions with @photometric or @geometric.
+def add_folder(folder: Path | str) -> None:
+    """Add the augmentations in the Python files of `folder`: functions with @photometric or @geometric.
 
-    Files with a leading underscore are left out. Adding a folder again changes nothing.
+    Files whose names start with an underscore are ignored. Adding a folder twice has no further effect.
 
     Raises:
-        AugmentationProblem: no such folder, a file that cannot be imported or holds none, or a name that is taken.
+        AugmentationProblem: no such folder, a file that cannot be imported or defines none, or a name in use.
     """
     folder = Path(folder).resolve()
     if not folder.is_dir():
-        raise AugmentationProblem(f"{folder}: expected a folder of augmentation files")
+        raise AugmentationProblem(f"{folder}: expected a folder with Python files")
     files = [path for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")]
     if not files:
         raise AugmentationProblem(f"{folder}: expected Python files with augmentations, found none")
-    added = {}
+    added: dict[str, Augmentation] = {}
     for path in files:
         for augmentation in _load(path):
-            taken = {**_CATALOG, **added}.get(augmentation.name)
-            if augmentation.name in PRESETS or (taken and taken.source != augmentation.source):
-                raise AugmentationProblem(f"{path}: the name {augmentation.name!r} is taken; rename your function")
+            other = {**_CATALOG, **added}.get(augmentation.name)
+            reserved = augmentation.name in PRESETS or augmentation.name in plugins.declared(GROUP)
+            if reserved or (other and other.source != augmentation.source):
+                raise AugmentationProblem(f"{path}: the name {augmentation.name!r} is in use; rename the function")
             added[augmentation.name] = augmentation
     _CATALOG.update({name: augmentation for name, augmentation in added.items() if name not in _CATALOG})
 
@@ -232,7 +269,7 @@ def _unknown(name, known):
 
 
 def _load(path):
-    """The augmentations that a file defines; those that it only imports are not its own."""
+    """The augmentations that a file defines, without those that it imports."""
     name = f"_salbench_augmentations_{hash_bytes(str(path))}"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)

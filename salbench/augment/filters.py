@@ -1,7 +1,7 @@
-"""The photometric augmentations: from an image to an image of the same size.
+"""The photometric augmentations, which change pixel values.
 
-Every function takes a uint8 (height, width, 3) RGB image, a NumPy generator and its parameters, and returns a new
-uint8 array of the same shape. "Intensity" is the grey level of a channel divided by 255, so 0..1.
+Each function takes a uint8 (height, width, 3) RGB image, a NumPy random generator and its parameters, and returns a new
+uint8 array of the same shape. Intensity means the value of a channel divided by 255, so 0..1.
 """
 
 import io
@@ -12,33 +12,40 @@ from scipy import ndimage
 from scipy.special import ndtri
 
 
-def jpeg(image, rng, *, quality):
-    """Encode as JPEG and decode again; libjpeg's quality, 1 to 100, which takes 0 as 1."""
+def jpeg(image: np.ndarray, rng: np.random.Generator, *, quality: int) -> np.ndarray:
+    """Encode as JPEG and decode again. Quality is libjpeg's, 1 to 100; libjpeg uses 1 for 0."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     with Image.open(buffer) as decoded:
         return np.asarray(decoded.convert("RGB"))
 
 
-def motion_blur(image, rng, *, length_px, angle_deg):
-    """Mean over a line of `length_px` pixels, horizontal (0 degrees) or vertical (90), borders replicated.
+def motion_blur(image: np.ndarray, rng: np.random.Generator, *, length_px: int, angle_deg: int) -> np.ndarray:
+    """Average over a line of `length_px` pixels, horizontal (0 degrees) or vertical (90). Borders are replicated.
 
     Raises:
-        ValueError: another angle.
+        ValueError: any other angle.
     """
     if angle_deg not in (0, 90):
         raise ValueError(f"angle_deg: expected 0 (horizontal) or 90 (vertical), got {angle_deg}")
     axis = 1 if angle_deg == 0 else 0
     mean = ndimage.uniform_filter1d(image, length_px, axis=axis, mode="nearest", output=np.float32)
-    mean += 0.5  # the cast below truncates
+    mean += 0.5  # rounds, because the cast truncates
     return mean.astype(np.uint8)
 
 
-def color_jitter(image, rng, *, saturation, gain, gamma):
-    """Random saturation, channel gains and gamma: what another camera, light or film would have made of the scene.
+def color_jitter(
+    image: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    saturation: tuple[float, float],
+    gain: tuple[float, float],
+    gamma: tuple[float, float],
+) -> np.ndarray:
+    """Draw saturation, channel gains and gamma at random, as if another camera or light had been used.
 
     Args:
-        saturation: (low, high) factor, 0 is grey, 1 leaves it.
+        saturation: (low, high) factor; 0 gives grey, 1 no change.
         gain: (low, high) factor of each channel's intensity.
         gamma: (low, high) exponent of the intensity.
     """
@@ -48,14 +55,14 @@ def color_jitter(image, rng, *, saturation, gain, gamma):
     return np.asarray(colours.point(table.ravel().tolist()))
 
 
-def invert(image, rng):
-    """255 - v in every channel."""
+def invert(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Replace every value v by 255 - v."""
     return 255 - image
 
 
-def noise(image, rng, *, variance):
-    """Add Gaussian noise of mean 0 and `variance` (of intensities), independent in pixels and channels, then clip."""
-    # Inverse transform of 16-bit uniform numbers: whole grey levels need no finer ones, and it is four times faster.
+def noise(image: np.ndarray, rng: np.random.Generator, *, variance: float) -> np.ndarray:
+    """Add Gaussian noise of mean 0 and `variance` (in intensity), independent for each pixel and channel; then clip."""
+    # Inverse transform sampling from 16-bit uniform numbers: fine enough for whole grey levels, and four times faster.
     quantiles = ndtri((np.arange(65536) + 0.5) / 65536)
     levels = np.rint(np.clip(255 * np.sqrt(variance) * quantiles, -255, 255)).astype(np.int16)
     noisy = levels[rng.integers(0, 65536, image.shape, dtype=np.uint16)]
@@ -63,17 +70,26 @@ def noise(image, rng, *, variance):
     return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
 
-def contrast(image, rng, *, input_range, output_range):
-    """Map intensities linearly from `input_range` to `output_range` (low, high) and clip to the latter."""
+def contrast(
+    image: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    input_range: tuple[float, float],
+    output_range: tuple[float, float],
+) -> np.ndarray:
+    """Map intensities linearly from `input_range` to `output_range`, both (low, high), and clip to the latter."""
     (low, high), (new_low, new_high) = input_range, output_range
     share = np.clip((np.arange(256) / 255 - low) / (high - low), 0, 1)
     levels = np.rint(255 * (new_low + share * (new_high - new_low))).astype(np.uint8)
     return np.take(levels, image)
 
 
-def canny(image, rng, *, threshold, sigma_px):
-    """White Canny edges on black; `threshold` is a share of the strongest gradient, the lower one 0.4 of it."""
-    from skimage.feature import canny as edges_of  # loading it takes a second, so only where it is used
+def canny(image: np.ndarray, rng: np.random.Generator, *, threshold: float, sigma_px: float) -> np.ndarray:
+    """Draw white Canny edges on black. The upper threshold is `threshold` times the strongest gradient.
+
+    The lower threshold is 0.4 times the upper one.
+    """
+    from skimage.feature import canny as edges_of  # imported here because it takes a second
 
     grey = (image @ np.array([0.299, 0.587, 0.114])) / 255  # ITU-R BT.601 luma
     smooth = ndimage.gaussian_filter(grey, sigma_px, mode="constant")

@@ -1,26 +1,26 @@
-"""Where the pixels of an augmented image come from, and the one place that moves images, densities, points, boxes."""
+"""`Geometry`: an affine map that moves an image together with its density, points and boxes."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-_TOLERANCE = 1e-6  # pixels; rounding may push a point of the border this far off the canvas
-_LEAST_SHARE = 0.25  # of a moved box's area; one of which the canvas keeps no more shows little of its object
+_TOLERANCE = 1e-6  # pixels; rounding may push a point on the border this far off the canvas
+_LEAST_SHARE = 0.25  # a moved box is dropped if no more than this share of its area is on the canvas
 
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """An affine map from the pixels of an output canvas to those of the input image.
+    """An affine map from pixels of an output canvas to pixels of the input image.
 
-    Flips, quarter turns and crops (a matrix that only exchanges, reverses and shifts whole pixels) are done by
-    indexing and lose nothing; all others sample bilinearly, antialiased where they shrink.
+    Flips, quarter turns and crops only exchange, reverse and shift whole pixels; they are done by indexing and lose
+    nothing. All other maps sample bilinearly, with antialiasing if they shrink.
 
     Attributes:
         size: (height, width) of the output canvas in pixels.
-        matrix: float (2, 3); (x_in, y_in) = matrix @ (x_out, y_out, 1), in pixels of the convention of
-            `salbench.sample`: pixel i covers [i, i + 1).
-        fill: grey level, 0..255, of canvas that the image does not cover.
+        matrix: float (2, 3); (x_in, y_in) = matrix @ (x_out, y_out, 1), in pixels, where pixel i covers [i, i + 1)
+            as in `salbench.sample`.
+        fill: grey level 0..255 of the canvas that the image does not cover.
 
     Raises:
         ValueError: an empty canvas, or a matrix that is not (2, 3), not finite or not invertible.
@@ -30,7 +30,7 @@ class Geometry:
     matrix: np.ndarray
     fill: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=np.float64)
         if matrix.shape != (2, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :2])) < 1e-9:
             raise ValueError(f"geometry: expected an invertible (2, 3) matrix, got {matrix.tolist()}")
@@ -39,33 +39,33 @@ class Geometry:
         object.__setattr__(self, "matrix", matrix)
 
     @property
-    def lossless(self):
-        """True if every output pixel is one whole input pixel or fill."""
+    def lossless(self) -> bool:
+        """True if every output pixel is either one whole input pixel or fill."""
         linear = np.abs(self.matrix[:, :2])
         permutes = np.isin(linear, (0, 1)).all() and (linear.sum(0) == 1).all() and (linear.sum(1) == 1).all()
         return bool(permutes and (self.matrix[:, 2] == np.rint(self.matrix[:, 2])).all())
 
-    def image(self, image):
-        """Move an image, uint8 (h, w, 3); returns uint8 (height, width, 3)."""
+    def image(self, image: np.ndarray) -> np.ndarray:
+        """Move an image, uint8 (h, w, 3), onto the canvas; returns uint8 (height, width, 3)."""
         return self._index(image, self.fill) if self.lossless else self._sample(image, (self.fill,) * 3)
 
-    def density(self, density):
-        """Move a density, float (h, w), >= 0; returns float (height, width), >= 0, with zeros as fill.
+    def density(self, density: np.ndarray) -> np.ndarray:
+        """Move a density, float (h, w), >= 0, onto the canvas; returns float (height, width), >= 0. The fill is zero.
 
-        Values are carried over, so the sum changes where the map leaves the canvas or is stretched.
+        Values are copied or interpolated, so the sum changes if the map is stretched or leaves the canvas.
         """
         return self._index(density, 0) if self.lossless else self._sample(density.astype(np.float32), 0)
 
-    def points(self, points):
+    def points(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Move points, float (N, 2) of x, y in pixels.
 
-        A lossless geometry moves the pixel of a point exactly as it moves the pixels of the image. A whole number
-        stands for its pixel and stays a whole number: a horizontal flip sends x = 3 to width - 4 and x = 3.2 to
-        width - 3.2, both in pixel width - 4.
+        A lossless geometry moves each point into the pixel that the image's pixel moves to. Whole numbers stand for
+        their pixel and stay whole: a horizontal flip moves x = 3 to width - 4 and x = 3.2 to width - 3.2, both in
+        pixel width - 4.
 
         Returns:
-            (moved, kept): float (N, 2), and a bool (N,) mask of the points that are on the canvas. A point that
-            is off it by rounding only is put back; other points off it keep their place.
+            (moved, kept): float (N, 2) moved points, and bool (N,), whether each is on the canvas. Points that
+            rounding pushed off the canvas are put back on its border.
         """
         if self.lossless:
             moved = self._move_within_pixels(points)
@@ -76,12 +76,12 @@ class Geometry:
             moved = np.where(np.abs(held - moved) < _TOLERANCE, held, moved)
         return moved, ((moved >= 0) & (moved < self.size[::-1])).all(axis=1)
 
-    def boxes(self, boxes):
+    def boxes(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Move boxes, float (K, 4) of x, y, width, height in pixels.
 
         Returns:
-            (moved, kept): float (K, 4), the upright box around the four moved corners, cut at the canvas; and a bool
-            (K,) mask of the boxes of which the cut leaves more than a quarter of the area.
+            (moved, kept): float (K, 4), the upright boxes around the moved corners, cut at the border of the canvas;
+            and bool (K,), whether more than a quarter of each box's area remains.
         """
         corners = boxes[:, None, :2] + boxes[:, None, 2:] * [(0, 0), (1, 0), (0, 1), (1, 1)]
         corners = self._forward(corners.reshape(-1, 2)).reshape(-1, 4, 2)
@@ -94,7 +94,7 @@ class Geometry:
         return (points - self.matrix[:, 2]) @ np.linalg.inv(self.matrix[:, :2]).T
 
     def _axes(self):
-        """(input axis, sign, offset) of output x and of output y: in = sign * out + offset. Axis 0 is x."""
+        """Yield (input axis, sign, offset) for output x, then y: in = sign * out + offset. Axis 0 is x."""
         for column in (0, 1):
             axis = int(np.flatnonzero(self.matrix[:, column])[0])
             yield axis, int(self.matrix[axis, column]), int(self.matrix[axis, 2])
@@ -105,7 +105,7 @@ class Geometry:
         canvas_slices, source_slices = [], []
         for axis, (sign, offset) in enumerate((along_y, along_x)):
             length, old = self.size[axis], source.shape[axis]
-            start = offset if sign > 0 else old - offset  # of the canvas in the (reversed) source
+            start = offset if sign > 0 else old - offset  # where the canvas starts in the (reversed) source
             first, stop = max(0, -start), max(0, min(length, old - start))
             canvas_slices.append(slice(first, stop))
             source_slices.append(slice(first + start, max(0, stop + start)))
@@ -126,12 +126,14 @@ class Geometry:
                 new, inside = pixel[:, axis] - offset, part[:, axis]
             else:
                 new, inside = offset - 1 - pixel[:, axis], np.where(part[:, axis] > 0, 1 - part[:, axis], 0.0)
-            moved[:, column] = np.minimum(new + inside, np.nextafter(new + 1, -np.inf))  # the sum may round up
+            moved[:, column] = np.minimum(
+                new + inside, np.nextafter(new + 1, -np.inf)
+            )  # rounding may reach the next pixel
         return moved
 
     def _sample(self, array, fill):
         height, width = self.size
-        # Bilinear sampling sees two pixels each way; where input pixels are denser, a finer canvas is averaged.
+        # Bilinear sampling sees only 2 x 2 input pixels. To shrink without aliasing, sample a finer canvas and average.
         finer = np.maximum(1, np.rint(np.hypot(*self.matrix[:, :2]))).astype(int)
         matrix = self.matrix / [*finer, 1]
         warped = Image.fromarray(np.ascontiguousarray(array)).transform(

@@ -1,10 +1,11 @@
-"""Augment a sample: image, fixations, density and boxes together."""
+"""Augmenting a sample: image, fixations, density and boxes together."""
 
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
+from salbench.augment.augmentation import Augmentation
 from salbench.augment.catalog import get
 from salbench.augment.geometry import Geometry
 from salbench.files import hash_bytes
@@ -18,7 +19,7 @@ class Augmented:
     """An augmented sample.
 
     Attributes:
-        sample: the new sample; its id is "<id>@<name>".
+        sample: the new sample; its id is "<id>@<name of the augmentation>".
         dropped: number of fixations that left the canvas.
     """
 
@@ -26,34 +27,35 @@ class Augmented:
     dropped: int = 0
 
     @property
-    def empty(self):
-        """True if no fixation is left, so that there is nothing to learn from the image."""
+    def empty(self) -> bool:
+        """True if no fixation remains; such a sample is useless for training."""
         return self.sample.fixations is not None and not len(self.sample.fixations)
 
 
-def augment(sample, augmentation, *, seed=0, labels="moved"):
-    """Augment a sample. Nothing is decoded or filtered before the image or density of the result is read.
+def augment(sample: Sample, augmentation: Augmentation | str, *, seed: int = 0, labels: str = "moved") -> Augmented:
+    """Augment a sample. Images and densities are read and changed on each use, not here.
 
-    A photometric augmentation leaves everything but the image as it is. A geometric one moves fixations (those that
-    leave the canvas are dropped, with their observers), boxes (cut at the canvas; those of which no more than a quarter
-    is left are dropped, with their categories) and the distributed density; `sigma`, in pixels, and the caption stay.
-    The original of an edited image is changed as the image is, noise included, and its mask moves with the pixels.
+    A photometric augmentation changes the image only. A geometric one also moves
+
+    - the fixations; those that leave the canvas are dropped with their observers,
+    - the distributed density,
+    - the boxes, cut at the border of the canvas; those with no more than a quarter left are dropped with their
+      categories.
+
+    `sigma` (in pixels) and the caption stay. If the image is edited, its original is changed in the same way, with the
+    same noise, and its mask moves with the pixels.
 
     Args:
-        sample: a `Sample`.
-        augmentation: a name (see `names`), or an `Augmentation`.
-        seed: int >= 0. What is random also depends on the id and the name, and on nothing else: it is the same in
-            every process and on every read.
-        labels: "moved"; or "as_released", as the script that Aydemir et al. 2024 released would pair them if it ran
-            to its end: crops move the labels, all other augmentations keep fixations, density and boxes where they
-            were, cut off (and the density padded with zeros) where the canvas has another size. The images are
-            the same either way.
-
-    Returns:
-        An `Augmented`.
+        augmentation: a name (see `names`) or an `Augmentation`.
+        seed: random seed, >= 0. Random numbers depend only on the seed, the sample's id and the augmentation's name;
+            they are the same in every process and on every read.
+        labels: "moved", or "as_released" to pair images and labels as the released script of Aydemir et al. 2024
+            would if it ran to its end: crops move the labels; after all other augmentations fixations, density and
+            boxes keep their places, and are cropped (the density also padded with zeros) to the size of the canvas.
+            The images are the same for both.
 
     Raises:
-        ValueError: an unknown name or value of `labels`, or an image that the augmentation cannot be applied to.
+        ValueError: unknown name or `labels`, or an image that the augmentation cannot be applied to.
     """
     if labels not in LABELS:
         raise ValueError(f"labels: expected {' or '.join(LABELS)}, got {labels!r}")
@@ -79,12 +81,14 @@ def _geometry(sample, augmentation, seed):
     except ValueError as error:
         raise ValueError(f"{sample.id}: {augmentation.name}: {error}") from error
     if not isinstance(geometry, Geometry):
-        raise ValueError(f"{augmentation.name}: expected its function to return a Geometry, got {type(geometry)}")
+        raise ValueError(
+            f"{augmentation.name}: expected its function to return a Geometry, got {type(geometry).__name__}"
+        )
     return geometry
 
 
 def _with_pictures(renamed, sample, change, geometry=None):
-    """`renamed` with the image, and the original of an edited one, as `change` makes them, and the mask moved."""
+    """`renamed`, with `change` applied to the image and the original of an edited one, and the mask moved."""
     changes = {"read_image": partial(_changed, change, partial(getattr, sample, "image"))}
     if sample.edit is not None:
         edit = replace(sample.edit, read_original=partial(_changed, change, sample.edit.read_original))

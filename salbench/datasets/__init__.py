@@ -1,16 +1,19 @@
 """Data sets by name: `load("osie_test")`, `load("folder:/my/images")`.
 
-To add a data set, write one file beside this one with a function `load(split, root)` that returns a
-`Dataset`, and add one row per split to `DATASETS`. Listing, errors and tables follow from the row.
+To add a data set here, write a file in this folder with a function `load(split, root)` that returns a `Dataset`, and
+add one row per split to `DATASETS`. To add one from a package of your own, declare a `Row` as an entry point (see
+`salbench.plugins`); the row's name is the name of the entry point.
 """
 
 import difflib
 import importlib
 import logging
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from salbench import plugins
 from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, default_sigma, folder_name
 from salbench.files import user_cache
 
@@ -22,98 +25,144 @@ __all__ = [
     "Row",
     "data_root",
     "default_sigma",
+    "get",
     "join",
     "load",
+    "names",
     "results_name",
     "training_split",
 ]
+GROUP = "salbench.datasets"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One name on the command line: which file loads it, which split, and what it is in one line."""
+    """One data set as named on the command line.
+
+    Attributes:
+        module: full name of the module whose `load(split, root)` opens it, such as "salbench.datasets.osie".
+        split: first argument of `load`.
+        summary: one line.
+        train: name of the data set that methods may be fitted on when this one is scored, or None.
+        takes_folder: the name is typed as NAME:DIR or NAME:LABEL=DIR, and DIR is the second argument of `load`;
+            otherwise that is the data root.
+    """
 
     module: str
     split: str
     summary: str
-    train: str | None = None  # the split that methods may be fitted on when this one is scored
+    train: str | None = None
+    takes_folder: bool = False
+
+
+def _row(module: str, split: str, summary: str, train: str | None = None, takes_folder: bool = False) -> Row:
+    return Row(f"salbench.datasets.{module}", split, summary, train, takes_folder)
 
 
 DATASETS = {
-    "popout": Row("popout", "all", "embedded: procedural displays with SIMULATED gaze; needs no download"),
-    "salicon_train": Row("salicon", "train", "SALICON 2017, 10 000 images, mouse-tracked fixations"),
-    "salicon_val": Row("salicon", "val", "SALICON 2017, 5 000 images, mouse-tracked fixations", "salicon_train"),
-    "salicon_test": Row(
+    "popout": _row("popout", "all", "30 generated displays and scenes with SIMULATED gaze; needs no download"),
+    "salicon_train": _row("salicon", "train", "SALICON 2017, 10 000 images, mouse-tracked fixations"),
+    "salicon_val": _row("salicon", "val", "SALICON 2017, 5 000 images, mouse-tracked fixations", "salicon_train"),
+    "salicon_test": _row(
         "salicon", "test", "SALICON 2017, 5 000 images, no public fixations: `submit` only", "salicon_train"
     ),
-    "salicon2015_examples": Row("salicon2015", "all", "SALICON 2015, the authors' 10 examples, mouse-tracked"),
-    "osie": Row("osie", "all", "OSIE, 700 photographs, 15 observers"),
-    "osie_train": Row("osie", "train", "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}"),
-    "osie_test": Row("osie", "test", "OSIE, the 200 photographs whose number n has n % 7 in {0, 1}", "osie_train"),
-    "augsal_contrast100": Row(
-        "augsal", "all", "Aydemir et al. 2024, 100 reconstructed SALICON images, no fixations: to train with edits"
+    "salicon2015_examples": _row("salicon2015", "all", "SALICON 2015, the authors' 10 examples, mouse-tracked"),
+    "osie": _row("osie", "all", "OSIE, 700 photographs, 15 observers"),
+    "osie_train": _row("osie", "train", "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}"),
+    "osie_test": _row("osie", "test", "OSIE, the 200 photographs whose number n has n % 7 in {0, 1}", "osie_train"),
+    "augsal_contrast100": _row(
+        "augsal", "all", "Aydemir et al. 2024, 100 reconstructed SALICON images without fixations: to train on edits"
     ),
-    "nus_scene": Row("nus_scene", "all", "NUS scenes, 500 photographs of many sizes, 12 observers"),
-    "folder": Row("folder", "all", "your own images and fixations: folder:DIR"),
+    "nus_scene": _row("nus_scene", "all", "NUS scenes, 500 photographs of many sizes, 12 observers"),
+    "folder": _row("folder", "all", "your own images and fixations: folder:DIR", takes_folder=True),
 }
 
 
-def data_root(root=None):
-    """The folder that holds one folder per data set: `root`, else $SALBENCH_DATA, else the user cache folder."""
+def names() -> list[str]:
+    """Return the names of all data sets, those of other installed packages last. Imports nothing."""
+    return list(dict.fromkeys([*DATASETS, *plugins.declared(GROUP)]))
+
+
+def get(name: str) -> Row:
+    """Return the row of a data set. A row of another package is imported; its loader is not.
+
+    Raises:
+        DatasetProblem: an unknown name (the message suggests one), a name that several packages define, or a row
+            that cannot be imported.
+    """
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise DatasetProblem(f"no data set is named {name!r}: {hint}known are {', '.join(names())}")
+    try:
+        plugins.check_owner(GROUP, name, DATASETS)
+        return DATASETS[name] if name in DATASETS else plugins.load(GROUP, name, Row)
+    except plugins.PluginProblem as problem:
+        raise DatasetProblem(f"data set {problem}") from problem
+
+
+def data_root(root: Path | str | None = None) -> Path:
+    """Return the folder that holds one folder per data set: `root`, else $SALBENCH_DATA, else in the user cache."""
     return Path(root or os.environ.get("SALBENCH_DATA") or user_cache() / "data").expanduser()
 
 
-def results_name(name):
-    """The name under which results of a data set are kept: its own, and folder+NAME for folder:DIR."""
+def results_name(name: str) -> str:
+    """Return the name of a data set in results: the name itself, or folder+LABEL for folder:DIR."""
     name, _, argument = name.partition(":")
     return f"{name}+{folder_name(argument)[0]}" if argument else name
 
 
-def load(name, root=None):
+def load(name: str, root: Path | str | None = None) -> Dataset:
     """Open a data set by its name on the command line, such as "osie_test" or "folder:DIR".
 
-    Images are decoded when they are used; fixations are read now and checked against the published counts.
+    Fixations are read at once and checked against the published counts. Images are read on each use.
+
+    Args:
+        root: see `data_root`.
 
     Raises:
-        DatasetProblem: an unknown name, or files that are missing, unreadable or not the published ones; the
-            message says what was expected where, how to get it, and which set needs no download.
+        DatasetProblem: see `get`; or files that are missing, unreadable or not the published ones. The message says
+            which files it expected where, how to get them, and which data set needs no download.
     """
     name, _, argument = name.partition(":")
-    if name not in DATASETS:
-        near = difflib.get_close_matches(name, DATASETS, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DatasetProblem(f"no data set is named {name!r}: {hint}known are {', '.join(DATASETS)}")
-    row = DATASETS[name]
-    if name == "folder" and not argument:
-        raise DatasetProblem(f"folder: expected folder:DIR with the place of your images. {NO_DOWNLOAD}")
-    if argument and name != "folder":
-        raise DatasetProblem(f"{name} takes no argument, got {argument!r}; use --data-root for its place on disk")
-    module = importlib.import_module(f"salbench.datasets.{row.module}")
-    label, place = folder_name(argument) if argument else (None, data_root(root))
-    dataset = module.load(row.split, place)
-    return replace(dataset, train=row.train, name=f"{name}+{label}" if label else dataset.name)
+    row = get(name)
+    if row.takes_folder and not argument:
+        raise DatasetProblem(f"{name}: expected {name}:DIR with the folder of your images. {NO_DOWNLOAD}")
+    if argument and not row.takes_folder:
+        raise DatasetProblem(f"{name} takes no argument, got {argument!r}; set the data root with --data-root")
+    label, place = folder_name(argument) if argument else ("", data_root(root))
+    dataset = _loader(name, row)(row.split, place)
+    if not isinstance(dataset, Dataset):
+        raise DatasetProblem(f"{name}: expected {row.module}.load to return a Dataset, got {type(dataset).__name__}")
+    return replace(dataset, train=row.train, name=f"{name}+{label}" if label else name)
 
 
-def join(datasets):
-    """Data sets as one, to train on: all samples in order, named as in "osie_train+augsal_contrast100".
+def _loader(name: str, row: Row) -> Callable[[str, Path], Dataset]:
+    try:
+        return importlib.import_module(row.module).load
+    except Exception as error:  # the module can belong to another package, whose code can raise anything
+        raise DatasetProblem(f"{name}: cannot import `load` of {row.module}: {error}") from error
+
+
+def join(datasets: Sequence[Dataset]) -> Dataset:
+    """Return one data set with all samples in order, to train on, named as in "osie_train+augsal_contrast100".
 
     Raises:
-        DatasetProblem: two samples of one id.
+        DatasetProblem: two samples have the same id.
     """
     if len(datasets) == 1:
         return datasets[0]
-    names, gaze, licences, citations = zip(*((d.name, d.gaze, d.licence, d.citation) for d in datasets), strict=True)
     return Dataset(
-        name="+".join(names),
+        name="+".join(dataset.name for dataset in datasets),
         samples=[sample for dataset in datasets for sample in dataset.samples],
-        gaze="; ".join(gaze),
-        licence="; ".join(licences),
-        citation="; ".join(citations),
+        gaze="; ".join(dataset.gaze for dataset in datasets),
+        licence="; ".join(dataset.licence for dataset in datasets),
+        citation="; ".join(dataset.citation for dataset in datasets),
     )
 
 
-def training_split(dataset, root=None):
-    """The split that methods may be fitted on when `dataset` is scored; None where there is none on disk."""
+def training_split(dataset: Dataset, root: Path | str | None = None) -> Dataset | None:
+    """Return the data set that methods may be fitted on when `dataset` is scored; None if it has none on disk."""
     if dataset.train is None:
         return None
     try:

@@ -1,22 +1,25 @@
-"""What is parsed from a data set's files is kept in the user cache folder, so that the next start need not parse."""
+"""Keeps parsed arrays in the user cache folder, because parsing some data sets takes minutes."""
 
 import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from salbench.files import atomic_write, hash_bytes, user_cache
 
 log = logging.getLogger(__name__)
+Arrays = dict[str, np.ndarray]
 
 
-def cached(name, paths, parse, whole):
-    """The arrays that `parse` returns, from the cache where the files are unchanged since.
+def cached(name: str, paths: Sequence[Path], parse: Callable[[], Arrays], whole: Callable[..., bool]) -> Arrays:
+    """Return the arrays of `parse`, from the cache if the files are unchanged.
 
     Args:
-        name: how the file in the cache starts; after it comes a hash of the names, sizes and times of `paths`.
-        paths: the files that are parsed.
-        parse: returns {name: array}.
-        whole: gets the arrays by their names; True if they are as `parse` would return them.
+        name: start of the cache file's name; a hash of the names, sizes and times of `paths` follows.
+        paths: the files that `parse` reads.
+        parse: returns the arrays by name.
+        whole: takes the arrays as keyword arguments; returns whether they are complete.
     """
     listing = "\n".join(f"{path.name} {stat.st_size} {stat.st_mtime_ns}" for path in paths for stat in [path.stat()])
     cache = user_cache() / "parsed" / f"{name}_{hash_bytes(listing)}.npz"
@@ -25,12 +28,12 @@ def cached(name, paths, parse, whole):
             arrays = dict(file)
         if whole(**arrays):
             return arrays
-    except Exception:  # absent, or broken in any way that zip, zlib and NumPy know: it is only a cache
+    except Exception:  # missing, or damaged in any way: the cache can be made again
         pass
     arrays = parse()
     try:
         with atomic_write(cache, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # a name "allow_pickle" would clash; none has it
     except OSError as error:
-        log.warning("%s is not kept, the next start will parse again: %s", cache, error)
+        log.warning("%s cannot be written, so the next start parses again: %s", cache, error)
     return arrays

@@ -1,13 +1,13 @@
-"""What COCO knows of images of its 2014 release: captions, and boxes of objects with their categories.
+"""COCO's annotations of images of its 2014 release: captions, and boxes of objects with their categories.
 
-Layout below the data root, as annotations_trainval2014.zip unpacks in a folder COCO::
+Layout below the data root: unpack annotations_trainval2014.zip in a folder COCO::
 
     COCO/annotations/captions_{train,val}2014.json      {images: [{id, file_name, height, width}],
                                                         annotations: [{image_id, caption}]}
     COCO/annotations/instances_{train,val}2014.json     the same, with annotations: [{image_id, bbox, category_id}]
 
-A file that is not there is no error; what it would tell is None. A file of hundreds of megabytes is parsed once, and
-what is read of the images asked for is kept in the user cache folder.
+Both files are optional; without them captions or boxes are None. They hold hundreds of megabytes, so each is parsed
+once, and the annotations of the requested images are kept in the user cache folder.
 
 Paper: Lin et al.: Microsoft COCO: Common objects in context, ECCV 2014; format: cocodataset.org/#format-data.
 """
@@ -15,6 +15,7 @@ Paper: Lin et al.: Microsoft COCO: Common objects in context, ECCV 2014; format:
 import json
 import logging
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -24,25 +25,25 @@ from salbench.datasets._mat import structure
 
 log = logging.getLogger(__name__)
 LAYOUT = (
-    "a JSON file as in annotations_trainval2014.zip of cocodataset.org "
-    "(unpack it again as COCO/annotations, or take the file away to go without it)"
+    "a JSON file from annotations_trainval2014.zip of cocodataset.org "
+    "(unpack it again as COCO/annotations, or move the file away to do without it)"
 )
 _READ = {"images", "annotations", "id", "file_name", "height", "width", "image_id", "caption", "bbox", "category_id"}
 
 
-def read_captions(path, names):
-    """The caption of each image: the first of COCO's five in the order of the file, as Aydemir et al. 2024 use it.
+def read_captions(path: Path, names: list[str]) -> list[str | None]:
+    """Read one caption per image: the first of COCO's five in file order, as Aydemir et al. 2024 do.
 
     Args:
         path: captions_*.json.
-        names: of the image files, as in `file_name`.
+        names: file names of the images.
 
     Returns:
-        List of str, blanks between words single, with None for an image without caption; None for every image
-        where there is no such file.
+        Captions with runs of white space reduced to one blank; None for images without a caption, and for all images
+        if the file does not exist.
 
     Raises:
-        DatasetProblem: not COCO's JSON, or an image that it does not list.
+        DatasetProblem: the file is not COCO's JSON, or does not list one of the images.
     """
     if not path.is_file():
         return [None] * len(names)
@@ -50,24 +51,27 @@ def read_captions(path, names):
     return [caption or None for caption in arrays["captions"].tolist()]
 
 
-def read_objects(path, names, size):
-    """Boxes of the objects in each image, and their categories.
+def read_objects(
+    path: Path, names: list[str], size: tuple[int, int]
+) -> list[tuple[np.ndarray, np.ndarray] | tuple[None, None]]:
+    """Read the boxes and categories of the objects in each image.
 
-    COCO's boxes count pixels as `salbench.sample` does: from 0 at the image's upper left corner. They are scaled where
-    COCO's image is of another size but the same aspect ratio, cut at the border, and left out where nothing remains.
-    A region that COCO marks as a crowd has a box and a category as any other, and counts as one object.
+    COCO counts pixels from 0 at the upper left corner, as `salbench.sample` does. Boxes are scaled if COCO's image has
+    another size but the same aspect ratio, cut at the border of the image, and dropped if nothing remains. A region
+    that COCO marks as a crowd counts as one object.
 
     Args:
         path: instances_*.json.
-        names: of the image files, as in `file_name`.
-        size: (height, width) of all the images in pixels.
+        names: file names of the images.
+        size: (height, width) in pixels, the same for all images.
 
     Returns:
-        For each image (boxes, categories): float (K, 4) of x, y, width, height in pixels and int64 (K,) of COCO's
-        category ids, from 1 to 90; K is 0 where nothing is annotated. (None, None) where there is no such file.
+        (boxes, categories) for each image: float (K, 4) of x, y, width, height in pixels, and int64 (K,) of COCO's
+        category ids, 1 to 90. K is 0 for an image without objects. (None, None) if the file does not exist.
 
     Raises:
-        DatasetProblem: not COCO's JSON, an image that it does not list, or one of another aspect ratio.
+        DatasetProblem: the file is not COCO's JSON, does not list one of the images, or lists one with another aspect
+            ratio.
     """
     if not path.is_file():
         return [(None, None)] * len(names)
@@ -89,8 +93,8 @@ def _check_aspect(path, names, sizes, size):
         height, width = sizes[other[0]]
         raise DatasetProblem(
             f"{path}: expected images with the aspect ratio of {size[1]} x {size[0]} pixels, got {len(other)} others, "
-            f"such as {names[other[0]]} of {width} x {height}: it is unknown where their boxes belong. Take the file "
-            "away to go without boxes"
+            f"such as {names[other[0]]} of {width} x {height}, so their boxes cannot be placed. Move the file away to "
+            "do without boxes"
         )
 
 
@@ -106,7 +110,7 @@ def _whole_captions(wanted, names, captions):
 
 
 def _parse_objects(path, names):
-    """{names, sizes (N, 2) of height and width, counts (N,), boxes (sum of counts, 4), categories}, all as stored."""
+    """Stored arrays: names, sizes (N, 2) of height, width, counts (N,), boxes (sum of counts, 4) and categories."""
     with structure(path, LAYOUT):
         images, found = zip(*_annotated(path, names), strict=True)
         sizes = np.array([(image["height"], image["width"]) for image in images])
@@ -129,8 +133,8 @@ def _whole_objects(wanted, names, sizes, counts, boxes, categories):
 
 
 def _annotated(path, names):
-    """COCO's record of each image, and the list of its annotations in the order of the file."""
-    log.info("%s: parsing, once", path)
+    """[(COCO's record of the image, its annotations in file order)] for each of `names`."""
+    log.info("%s: parsing it once", path)
     with open(path, encoding="utf-8") as file:
         content = json.load(file, object_hook=_slim)
     images = {image["file_name"]: image for image in content["images"]}
@@ -138,7 +142,7 @@ def _annotated(path, names):
     if missing:
         raise DatasetProblem(
             f"{path}: expected {len(names)} images, {len(missing)} of them are not listed, such as {missing[0]}. "
-            "Is this the file of another split? Take it away to go without it"
+            "Is this the file of another split? Move it away to do without it"
         )
     found = {images[name]["id"]: [] for name in names}
     for annotation in content["annotations"]:
@@ -148,5 +152,5 @@ def _annotated(path, names):
 
 
 def _slim(record):
-    """Without what is not read: outlines of objects are most of the file, and would be gigabytes of memory."""
+    """The record without the keys that are not read: outlines of objects would take gigabytes of memory."""
     return {key: value for key, value in record.items() if key in _READ}

@@ -1,7 +1,8 @@
-"""What every loader shares: the `Dataset` it returns, the error it raises, and the checks of files on disk."""
+"""Shared by all loaders: the `Dataset` they return, the error they raise, and checks of the files on disk."""
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,12 @@ from salbench.checks import check_density
 from salbench.files import hash_bytes, read_map
 from salbench.sample import Sample
 
-NO_DOWNLOAD = "The embedded set needs no download: --dataset popout"
-SIGMA_SHARE = 0.03  # of the longer side: OSIE's authors blur 800 pixels by 24, SALICON's 640 by 19
+NO_DOWNLOAD = "To start without a download: --dataset popout"
+SIGMA_SHARE = 0.03  # of the longer side: OSIE's authors use 24 pixels for 800, SALICON's 19 for 640
 
 
 class DatasetProblem(ValueError):
-    """A data set that cannot be opened; the message says what was expected where and how to get it."""
+    """A data set cannot be opened. The message says what was expected where, and how to get it."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,14 @@ class Dataset:
     """An ordered split of samples with unique ids.
 
     Attributes:
-        name: as typed on the command line, and the name of its results folder.
-        samples: the samples, in the data set's own order.
-        gaze: how the fixations were recorded, in a few words; "simulated" where nobody looked.
-        licence: of the images and fixations.
+        name: as typed on the command line; also the name of its results folder.
+        samples: in the order of the data set.
+        gaze: how the fixations were recorded, in a few words; "simulated" if nobody looked at the images.
+        licence: licence of the images and fixations.
         citation: the paper to cite.
-        split: all samples of the split, where `samples` are only the first of them: what the rest of the split says
-            (negatives, baseline, a fitted centre bias) does not depend on how many images are scored.
-        train: name of the split that methods may be fitted on when this one is scored, or None.
+        train: name of the data set that methods may be fitted on when this one is scored, or None.
+        split: all samples of the split if `samples` are only the first of them (see `first`), otherwise None.
+            Negatives, baseline and fitted centre bias come from all samples, however many are scored.
 
     Raises:
         DatasetProblem: no samples, or two with the same id.
@@ -46,32 +47,31 @@ class Dataset:
     train: str | None = None
     split: Sequence[Sample] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.samples:
             raise DatasetProblem(f"{self.name}: expected at least one image, found none")
-        seen = set()
-        twice = sorted({s.id for s in self.samples if s.id in seen or seen.add(s.id)})
+        twice = sorted(id for id, times in Counter(s.id for s in self.samples).items() if times > 1)
         if twice:
             raise DatasetProblem(f"{self.name}: expected unique ids, got {len(twice)} twice, such as {twice[0]!r}")
 
-    def first(self, n):
-        """The first `n` samples, under a name of their own, so that their results never mix with the whole."""
+    def first(self, n: int) -> "Dataset":
+        """Return the first `n` samples under another name, which keeps their results apart from those of the whole."""
         if n >= len(self.samples):
             return self
         return replace(self, name=f"{self.name}_first{n}", samples=self.samples[:n], split=self.samples)
 
     @property
-    def has_fixations(self):
+    def has_fixations(self) -> bool:
+        """True if every sample has fixations, possibly zero of them."""
         return all(s.fixations is not None for s in self.samples)
 
     @cached_property
-    def fingerprint(self):
-        """16 hex digits that change with the ids, sizes, captions, fixations, observers or sigmas of the data set.
+    def fingerprint(self) -> str:
+        """16 hex digits: hash of the ids, sizes, captions, fixations, observers, sigmas, and of which have densities.
 
-        So does whether densities are distributed with it. Pixel data is left out on purpose: reading every image
-        of a large split to start a run costs minutes.
+        Pixels are not hashed, because reading all images of a large split takes minutes.
         """
-        parts = []
+        parts: list[str | bytes] = []
         for s in self.split or self.samples:
             parts += [s.id, repr(s.size), repr(s.sigma), repr(s.read_density is None)]
             if s.caption is not None:
@@ -83,12 +83,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Published:
-    """What the published files of one split hold, to tell them from a half-unpacked copy or another release.
+    """Counts of the published files of one split, to detect incomplete copies and other releases.
 
     Attributes:
         images: number of images.
-        fixations: number of fixations, or None where they are not public.
-        mean: (x, y) mean of the fixations, to four decimals, in the coordinates that the loader says.
+        fixations: number of fixations, or None if they are not public.
+        mean: mean (x, y) of the fixations to four decimals, or None; each loader says in which coordinates.
     """
 
     images: int
@@ -96,8 +96,8 @@ class Published:
     mean: tuple[float, float] | None = None
 
 
-def folder_name(argument):
-    """(name, place) of DIR or NAME=DIR; the name of a folder is that of its last part."""
+def folder_name(argument: str) -> tuple[str, Path]:
+    """Split DIR or LABEL=DIR into (label, folder). The label of DIR is its last part."""
     name, given, rest = argument.partition("=")
     if given and not Path(argument).expanduser().exists():
         return name, Path(rest).expanduser()
@@ -105,38 +105,41 @@ def folder_name(argument):
     return place.resolve().name, place
 
 
-def default_sigma(size):
-    """Standard deviation in pixels of the density's Gaussian where the authors of a data set gave none."""
+def default_sigma(size: tuple[int, int]) -> float:
+    """Return the blur in pixels for an image of `size` if the authors of its data set gave none."""
     return SIGMA_SHARE * max(size)
 
 
-def require_files(folder, names, how):
-    """Raise `DatasetProblem` unless `folder` holds a file of every name; `how` says how to get them."""
+def require_files(folder: Path, names: Collection[str], how: str) -> None:
+    """Raise `DatasetProblem` unless `folder` holds all the files `names`; `how` says how to get them."""
     present = set(os.listdir(folder)) if folder.is_dir() else set()
     missing = [name for name in names if name not in present]
     if missing:
-        state = f"{len(missing)} of them are missing, such as {', '.join(missing[:3])}" if present else "found none"
+        state = f"{len(missing)} are missing, such as {', '.join(missing[:3])}" if present else "found none"
         raise DatasetProblem(f"{folder}: expected {len(names)} files, {state}. {how} {NO_DOWNLOAD}")
 
 
-def check_published(source, fixations, expected, cause):
-    """Raise `DatasetProblem` unless `fixations` (N, 2) have the published number and mean."""
+def check_published(source: Path, fixations: np.ndarray, expected: Published, cause: str) -> None:
+    """Raise `DatasetProblem` unless `fixations` (N, 2) have the published number and mean; `cause` says why not."""
     mean = fixations.mean(0, dtype=np.float64) if len(fixations) else np.full(2, np.nan)
-    if len(fixations) == expected.fixations and np.abs(mean - expected.mean).max() <= 1e-4:
+    wanted = np.asarray(expected.mean, dtype=np.float64)
+    if len(fixations) == expected.fixations and np.abs(mean - wanted).max() <= 1e-4:
         return
     raise DatasetProblem(
-        f"{source}: expected the published {expected.fixations} fixations with mean x {expected.mean[0]:.4f} and "
-        f"y {expected.mean[1]:.4f}, got {len(fixations)} with {mean[0]:.4f} and {mean[1]:.4f}. {cause} {NO_DOWNLOAD}"
+        f"{source}: expected the published {expected.fixations} fixations with mean x {wanted[0]:.4f} and "
+        f"y {wanted[1]:.4f}, got {len(fixations)} with {mean[0]:.4f} and {mean[1]:.4f}. {cause} {NO_DOWNLOAD}"
     )
 
 
-def check_inside(fixations, size, source, hint, lines=None):
+def check_inside(
+    fixations: np.ndarray, size: tuple[int, int], source: Path | str, hint: str, lines: np.ndarray | None = None
+) -> None:
     """Raise `DatasetProblem` unless all `fixations` (N, 2) of x, y from 0 lie on an image of `size`.
 
     Args:
-        source: the file, and the image where a file holds many; the message starts with it.
-        hint: what to do about it; the message ends with it.
-        lines: (N,) line of each fixation in the file, where it has lines.
+        source: start of the message: the file, and the image if the file holds several.
+        hint: end of the message: what to do.
+        lines: (N,) line of each fixation in the file, if it is a text file.
     """
     height, width = size
     outside = np.flatnonzero(~((fixations >= 0) & (fixations < (width, height))).all(1))  # NaN is outside
@@ -149,8 +152,12 @@ def check_inside(fixations, size, source, hint, lines=None):
         )
 
 
-def read_density(path, size):
-    """Read a distributed density map as it is. Raises `ValueError` unless it has `size` and is a density."""
+def read_density(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Read a distributed density map without change.
+
+    Raises:
+        ValueError: a map of another size than `size`, or with negative or non-finite values.
+    """
     density = read_map(path)
     if density.shape != size:
         raise DatasetProblem(f"{path}: expected the (height, width) of its image, {size}, got {density.shape}")

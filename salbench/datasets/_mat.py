@@ -1,6 +1,9 @@
-"""MATLAB files, and the `gaze` structure that SALICON's authors write."""
+"""Reading MATLAB files, and the `gaze` structure in SALICON's."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
@@ -8,19 +11,19 @@ import scipy.io
 from salbench.datasets._common import DatasetProblem
 
 
-def read_mat(path, names=None):
-    """Read variables of a MATLAB file (up to version 7) into a dict; all of them if `names` is None.
+def read_mat(path: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Read variables of a MATLAB file (up to version 7): those in `names`, or all if it is None.
 
     Raises:
-        DatasetProblem: missing, empty, truncated, corrupt, version 7.3, or without one of `names`.
+        DatasetProblem: a file that is missing, empty, truncated, corrupt, of version 7.3, or without one of `names`.
     """
     try:
         content = scipy.io.loadmat(path, variable_names=names, appendmat=False)
     except FileNotFoundError as error:
         raise DatasetProblem(f"{path}: no such file") from error
     except NotImplementedError as error:
-        raise DatasetProblem(f"{path}: MATLAB 7.3 files are not read; in MATLAB, save it again with -v7") from error
-    except Exception as error:  # a broken file makes scipy raise almost anything
+        raise DatasetProblem(f"{path}: cannot read MATLAB 7.3 files; save it again in MATLAB with -v7") from error
+    except Exception as error:  # a damaged file makes scipy raise almost anything
         raise DatasetProblem(f"{path}: not a readable MATLAB file (empty, truncated or corrupt): {error}") from error
     variables = {key: value for key, value in content.items() if not key.startswith("__")}
     missing = [name for name in names or () if name not in variables]
@@ -30,8 +33,8 @@ def read_mat(path, names=None):
 
 
 @contextmanager
-def structure(path, expected):
-    """Turn whatever goes wrong while a MATLAB structure is taken apart into `DatasetProblem`."""
+def structure(path: Path, expected: str) -> Iterator[None]:
+    """Turn errors while the content of a file is taken apart into `DatasetProblem`; `expected` describes it."""
     try:
         yield
     except DatasetProblem:
@@ -40,12 +43,12 @@ def structure(path, expected):
         raise DatasetProblem(f"{path}: expected {expected}: {error}") from error
 
 
-def gaze_points(gaze, path):
-    """Stored fixations of a `gaze` structure: one element per observer, its `fixations` K x 2 with x first.
+def gaze_points(gaze: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the fixations of a `gaze` structure: one element per observer, its field `fixations` K x 2 of x, y.
 
     Returns:
-        (points, observers): (N, 2) array of the stored numbers, which count pixels from 1, and int64 (N,)
-        index of each fixation's observer.
+        (points, observers): (N, 2) array of the stored x, y, which count pixels from 1, and int64 (N,) index of each
+        fixation's observer.
     """
     with structure(path, "gaze, a structure array whose field fixations is K x 2"):
         lists = [np.asarray(fixations) for fixations in gaze["fixations"].ravel()]

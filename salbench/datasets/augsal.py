@@ -1,19 +1,20 @@
-"""A hundred SALICON images as the diffusion model of Aydemir et al. reconstructs them: their contrast edits' originals.
+"""100 SALICON images reconstructed by the diffusion model of Aydemir et al.: the originals of their contrast edits.
 
-Layout below the data root, as the authors released it, under CC BY-SA 4.0 (share alike: what is made of them too)::
+Layout below the data root, as the authors released it under CC BY-SA 4.0 (share alike: also what is made from them)::
 
     augsal_contrast100/images/<stem>.jpgedited_image1.0.jpg     512 x 512; other strengths are edits of the same stems
     augsal_contrast100/saliency_gt/salmap_<stem>.jpg.png        256 x 256, 8 bit: SALICON's density of the image
     augsal_contrast100/selected/                                regions of the edits, see `salbench.edits`
 
-The stem is that of COCO's file, as in salicon_train, of whose images these are a part. There are no fixations, so that
-the set is for training, and the image stays 512 x 512 (COCO's 640 x 480, squeezed by the authors).
+The images are a part of salicon_train; stems are those of COCO's files. The authors squeezed COCO's 640 x 480 to
+512 x 512, and the images stay that size. There are no fixations, so the set serves for training only.
 
 Paper: Aydemir, Bhattacharjee, Zhang, Salzmann, Süsstrunk: Data augmentation via latent diffusion for saliency
 prediction, ECCV 2024.
 """
 
 from functools import partial
+from pathlib import Path
 
 from salbench.checks import check_density
 from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, require_files
@@ -25,16 +26,16 @@ IMAGES = 100
 SIZE = (512, 512)
 UNEDITED = ".jpgedited_image1.0.jpg"
 HOW = (
-    "AugSal: put the folders images/, saliency_gt/ and selected/ of the hundred contrast edits that Aydemir et al. "
-    "released with their code as augsal_contrast100/ in the data root (--data-root or $SALBENCH_DATA)."
+    "AugSal: Aydemir et al. released 100 contrast edits with their code. Put its folders images/, saliency_gt/ and "
+    "selected/ in a folder augsal_contrast100 in the data root (--data-root or $SALBENCH_DATA)."
 )
 
 
-def load(split, root):
-    """Open the originals; there is one split, "all".
+def load(split: str, root: Path) -> Dataset:
+    """Open the originals. The only split is "all".
 
     Raises:
-        DatasetProblem: files that are missing.
+        DatasetProblem: missing files.
     """
     folder = root / "augsal_contrast100"
     stems = sorted(path.name.removesuffix(UNEDITED) for path in (folder / "images").glob(f"*{UNEDITED}"))
@@ -59,6 +60,6 @@ def _sample(folder, stem, density):
 
 
 def _density(path):
-    """The distributed map at the size of its image, resized bilinearly."""
+    """The distributed map, resized bilinearly to the size of the image."""
     density = resize(read_map(path), SIZE)
     return check_density(density, SIZE, str(path))

@@ -1,41 +1,42 @@
-"""Your own images and fixations: folder:DIR, or folder:NAME=DIR to name the results.
+"""Your own images and fixations: folder:DIR, or folder:LABEL=DIR to label the results.
 
-Layout (only the images are needed)::
+Layout (only the images are required)::
 
-    DIR/images/*.jpg, *.png, ...        or the images in DIR itself; ids are the stems, sizes may differ
-    DIR/fixations.csv                   header image,x,y[,observer]; image is a file name or a stem
+    DIR/images/*.jpg, *.png, ...        or DIR/*.jpg, *.png, ...; ids are the stems; sizes may differ
+    DIR/fixations.csv                   header image,x,y[,observer]; image is a file name or stem
     DIR/fixations/<stem>.csv            header x,y[,observer]
     DIR/fixations/<stem>.npy            N x 2 or N x 3: x, y[, observer]; or a map of counts, height x width
     DIR/fixations/<stem>.mat            one numeric variable, N x 2, N x 3 or a map of counts; or SALICON's gaze
-    DIR/maps/<stem>.png, .jpg, .npy     densities to score against, one per image; made from fixations otherwise
-    DIR/captions.csv                    header image,caption; one sentence for an image, for the methods that read it
+    DIR/maps/<stem>.png, .jpg, .npy     one density per image to score against; otherwise made from the fixations
+    DIR/captions.csv                    header image,caption; one sentence per image, for methods that read captions
 
-There is either fixations.csv or the folder fixations, or neither: then methods can predict on the images, but not
-be scored. x comes first and counts pixels from 0 in .csv and .npy files; pixel i covers [i, i + 1). In .mat files
-it counts from 1, as in MATLAB, and 1 is subtracted. Observers are any text in .csv files, else whole numbers. An
-image without fixations or caption is allowed. The Gaussian is 3 % of the longer side of each image.
+Give fixations.csv or the folder fixations/, not both. Without either, methods can predict but are not scored. x comes
+first. In .csv and .npy files pixels count from 0, and pixel i covers [i, i + 1). In .mat files pixels count from 1, as
+in MATLAB, and 1 is subtracted. Observers are any text in .csv files and whole numbers elsewhere. Single images may
+lack fixations or a caption. Densities are blurred with a Gaussian of 3 % of the longer side of each image.
 """
 
 import csv
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from salbench.checks import fixated_pixels
 from salbench.datasets._common import Dataset, DatasetProblem, check_inside, default_sigma, read_density
 from salbench.datasets._mat import gaze_points, read_mat
-from salbench.files import IMAGE_SUFFIXES, MAP_SUFFIXES, FileProblem, image_size, read_image
+from salbench.files import IMAGE_SUFFIXES, MAP_SUFFIXES, FileProblem, image_size, read_image, read_npy
 from salbench.sample import Sample
 
 FIXATION_SUFFIXES = (".csv", ".npy", ".mat")
-HINT = "Give x first, in pixels of the image; .csv and .npy count from 0, .mat from 1."
+HINT = "Give x first, in pixels of the image, counted from 0 in .csv and .npy files and from 1 in .mat files."
 
 
-def load(split, root):
-    """Open the folder `root`; there is one split, "all".
+def load(split: str, root: Path) -> Dataset:
+    """Open the folder `root`. The only split is "all".
 
     Raises:
-        DatasetProblem: no images, broken or contradictory files, fixations off their image or of no image.
+        DatasetProblem: no images, damaged or contradictory files, or fixations off their image or without an image.
     """
     if not root.is_dir():
         raise DatasetProblem(f"folder: expected a folder at {root}, found none")
@@ -50,22 +51,30 @@ def load(split, root):
     maps, captions = _find_maps(root / "maps", images), _read_captions(root / "captions.csv", images)
     samples = []
     for stem, path in images.items():
-        size = sizes[stem]
-        density = partial(read_density, maps[stem], size) if maps else None
-        reader = partial(read_image, path)
-        caption = captions.get(stem)
-        samples.append(Sample(stem, size, reader, *gaze[stem], density, default_sigma(size), caption=caption))
+        size, (fixations, observers) = sizes[stem], gaze[stem]
+        samples.append(
+            Sample(
+                id=stem,
+                size=size,
+                read_image=partial(read_image, path),
+                fixations=fixations,
+                observers=observers,
+                read_density=partial(read_density, maps[stem], size) if maps else None,
+                sigma=default_sigma(size),
+                caption=captions.get(stem),
+            )
+        )
     return Dataset(
         name="folder",
         samples=samples,
         gaze="as its owner recorded it",
         licence="as its owner grants it",
-        citation="none, a folder of your own",
+        citation="none: your own images",
     )
 
 
 def _files_by_stem(folder, suffixes, strict=True):
-    """{stem: path} of the files in `folder` in rising order; `strict` refuses files of other types."""
+    """{stem: path} of the files in `folder`, sorted; raises an error for other suffixes if `strict`."""
     found = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.is_file():
@@ -88,13 +97,13 @@ def _find_maps(folder, images):
     if missing:
         raise DatasetProblem(
             f"{folder}: expected one map per image, found none for {len(missing)} of {len(images)}, such as "
-            f"{missing[0]}; add them, or remove the folder and have all maps made from the fixations"
+            f"{missing[0]}; add them, or remove the folder to make all densities from the fixations"
         )
     return maps
 
 
 def _read_fixations(root, images, sizes):
-    """{stem: (fixations, observers)}; both None where the folder gives no fixations at all."""
+    """{stem: (fixations, observers)}; both None if the folder holds no fixations."""
     table, folder = root / "fixations.csv", root / "fixations"
     if table.exists() and folder.exists():
         raise DatasetProblem(f"{root}: expected fixations.csv or fixations/, found both; remove one of them")
@@ -105,12 +114,12 @@ def _read_fixations(root, images, sizes):
     else:
         return dict.fromkeys(images, (None, None))
     if not any(len(fixations) for fixations, _ in gaze.values()):
-        raise DatasetProblem(f"{root}: expected fixations, found not one; remove the empty file or folder to predict")
+        raise DatasetProblem(f"{root}: expected fixations, found none; remove the empty file or folder to predict only")
     return {stem: gaze.get(stem, (np.empty((0, 2)), None)) for stem in images}
 
 
 def _read_captions(path, images):
-    """{stem: caption} of the images that have one."""
+    """{stem: caption} of the images that have a caption."""
     if not path.exists():
         return {}
     names, captions, lines = [], [], []
@@ -121,26 +130,26 @@ def _read_captions(path, images):
     found = {}
     for stem, caption, line in zip(_stems(names, lines, images, path), captions, lines, strict=True):
         if stem in found:
-            raise DatasetProblem(f"{path}: line {line}: expected one caption for an image, got another for {stem!r}")
+            raise DatasetProblem(f"{path}: line {line}: expected one caption per image, got a second for {stem!r}")
         if caption:
             found[stem] = caption
     return found
 
 
 def _stems(names, lines, images, path):
-    """The stems of the images that a table means by its names, file names or stems."""
+    """The stem of the image that each name in a table (a file name or stem) refers to."""
     by_name = {stem: stem for stem in images} | {image.name: stem for stem, image in images.items()}
     unknown = sorted(set(names) - set(by_name))
     if unknown:
         raise DatasetProblem(
-            f"{path}: rows for {len(unknown)} unknown images, the first {unknown[0]!r} in line "
-            f"{lines[names.index(unknown[0])]}; expected a file name or a stem such as {next(iter(images))!r}"
+            f"{path}: {len(unknown)} names match no image, such as {unknown[0]!r} in line "
+            f"{lines[names.index(unknown[0])]}; expected file names or stems, such as {next(iter(images))!r}"
         )
     return [by_name[name] for name in names]
 
 
 def _read_table(path, images, sizes):
-    """{stem: (fixations, observers)} of a CSV that holds all images."""
+    """{stem: (fixations, observers)} of a CSV file for all images."""
     names, numbers, lines = _read_csv(path, ["image", "x", "y"])
     stems = np.array(_stems(names, lines, images, path))
     gaze = {}
@@ -151,24 +160,26 @@ def _read_table(path, images, sizes):
 
 
 def _read_folder(folder, images, sizes):
-    """{stem: (fixations, observers)} of a folder that holds one file per image."""
+    """{stem: (fixations, observers)} of a folder with one file per image."""
     if not folder.is_dir():
         raise DatasetProblem(f"{folder}: expected a folder of .csv, .npy or .mat files, found a file")
     files = _files_by_stem(folder, FIXATION_SUFFIXES)
     unknown = [path for stem, path in files.items() if stem not in images]
     if unknown:
         raise DatasetProblem(
-            f"{unknown[0]}: {len(unknown)} files such as this have no image of the same stem; rename or remove them"
+            f"{folder}: {len(unknown)} files have no image of the same stem, such as {unknown[0].name}; rename or "
+            "remove them"
         )
     readers = {".csv": _read_one_csv, ".npy": _read_npy, ".mat": _read_one_mat}
     return {stem: readers[path.suffix.lower()](path, sizes[stem]) for stem, path in files.items()}
 
 
 def _read_csv(path, columns):
-    """Read the text of the column image (where asked for) and the numbers of x, y[, observer].
+    """Read a CSV file with `columns` (x, y, perhaps image before them) and perhaps observer.
 
     Returns:
-        (names, numbers, lines): list of str, float (N, 2 or 3) array, and the line of each row.
+        (names, numbers, lines): the images as a list of str (empty without that column), x, y[, observer] as a float
+        (N, 2 or 3) array, and the (N,) line numbers in the file.
     """
     names, numbers, observers, lines, first = [], [], [], [], columns.index("x")
     for line, cells in _rows(path, columns, [*columns, "observer"]):
@@ -177,25 +188,25 @@ def _read_csv(path, columns):
         observers += cells[first + 2 :]
         lines.append(line)
     points = np.array(numbers, dtype=np.float64).reshape(-1, 2)
-    if observers:  # any text: they are only told apart
+    if observers:  # any text; numbered, because only their identity counts
         points = np.column_stack([points, np.unique(observers, return_inverse=True)[1]])
     return names, points, np.array(lines)
 
 
 def _rows(path, *headers):
-    """Yield (line, cells) of each row of a CSV whose header is one of `headers`."""
+    """Yield (line number, cells) of each row of a CSV file whose header is one of `headers`."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # Excel writes the mark that -sig takes off
+        with open(path, newline="", encoding="utf-8-sig") as file:  # -sig skips the mark that Excel writes
             reader = csv.reader(file, strict=True)
             header = [cell.strip() for cell in next(reader, [])]
             if header not in headers:
                 expected = " or ".join(",".join(names) for names in headers)
                 raise DatasetProblem(f"{path}: expected the header {expected}, got {','.join(header)!r}")
-            for row in filter(None, reader):  # without blank lines
+            for row in filter(None, reader):  # skips blank lines
                 if len(row) != len(header):
                     raise DatasetProblem(
-                        f"{path}: line {reader.line_num}: expected {len(header)} cells, got {len(row)}; a cell with a "
-                        "comma needs double quotes"
+                        f"{path}: line {reader.line_num}: expected {len(header)} cells, got {len(row)}; put cells with "
+                        "commas in double quotes"
                     )
                 yield reader.line_num, [cell.strip() for cell in row]
     except (UnicodeDecodeError, csv.Error) as error:
@@ -219,10 +230,10 @@ def _read_one_csv(path, size):
 
 def _read_npy(path, size):
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DatasetProblem(f"{path}: not a readable NPY array of numbers: {error}") from error
-    return _read_array(array, size, path, base=0)
+        array = read_npy(path)
+    except FileProblem as error:
+        raise DatasetProblem(str(error)) from error
+    return _fixations_of_array(array, size, path, base=0)
 
 
 def _read_one_mat(path, size):
@@ -233,16 +244,14 @@ def _read_one_mat(path, size):
     numeric = [v for v in variables.values() if isinstance(v, np.ndarray) and v.dtype.kind in "fiub"]
     if len(numeric) != 1:
         raise DatasetProblem(
-            f"{path}: expected gaze or one numeric variable, found {len(numeric)} numeric in "
-            f"{', '.join(variables) or 'an empty file'}; save the fixations alone"
+            f"{path}: expected the variable gaze or one numeric variable, found {len(numeric)} numeric ones among "
+            f"{', '.join(variables) or 'no variables'}; save only the fixations"
         )
-    return _read_array(numeric[0], size, path, base=1)
+    return _fixations_of_array(numeric[0], size, path, base=1)
 
 
-def _read_array(array, size, path, base):
-    """Fixations of an N x 2 or N x 3 array counted from `base`, or of a map of counts."""
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        raise DatasetProblem(f"{path}: expected an array of numbers, got {getattr(array, 'dtype', type(array))}")
+def _fixations_of_array(array, size, path, base):
+    """(fixations, observers) of an N x 2 or N x 3 array counted from `base`, or of a map of counts."""
     if array.shape == size:
         return _points_of_counts(array, path), None
     if array.size == 0:
@@ -267,12 +276,12 @@ def _points_of_counts(counts, path):
 
 
 def _split_columns(numbers, size, source, lines=None):
-    """(fixations, observers) of columns x, y[, observer] counted from 0, checked."""
+    """(fixations, observers) of columns x, y[, observer], which count from 0 and are checked here."""
     fixations, observers = numbers[:, :2], numbers[:, 2:].ravel()
     check_inside(fixations, size, source, HINT, lines)
     if numbers.shape[1] == 2:
         return fixations, None
     wrong = observers[~(np.abs(observers) < 2**53) | (observers != np.floor(observers))]
     if len(wrong):
-        raise DatasetProblem(f"{source}: expected whole numbers as observers, got {wrong[0]:g}; number them")
+        raise DatasetProblem(f"{source}: expected whole numbers as observers, got {wrong[0]:g}; number the observers")
     return fixations, observers.astype(np.int64)

@@ -1,24 +1,29 @@
-"""NUS scenes: 500 outdoor photographs of the SUN2012 data base, of many sizes, 12 observers, an eye tracker.
+"""NUS scenes: 500 outdoor photographs of many sizes from SUN2012; eye tracker, 12 observers.
 
-Layout below the data root, as the authors' repository has it::
+Layout below the data root, as in the authors' repository::
 
     Scene/data/stimuli/001.jpg ... 500.jpg
     Scene/data/tidy/fixations.mat       fixations: 500 x 12 cell (image, observer) of K x 4 arrays with
                                         columns y, x, latency s, duration s
     Scene/data/tidy/imgInfo.mat         imgInfo.size: 500 x 2, height and width
 
-Positions count from 0 and are fractions of pixels, so nothing is shifted. The numbers show it: on the 256 x 256
-images every x and y is a whole multiple of 0.1 pixel of a screen 1080 high (256 / 10 800) to within rounding,
-with no 1 or 0.5 added; x comes as close to 0 as to the width (0.07 pixel); and y comes down to 0.62, x to
-0.07, where counting from 1 would leave the image. All 43 894 fixations are on their image.
+Positions are fractions of pixels counted from 0, so nothing is subtracted. No document says so; the numbers do:
 
-The paper says 15 observers, the file holds 12; 52 of its cells are empty. The authors gave no blur in pixels, so
-that sigma is 3 % of the longer side: what 24 pixels are on OSIE's 800 and 19 pixels on SALICON's 640.
+- On the 256 x 256 images every x and y is a whole multiple of 0.1 pixel of a screen 1080 pixels high (256 / 10 800),
+  up to rounding, without an added 1 or 0.5.
+- x comes as close to 0 as to the width: 0.07 pixel.
+- The smallest x is 0.07 and the smallest y 0.62; subtracting 1 would move them off the image.
+
+All 43 894 fixations are on their image.
+
+The paper says 15 observers; the file holds 12, and 52 of its cells are empty. The authors give no blur in pixels, so
+sigma is 3 % of the longer side, which is also OSIE's 24 of 800 and SALICON's 19 of 640 pixels.
 
 Paper: Liang, Jiang, Liang, Zhao: Saliency prediction with scene structural guidance, IEEE SMC 2017.
 """
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -38,17 +43,17 @@ from salbench.sample import Sample
 EXPECTED = Published(images=500, fixations=43_894, mean=(273.4820, 230.0826))
 OBSERVERS = 12
 HOW = (
-    "NUS scenes: clone the authors' repository Yanakz/Scene from GitHub (the project page is "
-    "www-users.cs.umn.edu/~qzhao/scene.html) as a folder Scene in the data root (--data-root or $SALBENCH_DATA), "
-    "or unpack it again if it is there."
+    "NUS scenes: clone the authors' repository Yanakz/Scene from GitHub into a folder Scene in the data root "
+    "(--data-root or $SALBENCH_DATA); if it is there already, clone it again. Project page: "
+    "www-users.cs.umn.edu/~qzhao/scene.html."
 )
 
 
-def load(split, root):
-    """Open the NUS scenes; there is one split, "all".
+def load(split: str, root: Path) -> Dataset:
+    """Open the NUS scenes. The only split is "all".
 
     Raises:
-        DatasetProblem: files that are missing, unreadable, or not the published ones.
+        DatasetProblem: files that are missing, unreadable or not the published ones.
     """
     data = root / "Scene" / "data"
     stems = [f"{i + 1:03d}" for i in range(EXPECTED.images)]
@@ -60,9 +65,14 @@ def load(split, root):
         name="nus_scene",
         samples=[
             Sample(
-                stem, size, partial(read_image, data / "stimuli" / f"{stem}.jpg"), *points, sigma=default_sigma(size)
+                id=stem,
+                size=size,
+                read_image=partial(read_image, data / "stimuli" / f"{stem}.jpg"),
+                fixations=fixations,
+                observers=observers,
+                sigma=default_sigma(size),
             )
-            for stem, size, points in zip(stems, sizes, gaze, strict=True)
+            for stem, size, (fixations, observers) in zip(stems, sizes, gaze, strict=True)
         ],
         gaze="eye tracker, 12 observers, free viewing",
         licence="MIT",
@@ -71,7 +81,7 @@ def load(split, root):
 
 
 def _read_sizes(path):
-    """(height, width) of every image."""
+    """[(height, width)] of the images."""
     expected = (EXPECTED.images, 2)
     with structure(path, f"imgInfo.size, an array of shape {expected}"):
         sizes = read_mat(path, ["imgInfo"])["imgInfo"]["size"].item()
@@ -81,7 +91,7 @@ def _read_sizes(path):
 
 
 def _read_fixations(path, sizes):
-    """[(fixations, observers)] per image, checked against the published numbers."""
+    """[(fixations, observers)] of the images, checked against the published counts."""
     cells = read_mat(path, ["fixations"])["fixations"]
     expected = (EXPECTED.images, OBSERVERS)
     if cells.shape != expected:
@@ -93,5 +103,6 @@ def _read_fixations(path, sizes):
             points = np.concatenate([cell.reshape(-1, 4)[:, [1, 0]] for cell in row])
             check_inside(points, size, f"{path}, image {i + 1:03d}", HOW)
             gaze.append((points, np.repeat(np.arange(OBSERVERS), counts)))
-    check_published(path, np.concatenate([points for points, _ in gaze]), EXPECTED, f"Not the published file. {HOW}")
+    stored = np.concatenate([points for points, _ in gaze])
+    check_published(path, stored, EXPECTED, f"This is not the published file. {HOW}")
     return gaze

@@ -1,20 +1,21 @@
-"""OSIE: 700 photographs of 800 x 600 pixels, free viewing for 3 s, 15 observers, an eye tracker.
+"""OSIE: 700 photographs of 800 x 600 pixels; eye tracker, 15 observers, 3 s of free viewing.
 
-Layout below the data root, as the authors' repository has it::
+Layout below the data root, as in the authors' repository::
 
     OSIE/data/stimuli/1001.jpg ... 1700.jpg
     OSIE/data/eye/fixations.mat     fixations: 700 x 1 cell of {img, subjects}; subjects: 15 x 1 cell of
                                     {fix_x, fix_y, fix_duration}
 
-fix_x and fix_y are fractions of pixels that the authors round and use as MATLAB indices, so pixel i of the
-image, counted from 0, covers [i + 0.5, i + 1.5): 0.5 is subtracted. Durations are not read. The authors blur
-with a Gaussian of 24 pixels. The data set has no split of its own; here the 200 photographs whose number n has
-n % 7 in {0, 1} are for testing and the other 500 for training.
+fix_x and fix_y are fractions of pixels. The authors round them to MATLAB indices, so pixel i, counted from 0, covers
+[i + 0.5, i + 1.5) in their numbers, and 0.5 is subtracted here. Durations are not read. The authors blur with a
+Gaussian of 24 pixels. They define no split. Here the 200 photographs whose number n has n % 7 in {0, 1} are the test
+split, and the other 500 the training split.
 
 Paper: Xu, Jiang, Wang, Kankanhalli, Zhao: Predicting human gaze beyond pixels, Journal of Vision 14(1):28, 2014.
 """
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -33,31 +34,40 @@ from salbench.sample import Sample
 
 SIZE = (600, 800)
 SIGMA = 24.0
-FIRST = 1001  # number of the first photograph
-EXPECTED = Published(images=700, fixations=98_321, mean=(401.4660, 283.5829))  # mean of the stored numbers
+FIRST = 1001  # the number of the first photograph
+EXPECTED = Published(images=700, fixations=98_321, mean=(401.4660, 283.5829))  # mean before the subtraction
 HOW = (
-    "OSIE: clone the repository NUS-VIP/predicting-human-gaze-beyond-pixels from GitHub as a folder OSIE in the "
-    "data root (--data-root or $SALBENCH_DATA), or unpack it again if it is there."
+    "OSIE: clone the repository NUS-VIP/predicting-human-gaze-beyond-pixels from GitHub into a folder OSIE in the "
+    "data root (--data-root or $SALBENCH_DATA); if it is there already, clone it again."
 )
 
 
-def load(split, root):
+def load(split: str, root: Path) -> Dataset:
     """Open OSIE; `split` is "all", "train" (500 photographs) or "test" (200).
 
     Raises:
-        DatasetProblem: files that are missing, unreadable, or not the published ones.
+        DatasetProblem: files that are missing, unreadable or not the published ones.
     """
     data = root / "OSIE" / "data"
     stems = [str(FIRST + i) for i in range(EXPECTED.images)]
     require_files(data / "stimuli", [f"{stem}.jpg" for stem in stems], HOW)
     gaze = _read_fixations(data / "eye" / "fixations.mat")
-    unknown = sorted(set(stems) ^ set(gaze))
-    if unknown:
-        raise DatasetProblem(f"{data}: expected fixations for each image and no other, not so for {unknown[0]}. {HOW}")
+    single = sorted(set(stems) ^ set(gaze))
+    if single:
+        raise DatasetProblem(
+            f"{data}: expected an image and its fixations, got only one of them for {single[0]}. {HOW}"
+        )
     return Dataset(
         name="osie" if split == "all" else f"osie_{split}",
         samples=[
-            Sample(stem, SIZE, partial(read_image, data / "stimuli" / f"{stem}.jpg"), *gaze[stem], sigma=SIGMA)
+            Sample(
+                id=stem,
+                size=SIZE,
+                read_image=partial(read_image, data / "stimuli" / f"{stem}.jpg"),
+                fixations=gaze[stem][0],
+                observers=gaze[stem][1],
+                sigma=SIGMA,
+            )
             for stem in stems
             if split == "all" or (int(stem) % 7 in (0, 1)) == (split == "test")
         ],
@@ -68,9 +78,9 @@ def load(split, root):
 
 
 def _read_fixations(path):
-    """{stem: (fixations, observers)} of the whole data set, checked against the published numbers."""
+    """{stem: (fixations, observers)} of the whole data set, checked against the published counts."""
     if not path.is_file():
-        raise DatasetProblem(f"{path}: expected the fixations of the data set, no such file. {HOW} {NO_DOWNLOAD}")
+        raise DatasetProblem(f"{path}: no such file; expected OSIE's fixations. {HOW} {NO_DOWNLOAD}")
     gaze, stored = {}, [np.empty((0, 2))]
     with structure(path, "fixations, a cell of {img, subjects {fix_x, fix_y}}"):
         for image in read_mat(path, ["fixations"])["fixations"].ravel():
@@ -79,7 +89,7 @@ def _read_fixations(path):
             check_inside(points - 0.5, SIZE, f"{path}, image {name}", HOW)
             stored.append(points)
             gaze[name.removesuffix(".jpg")] = points - 0.5, observers
-    check_published(path, np.concatenate(stored), EXPECTED, f"Not the published file. {HOW}")
+    check_published(path, np.concatenate(stored), EXPECTED, f"This is not the published file. {HOW}")
     return gaze
 
 

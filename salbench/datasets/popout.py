@@ -1,16 +1,17 @@
-"""popout: the embedded data set. Thirty procedural images with SIMULATED gaze; nobody looked at them.
+"""popout: 30 generated images with SIMULATED gaze. Nobody looked at them, and nothing is downloaded.
 
-Twenty-four visual-search displays (a jittered grid of bars or discs in which exactly one item differs, in
-colour, orientation, size or luminance; Treisman & Gelade 1980, "A feature-integration theory of attention")
-and six scenes (colour noise with the 1 / f amplitude spectrum of natural images; Field 1987, "Relations between
-the statistics of natural images and the response properties of cortical cells", with a few textured objects).
+- 24 visual-search displays: a jittered grid of bars or discs in which exactly one item differs, in colour,
+  orientation, size or luminance (Treisman & Gelade 1980, "A feature-integration theory of attention").
+- 6 scenes: a few textured objects on colour noise with the 1 / f amplitude spectrum of natural images (Field 1987,
+  "Relations between the statistics of natural images and the response properties of cortical cells").
 
-All simulated fixations of an image are independent draws from one known density, `true_density(id)`. So the
-best model is known: none has a higher expected AUC, NSS or log-likelihood than this density. The set is for
-first steps, tests and demonstrations; a score on it says nothing about people.
+The fixations of an image are independent draws from one known density, `true_density(id)`. No model can have a higher
+expected AUC, NSS or log-likelihood than this density. The set is for first steps, tests and demonstrations; its
+scores say nothing about people.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,24 +24,24 @@ SIGMA = 0.03 * SIZE[1]  # pixels; 3 % of the width, as for the other data sets
 N_OBSERVERS = 10
 N_FIXATIONS = 6  # per observer and image
 
-# The density is a mixture; the weights sum to one. In a scene the objects take TARGET_WEIGHT + ITEMS_WEIGHT.
+# The density is a mixture whose weights sum to one. In a scene the objects share TARGET_WEIGHT + ITEMS_WEIGHT.
 TARGET_WEIGHT = 0.62  # a Gaussian on the singleton
-ITEMS_WEIGHT = 0.10  # Gaussians on all other items, in equal parts
-CENTRE_WEIGHT = 0.22  # a wider Gaussian on the centre of the image
+ITEMS_WEIGHT = 0.10  # Gaussians on the other items, in equal parts
+CENTRE_WEIGHT = 0.22  # a wider Gaussian on the image centre
 UNIFORM_WEIGHT = 0.06
-ITEM_SPREAD = 8.0  # pixels, standard deviation around an item of a display
-OBJECT_SPREAD = 0.6  # the same around an object of a scene, in mean radii of the object
-CENTRE_SPREAD = 0.12  # the same around the centre, in heights and widths of the image
+ITEM_SPREAD = 8.0  # standard deviation around an item of a display, in pixels
+OBJECT_SPREAD = 0.6  # standard deviation around an object of a scene, in mean radii of the object
+CENTRE_SPREAD = 0.12  # standard deviation around the centre, in image heights and widths
 
-# Distance of the target from the centre, in heights and widths: too far for the centre bias to win, too near for
-# a corner of the image.
+# Least and largest distance of the target from the centre, in image heights and widths. The least keeps a centre
+# bias from scoring well, the largest keeps the target out of the corners.
 ECCENTRICITY = (0.2, 0.5)
 _SEED = 20240
-_LAYOUT, _TEXTURE, _GAZE = range(3)  # independent random streams, so that gaze needs no rendering
+_LAYOUT, _TEXTURE, _GAZE = range(3)  # independent random streams: gaze can be drawn without drawing the image
 
 
 class _Look(NamedTuple):
-    """How an item looks: sRGB 0..255, half length and half width in pixels, degrees counter-clockwise from 0 = flat."""
+    """How an item looks: sRGB 0..255, half length and half width in pixels, counter-clockwise degrees (0 is flat)."""
 
     rgb: tuple[int, int, int]
     half_length: float
@@ -49,7 +50,7 @@ class _Look(NamedTuple):
 
 
 class _Design(NamedTuple):
-    """A display: rows and columns of its grid, grey level 0..255 behind, the common item and the odd one out."""
+    """A display: (rows, columns) of its grid, grey level 0..255 of its background, common item and odd one out."""
 
     grid: tuple[int, int]
     background: int
@@ -58,9 +59,9 @@ class _Design(NamedTuple):
 
 
 class _Items(NamedTuple):
-    """The items of a display, one in each cell of its grid, row by row: centres in pixels, (n,) arrays.
+    """The items of a display: centres in pixels, (n,) arrays, one per grid cell, row by row.
 
-    `target` is the index of the singleton.
+    `target` is the index of the odd one out, the singleton.
     """
 
     x: np.ndarray
@@ -69,9 +70,9 @@ class _Items(NamedTuple):
 
 
 class _Objects(NamedTuple):
-    """The objects of a scene, strongest first: centres and mean radii in pixels, strengths in 0..1, (k,) arrays.
+    """The objects of a scene, strongest first: centres and mean radii in pixels, strengths 0..1, all (k,) arrays.
 
-    `cell` is the cell of `SCENE_GRID` that holds each object.
+    `cell` is the index of each object's cell in `SCENE_GRID`.
     """
 
     cell: np.ndarray
@@ -133,8 +134,8 @@ _DESIGNS = {
 }
 
 SCENE_GRID = (3, 4)
-_SIDE = SIZE[0] // SCENE_GRID[0]  # the cells are square: 80 pixels
-_SCENE_PALETTES = (  # mean sRGB at the top and at the bottom, 0..1
+_SIDE = SIZE[0] // SCENE_GRID[0]  # of a cell, which is square: 80 pixels
+_SCENE_PALETTES = (  # mean sRGB 0..1 at the top and at the bottom of the image
     ((0.62, 0.68, 0.74), (0.42, 0.44, 0.32)),
     ((0.52, 0.55, 0.42), (0.38, 0.42, 0.28)),
     ((0.70, 0.66, 0.60), (0.50, 0.42, 0.33)),
@@ -150,15 +151,18 @@ _PER_FAMILY = len(_SCENE_PALETTES)
 IDS = tuple(f"{family}_{number:02d}" for family in FAMILIES for number in range(1, _PER_FAMILY + 1))
 
 
-def load(split="all", root=None):
-    """Open popout: 30 images of (240, 320), 10 simulated observers with 6 fixations each on every image.
+def load(split: str = "all", root: Path | None = None) -> Dataset:
+    """Open popout: 30 images of 320 x 240 pixels, each with 6 fixations of each of 10 simulated observers.
 
-    Fixations are drawn now, images are drawn when they are used; both are the same in every process. `boxes`
-    holds the singleton of a display, or the objects of a scene, the strongest first.
+    Fixations are drawn at once, images on each use. Both are the same in every process. `boxes` holds the singleton
+    of a display, or the objects of a scene, strongest first.
 
     Args:
         split: "all", the only split.
-        root: unused, as there is nothing on disk; every loader has it.
+        root: unused, because nothing is on disk; all loaders have it.
+
+    Raises:
+        DatasetProblem: another split.
     """
     if split != "all":
         raise DatasetProblem(f"popout: expected split 'all', got {split!r}")
@@ -171,8 +175,8 @@ def load(split="all", root=None):
     )
 
 
-def true_density(id):
-    """The density that the simulated fixations of an image are drawn from: float64 (240, 320), > 0, sum one.
+def true_density(id: str) -> np.ndarray:
+    """Return the density that the fixations of an image are drawn from: float64 (240, 320), > 0, sum one.
 
     Raises:
         ValueError: no image of popout has this id.
@@ -190,12 +194,12 @@ def true_density(id):
     x, y, weight = np.append(x, width / 2), np.append(y, height / 2), np.append(weight, CENTRE_WEIGHT)
     columns = _gaussians(x, np.append(spread, CENTRE_SPREAD * width), width)
     rows = _gaussians(y, np.append(spread, CENTRE_SPREAD * height), height)
-    # not `@`: the last digits of a BLAS product depend on the machine
+    # einsum, because the last digits of a BLAS product (`@`) depend on the machine
     return np.einsum("k,ki,kj->ij", weight, rows, columns) + UNIFORM_WEIGHT / (height * width)
 
 
-def draw(id):
-    """The image of this id, uint8 (240, 320, 3) sRGB.
+def draw(id: str) -> np.ndarray:
+    """Draw the image of this id, uint8 (240, 320, 3) sRGB.
 
     Raises:
         ValueError: no image of popout has this id.
@@ -217,7 +221,7 @@ def _sample(id):
 
 
 def _fixations(id):
-    """(60, 2) x, y: pixels drawn from `true_density` by inverting its cumulative sum, uniform within the pixel."""
+    """(60, 2) x, y: pixels drawn from `true_density` by inverting its cumulative sum, then uniform within the pixel."""
     rng = _rng(id, _GAZE)
     cumulative = np.cumsum(true_density(id))
     pixel = np.searchsorted(cumulative, rng.random(N_OBSERVERS * N_FIXATIONS) * cumulative[-1], side="right")
@@ -226,7 +230,7 @@ def _fixations(id):
 
 
 def _boxes(id):
-    """x, y, width, height of squares, (1, 4) around the singleton or (k, 4) around the objects, strongest first."""
+    """x, y, width, height of squares: (1, 4) around the singleton, or (k, 4) around the objects, strongest first."""
     if _family(id) == "scene":
         objects = _objects(id)
         x, y, reach = objects.x, objects.y, objects.radius
@@ -258,30 +262,30 @@ def _gaussians(centers, spreads, length):
 
 
 def _cell_centers(grid):
-    """x, y in pixels of the centres of the cells of a (rows, columns) grid over the image, row by row."""
+    """x, y in pixels of the cell centres of a (rows, columns) grid over the image, row by row."""
     row, column = np.divmod(np.arange(grid[0] * grid[1]), grid[1])
     return (column + 0.5) * SIZE[1] / grid[1], (row + 0.5) * SIZE[0] / grid[0]
 
 
 def _cell_of_pixel(grid):
-    """(240, 320) index of the cell that holds each pixel."""
+    """(240, 320) index of the grid cell of each pixel."""
     row = np.arange(SIZE[0]) * grid[0] // SIZE[0]
     column = np.arange(SIZE[1]) * grid[1] // SIZE[1]
     return row[:, None] * grid[1] + column
 
 
 def _target_cells(x, y):
-    """Indices of the cells, given their centres, that may hold the target."""
+    """Indices of the cells that may hold the target; `x` and `y` are the centres of all cells."""
     distance = np.hypot(x / SIZE[1] - 0.5, y / SIZE[0] - 0.5)
     return np.flatnonzero((distance >= ECCENTRICITY[0]) & (distance <= ECCENTRICITY[1]))
 
 
 def _items(id):
-    """The layout of a display: a jittered grid, and which item is the singleton."""
+    """Lay out a display: a jittered grid, and the choice of the singleton."""
     design, rng = _design(id), _rng(id, _LAYOUT)
     x, y = _cell_centers(design.grid)
     target = rng.choice(_target_cells(x, y))
-    # at least a pixel between an item and the border of its cell: items never touch
+    # One pixel stays free between an item and the border of its cell, so items never touch.
     half_cell = min(SIZE[0] / design.grid[0], SIZE[1] / design.grid[1]) / 2
     room = half_cell - max(design.common.half_length, design.odd.half_length) - 1
     jitter = rng.uniform(-1, 1, (2, len(x))) * min(room, 8.0)
@@ -289,30 +293,30 @@ def _items(id):
 
 
 def _objects(id):
-    """The layout of a scene: three or four objects in cells of SCENE_GRID, the strongest off the centre."""
+    """Lay out a scene: three or four objects in cells of SCENE_GRID, the strongest off the centre."""
     rng = _rng(id, _LAYOUT)
     x, y = _cell_centers(SCENE_GRID)
     first = rng.choice(_target_cells(x, y))
     others = rng.permutation(np.delete(np.arange(len(x)), first))
     cell = np.append(first, others[: rng.integers(2, 4)])
-    # 8 + 1.31 * 23 < 40: the widest outline stays inside its cell
+    # The widest outline stays inside its cell: 8 + 1.31 * 23 < 40.
     jitter = rng.uniform(-8, 8, (2, len(cell)))
     radius = rng.uniform(14, 23, len(cell))
     return _Objects(cell, x[cell] + jitter[0], y[cell] + jitter[1], radius, np.array(_STRENGTHS[: len(cell)]))
 
 
 def _coverage(inside):
-    """Antialiasing: the part of a pixel that is covered, from the signed distance in pixels, > 0 inside."""
+    """The covered part 0..1 of each pixel, from its signed distance to the outline in pixels, > 0 inside."""
     return np.clip(inside + 0.5, 0, 1)
 
 
 def _offsets(x, y, shape):
-    """Distances in x and in y of the pixel centres of `shape` from `x`, `y`, scalars or one value per pixel."""
+    """Distances in x and y of the pixel centres of `shape` from the point `x`, `y`, or from one point per pixel."""
     return np.arange(shape[1]) + 0.5 - x, np.arange(shape[0])[:, None] + 0.5 - y
 
 
 def _draw_display(id):
-    """(240, 320, 3) sRGB 0..1. Every item is a capsule (a disc has no straight part) inside its own cell."""
+    """(240, 320, 3) sRGB 0..1. Every item is a capsule inside its own cell; a disc is a capsule of no length."""
     design, items, rng = _design(id), _items(id), _rng(id, _TEXTURE)
     looks = [design.common] * len(items.x)
     looks[items.target] = design.odd
@@ -329,7 +333,7 @@ def _draw_display(id):
 
 
 def _noise(rng, exponent):
-    """(240, 320) Gaussian noise whose amplitude falls as 1 / frequency ** exponent; mean 0, deviation 1."""
+    """(240, 320) Gaussian noise with amplitude 1 / frequency ** exponent, mean 0 and standard deviation 1."""
     frequency = np.hypot(np.fft.fftfreq(SIZE[0])[:, None], np.fft.rfftfreq(SIZE[1]))
     frequency[0, 0] = np.inf
     noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(SIZE)) / frequency**exponent, SIZE)
@@ -337,12 +341,12 @@ def _noise(rng, exponent):
 
 
 def _draw_scene(id):
-    """(240, 320, 3) sRGB 0..1: noise around a palette from top to bottom, and the objects on it."""
+    """(240, 320, 3) sRGB 0..1: objects on noise around a colour gradient from top to bottom."""
     rng = _rng(id, _TEXTURE)
     top, bottom = np.array(_SCENE_PALETTES[IDS.index(id) % _PER_FAMILY])
     height = np.linspace(0, 1, SIZE[0])[:, None, None]
     light, red_green, blue_yellow, detail = (_noise(rng, exponent) for exponent in (1.0, 1.2, 1.2, 0.8))
-    # natural images vary far more in luminance than in the opponent colours
+    # Natural images vary far more in luminance than in the opponent colours.
     tint = 0.014 * red_green[..., None] * (1, -1, 0) + 0.022 * blue_yellow[..., None] * (0.5, 0.5, -1)
     rgb = top + height * (bottom - top) + 0.10 * light[..., None] + tint
     objects = _objects(id)
@@ -358,8 +362,9 @@ def _draw_scene(id):
 
 
 def _silhouette(rng, x, y, radius):
-    """Within a cell of SCENE_GRID, (80, 80) each: the coverage 0..1 of a round object with a wavy outline, and
-    its shading -1..1, lit from above. `x` and `y` are its centre in the cell, all in pixels.
+    """Coverage 0..1 and shading -1..1 (lit from above) of a round object with a wavy outline, (80, 80) each.
+
+    `x` and `y` are its centre within a cell of SCENE_GRID, `radius` its mean radius, all in pixels.
     """
     dx, dy = _offsets(x, y, (_SIDE, _SIDE))
     direction = np.arctan2(dy, dx)

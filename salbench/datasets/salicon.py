@@ -1,25 +1,26 @@
-"""SALICON, release of 2017: 20 000 COCO images of 640 x 480 pixels, gaze stood in for by mouse movements.
+"""SALICON 2017: 20 000 COCO images of 640 x 480 pixels; mouse movements in place of gaze.
 
-Layout below the data root; the archives unpack to it (fixations and maps hold train/ and val/ alone)::
+Layout below the data root, as the archives unpack; there are no fixations or maps of the test split::
 
     SALICON/images/{train,val,test}/COCO_{train,val,test}2014_%012d.jpg      10 000, 5 000 and 5 000
     SALICON/fixations/{train,val}/<stem>.mat    resolution [480 640]; gaze, one element per observer, with
                                                 location, timestamp and fixations (K x 2)
-    SALICON/maps/{train,val}/<stem>.png         8-bit density, as the challenge scores against
+    SALICON/maps/{train,val}/<stem>.png         8-bit density that the challenge scores against
 
-Only the field fixations is read. Its columns are x, y and count pixels from 1: 1 is subtracted. `observers` holds
-the index into gaze, which names no person across images. The distributed maps are never blurred again; 19 pixels
-is the Gaussian of the authors' API. Parsing takes seconds to minutes, so its result is kept in the user cache
-folder.
+Only the field fixations is read. Its columns are x, y and count pixels from 1, so 1 is subtracted. `observers` is the
+index into gaze; the same index in two images need not be the same person. The distributed maps are used as they are,
+without further blur; the Gaussian of the authors' API is 19 pixels. Parsing takes seconds to minutes, so the parsed
+fixations are kept in the user cache folder.
 
-Captions and boxes of objects come from COCO's annotations where these lie beside SALICON (see `_coco`); they are None
-where not, and on the test split, for which COCO publishes none. COCO's records in the authors' ten examples of 2015
-say 640 x 480, so images are taken to be originals, neither resized nor cut; `_coco` checks the sizes of all.
+Captions and boxes of objects come from COCO's annotations if they are on disk (see `_coco`), and are None otherwise.
+COCO publishes none for the test split. The authors' ten examples of 2015 state COCO's size, 640 x 480, so SALICON's
+images are taken to be COCO's originals, neither resized nor cropped; `_coco` checks the size of each.
 
 Paper: Jiang, Huang, Duan, Zhao: SALICON: Saliency in context, CVPR 2015.
 """
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -42,7 +43,7 @@ from salbench.sample import Sample
 
 SIZE = (480, 640)
 SIGMA = 19.0
-EXPECTED = {  # means after the subtraction
+EXPECTED = {  # means after the subtraction of 1
     "train": Published(images=10_000, fixations=4_598_112, mean=(314.6272, 228.4357)),
     "val": Published(images=5_000, fixations=2_576_914, mean=(312.8489, 227.6883)),
     "test": Published(images=5_000),
@@ -54,11 +55,11 @@ ARCHIVES = {  # Google Drive id, MD5
 }
 
 
-def load(split, root):
+def load(split: str, root: Path) -> Dataset:
     """Open SALICON 2017; `split` is "train", "val" or "test" (images only).
 
     Raises:
-        DatasetProblem: files that are missing, unreadable, or of another release.
+        DatasetProblem: files that are missing, unreadable or of another release.
     """
     base, coco = root / "SALICON", root / "COCO" / "annotations"
     stems = _list_images(base / "images" / split, split)
@@ -67,8 +68,21 @@ def load(split, root):
     captions = read_captions(coco / f"captions_{split}2014.json", names)
     objects = read_objects(coco / f"instances_{split}2014.json", names, SIZE)
     samples = [
-        Sample(stem, SIZE, partial(read_image, base / "images" / split / name), *gaze, SIGMA, caption, *boxes)
-        for stem, name, gaze, caption, boxes in zip(stems, names, ground_truth, captions, objects, strict=True)
+        Sample(
+            id=stem,
+            size=SIZE,
+            read_image=partial(read_image, base / "images" / split / f"{stem}.jpg"),
+            fixations=fixations,
+            observers=observers,
+            read_density=density,
+            sigma=SIGMA,
+            caption=caption,
+            boxes=boxes,
+            categories=categories,
+        )
+        for stem, (fixations, observers, density), caption, (boxes, categories) in zip(
+            stems, ground_truth, captions, objects, strict=True
+        )
     ]
     return Dataset(
         name=f"salicon_{split}",
@@ -83,24 +97,24 @@ def _how(part):
     drive, md5 = ARCHIVES[part]
     return (
         f"SALICON 2017: unpack the archive of {part} from salicon.net (Google Drive id {drive}, {md5}) "
-        f"as SALICON/{part} in the data root (--data-root or $SALBENCH_DATA)."
+        f"into SALICON/{part} in the data root (--data-root or $SALBENCH_DATA)."
     )
 
 
 def _list_images(folder, split):
-    """Stems of the split's images in rising order."""
+    """Sorted stems of the images of the split."""
     stems = sorted(path.stem for path in folder.glob(f"COCO_{split}2014_*.jpg"))
     expected = EXPECTED[split].images
     if len(stems) != expected:
         raise DatasetProblem(
             f"{folder}: expected {expected} images COCO_{split}2014_*.jpg, found {len(stems)}"
-            f"{' (was the archive unpacked to its end?)' if stems else ''}. {_how('images')} {NO_DOWNLOAD}"
+            f"{' (was the archive unpacked completely?)' if stems else ''}. {_how('images')} {NO_DOWNLOAD}"
         )
     return stems
 
 
 def _ground_truth(base, split, stems):
-    """(fixations, observers, read_density) of every image; three times None on the test split."""
+    """[(fixations, observers, read_density)] of the images; all None on the test split."""
     if split == "test":
         return [(None, None, None)] * len(stems)
     files, maps = base / "fixations" / split, base / "maps" / split
@@ -111,7 +125,7 @@ def _ground_truth(base, split, stems):
     points, observers, counts = parsed["points"].astype(np.float64) - 1, parsed["observers"], parsed["counts"]
     cause = (
         "Most likely these are the fixations of the 2015 release (train 3171533, val 1662655), "
-        f"or an archive not unpacked to its end. {_how('fixations')}"
+        f"or the archive was not unpacked completely. {_how('fixations')}"
     )
     check_published(files, points, EXPECTED[split], cause)
     ends = np.cumsum(counts)[:-1]
@@ -122,12 +136,8 @@ def _ground_truth(base, split, stems):
 
 
 def _parse(paths):
-    """Read all files one after the other.
-
-    Returns:
-        {points, observers, counts}: stored x, y of all fixations, their observers, and the number per file.
-    """
-    bar = tqdm(paths, desc="SALICON: parsing fixations, once", unit="file", disable=None)
+    """Arrays by name: points (N, 2), the stored x, y of all files; observers (N,); counts, the number per file."""
+    bar = tqdm(paths, desc="SALICON: parsing fixations (once)", unit="file", disable=None)
     points, observers = zip(*(_parse_one(path) for path in bar), strict=True)
     counts = np.array([len(p) for p in points])
     return {"points": np.concatenate(points), "observers": np.concatenate(observers), "counts": counts}

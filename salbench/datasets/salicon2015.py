@@ -1,16 +1,16 @@
-"""The ten example images of the SALICON 2015 release, mouse-tracked: to try a model on, not to rank it.
+"""SALICON 2015: the ten example images of the authors, mouse-tracked. Too few to rank models; good to try one.
 
-Layout below the data root, as the authors' evaluation code has it::
+Layout below the data root, as in the authors' evaluation code::
 
     salicon2015_examples/images/COCO_train2014_000000123067.jpg ...
     salicon2015_examples/annotations/fixations_train2014examples.json
-        images: id, file_name, height, width; annotations: one per worker and image, image_id, worker_id,
-        fixations: [row, column] from 1
+        images: [{id, file_name, height, width}]
+        annotations: [{image_id, worker_id, fixations}], one per worker and image; fixations: [row, column] from 1
 
-What the file calls fixations are all samples of the mouse, some 7 400 per image, travel included. A sample counts as
-a fixation here where the mouse of anybody had been on that pixel before, once for each return: the 3 965 of 73 630
-that the authors' evaluation code keeps. The 2017 release has other fixations and scores otherwise. The blur of the
-authors' code is 19 pixels.
+The file's "fixations" are all mouse samples, about 7 400 per image, including those on the way between two places.
+Like the authors' evaluation code, this loader keeps a sample only if an earlier one in the file, of any worker, hit
+the same pixel: 3 965 of 73 630. The 2017 release has other fixations and other scores. The authors' code blurs with a
+Gaussian of 19 pixels.
 
 Paper: Jiang, Huang, Duan, Zhao: SALICON: Saliency in Context, CVPR 2015.
 """
@@ -36,16 +36,16 @@ from salbench.sample import Sample
 EXPECTED = Published(images=10, fixations=3_965, mean=(300.4033, 222.9718))
 SIGMA = 19.0
 HOW = (
-    "SALICON 2015 examples: clone the authors' evaluation code NUS-VIP/salicon-evaluation from GitHub as a folder "
-    "salicon2015_examples in the data root (--data-root or $SALBENCH_DATA), with images/ and annotations/ in it."
+    "SALICON 2015 examples: clone the authors' evaluation code NUS-VIP/salicon-evaluation from GitHub into a folder "
+    "salicon2015_examples in the data root (--data-root or $SALBENCH_DATA); it must hold images/ and annotations/."
 )
 
 
-def load(split, root):
-    """Open the examples; there is one split, "all".
+def load(split: str, root: Path) -> Dataset:
+    """Open the examples. The only split is "all".
 
     Raises:
-        DatasetProblem: files that are missing, unreadable, or not the published ones.
+        DatasetProblem: files that are missing, unreadable or not the published ones.
     """
     folder = root / "salicon2015_examples"
     path = folder / "annotations" / "fixations_train2014examples.json"
@@ -54,7 +54,7 @@ def load(split, root):
     require_files(folder / "images", sorted(sizes), HOW)
     samples = [_sample(folder / "images" / name, sizes[name], clicks[name], path) for name in sorted(sizes)]
     points = np.concatenate([s.fixations for s in samples])
-    check_published(path, points, EXPECTED, f"Not the published file. {HOW}")
+    check_published(path, points, EXPECTED, f"This is not the published file. {HOW}")
     return Dataset(
         name="salicon2015_examples",
         samples=samples,
@@ -65,7 +65,7 @@ def load(split, root):
 
 
 def _read(path):
-    """({file name: (height, width)}, {file name: [mouse samples of a worker, int (K, 2) of row, column from 1]})."""
+    """({file name: (height, width)}, {file name: [int (K, 2) row, column from 1 of one worker's mouse samples]})."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         names = {image["id"]: image["file_name"] for image in content["images"]}
@@ -75,7 +75,7 @@ def _read(path):
             tracks[names[annotation["image_id"]]].append(np.array(annotation["fixations"], dtype=int).reshape(-1, 2))
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetProblem(
-            f"{path}: expected the annotations of SALICON 2015, cannot read them: {error}. {HOW}"
+            f"{path}: expected the annotations of SALICON 2015, but cannot read them: {error}. {HOW}"
         ) from error
     return sizes, tracks
 

@@ -88,7 +88,7 @@ def test_a_wrong_name_gets_a_suggestion():
 
 def test_select_expands_presets_once():
     assert select("canny, paper12,hflip") == ["canny", *PAPER12]
-    with pytest.raises(AugmentationProblem, match="expected names of augmentations or presets"):
+    with pytest.raises(AugmentationProblem, match="list of augmentations or presets, got"):
         select(" , ")
 
 
@@ -105,7 +105,7 @@ def test_an_augmentation_in_one_file(tmp_path, sample):
 
 
 def test_the_example_of_the_package_moves_labels(tmp_path, sample):
-    example = augment.__doc__.split("or, where pixels move", 1)[1].split(":\n", 1)[1]
+    example = augment.__doc__.split("A geometric one", 1)[1].split(":\n", 1)[1]
     (tmp_path / "mine.py").write_text("\n".join(line.removeprefix("    ") for line in example.splitlines()))
     add_folder(tmp_path)
     new = augment.augment(sample, "zoom")
@@ -118,9 +118,9 @@ def test_the_example_of_the_package_moves_labels(tmp_path, sample):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a.py": DARKER.format(name="hflip")}, r"a\.py: the name 'hflip' is taken"),
-        ({"a.py": DARKER.format(name="paper12")}, r"a\.py: the name 'paper12' is taken"),
-        ({"a.py": DARKER.format(name="dim"), "b.py": DARKER.format(name="dim")}, r"b\.py: the name 'dim' is taken"),
+        ({"a.py": DARKER.format(name="hflip")}, r"a\.py: the name 'hflip' is in use"),
+        ({"a.py": DARKER.format(name="paper12")}, r"a\.py: the name 'paper12' is in use"),
+        ({"a.py": DARKER.format(name="dim"), "b.py": DARKER.format(name="dim")}, r"b\.py: the name 'dim' is in use"),
         ({"a.py": "import no_such_package"}, r"a\.py: cannot be imported: ModuleNotFoundError"),
         ({"a.py": "from salbench.augment import get\nx = get('hflip')"}, r"a\.py: expected a function with @photo"),
         ({"a.py": DARKER.format(name="dim").replace("=40", "")}, "dim: expected a default for grey_levels"),
@@ -137,10 +137,10 @@ def test_a_folder_that_cannot_be_added_adds_nothing(tmp_path, files, message):
 
 
 def test_a_missing_folder():
-    with pytest.raises(AugmentationProblem, match="nowhere: expected a folder of augmentation files"):
+    with pytest.raises(AugmentationProblem, match="nowhere: expected a folder"):
         add_folder("/nowhere")
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="x: expected a kind of photometric or geometric, got 'acoustic'"):
+    with pytest.raises(ValueError, match=r"x: .* photometric or geometric, got 'acoustic'"):
         augment.Augmentation("x", "acoustic", len)

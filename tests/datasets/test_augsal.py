@@ -47,7 +47,7 @@ def test_an_original_is_missing(tree):
 
 def test_a_density_is_missing(tree):
     (tree / "augsal_contrast100" / "saliency_gt" / f"salmap_{STEMS[0]}.jpg.png").unlink()
-    with pytest.raises(DatasetProblem, match=rf"1 of them are missing, such as salmap_{STEMS[0]}\.jpg\.png"):
+    with pytest.raises(DatasetProblem, match=rf"1 are missing, such as salmap_{STEMS[0]}\.jpg\.png"):
         load("augsal_contrast100", tree)
 
 

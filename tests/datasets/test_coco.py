@@ -106,7 +106,7 @@ def test_boxes_of_a_smaller_original_are_scaled(write):
 @pytest.mark.parametrize("size", [(640, 480), (480, 639), (427, 640)])
 def test_another_aspect_ratio_is_refused_for_boxes_but_not_for_captions(write, size):
     images = [*IMAGES[:2], image(NAMES[2], 40, size)]
-    message = rf"ratio of 640 x 480 pixels, got 1 others, such as {NAMES[2]} of {size[1]} x {size[0]}.*Take the file"
+    message = rf"ratio of 640 x 480 pixels, got 1 others, such as {NAMES[2]} of {size[1]} x {size[0]}"
     with pytest.raises(DatasetProblem, match=message):
         read_objects(write(INSTANCES, images), NAMES, SIZE)
     assert read_captions(write(CAPTIONS, images), NAMES)[0] == "A bowl of soup."
@@ -134,7 +134,7 @@ class TestBrokenFile:
     def test_truncated(self, write, read):
         path = write([instance(9, [1, 2, 3, 4], 5, caption="Soup.")])
         path.write_text(path.read_text()[:-3])
-        with pytest.raises(DatasetProblem, match=r"unpack it again as COCO/annotations, or take the file away"):
+        with pytest.raises(DatasetProblem, match=r"unpack it again as COCO/annotations"):
             read(path, NAMES)
 
     def test_another_split(self, write, read):

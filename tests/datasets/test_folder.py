@@ -133,19 +133,17 @@ class TestTable:
 
     def test_unknown_image(self, mine):
         write_csv(mine, "image,x,y\na,1,2\nA,1,2\nz.png,1,2\nA,1,2\n")
-        with pytest.raises(
-            DatasetProblem, match=r"for 2 unknown images, the first 'A' in line 3; expected .* such as 'a'"
-        ):
+        with pytest.raises(DatasetProblem, match=r"fixations\.csv: 2 names .* 'A' in line 3; expected .* such as 'a'"):
             open_folder(mine)
 
     def test_observers_of_an_array_are_whole_numbers(self, mine):
         save(mine, "a.npy", np.array([[1, 2, 1.5]]))
-        with pytest.raises(DatasetProblem, match=r"expected whole numbers as observers, got 1\.5; number them"):
+        with pytest.raises(DatasetProblem, match=r"expected whole numbers as observers, got 1\.5"):
             open_folder(mine)
 
     def test_no_rows(self, mine):
         write_csv(mine, "image,x,y\n")
-        with pytest.raises(DatasetProblem, match="found not one; remove the empty file or folder to predict"):
+        with pytest.raises(DatasetProblem, match="expected fixations, found none; remove the empty file"):
             open_folder(mine)
 
     @pytest.mark.parametrize("content", [b"image,x,y\n\xff\xfe,1,2\n", b'image,x,y\n"a,1,2\n', b"\xff\xfei\x00"])
@@ -208,12 +206,12 @@ class TestFiles:
 
     def test_two_numeric_variables(self, mine):
         save(mine, "a.mat", {"x": np.ones(3), "y": np.ones(3)})
-        with pytest.raises(DatasetProblem, match="gaze or one numeric variable, found 2 numeric in x, y; save"):
+        with pytest.raises(DatasetProblem, match=r"one numeric variable, found 2 .* x, y; save"):
             open_folder(mine)
 
     def test_no_variable(self, mine):
         save(mine, "a.mat", {})
-        with pytest.raises(DatasetProblem, match="found 0 numeric in an empty file"):
+        with pytest.raises(DatasetProblem, match="one numeric variable, found 0 "):
             open_folder(mine)
 
     def test_blurred_map(self, mine):
@@ -235,7 +233,7 @@ class TestFiles:
     @pytest.mark.parametrize("array", [np.array(["1", "2"]), np.ones((3, 2), dtype=complex)])
     def test_no_numbers(self, mine, array):
         save(mine, "a.npy", array)
-        with pytest.raises(DatasetProblem, match=r"a\.npy: expected an array of numbers, got"):
+        with pytest.raises(DatasetProblem, match=r"a\.npy: expected an array of real numbers, got"):
             open_folder(mine)
 
     def test_pickle_is_refused(self, mine):
@@ -247,6 +245,14 @@ class TestFiles:
     def test_empty_file(self, mine, name):
         write_csv(mine, "", f"fixations/{name}")
         with pytest.raises(DatasetProblem, match=name):
+            open_folder(mine)
+
+    def test_damaged_npy_header(self, mine):
+        """An open bracket makes NumPy raise a TokenError, which is not a ValueError."""
+        save(mine, "a.npy", np.ones((20, 2)))
+        path = mine / "fixations" / "a.npy"
+        path.write_bytes(path.read_bytes().replace(b"}", b"(", 1))
+        with pytest.raises(DatasetProblem, match=r"a\.npy: not a readable NPY array"):
             open_folder(mine)
 
     def test_truncated_npy(self, mine):
@@ -270,7 +276,7 @@ class TestFiles:
 
     def test_file_of_no_image(self, mine):
         save(mine, "z.npy", np.ones((1, 2)))
-        with pytest.raises(DatasetProblem, match=r"z\.npy: 1 files such as this have no image of the same stem"):
+        with pytest.raises(DatasetProblem, match=r"1 files have no image .* z\.npy; rename or remove"):
             open_folder(mine)
 
     def test_two_files_of_one_image(self, mine):
@@ -286,7 +292,7 @@ class TestFiles:
 
     def test_empty_folder(self, mine):
         (mine / "fixations").mkdir()
-        with pytest.raises(DatasetProblem, match="found not one; remove the empty file or folder"):
+        with pytest.raises(DatasetProblem, match="expected fixations, found none; remove the empty file or folder"):
             open_folder(mine)
 
     def test_file_in_place_of_the_folder(self, mine):
@@ -349,12 +355,12 @@ class TestCaptions:
 
     def test_two_of_one_image(self, mine):
         write_csv(mine, "image,caption\na,a dog\na.png,a cat\n", "captions.csv")
-        with pytest.raises(DatasetProblem, match="line 3: expected one caption for an image, got another for 'a'"):
+        with pytest.raises(DatasetProblem, match=r"line 3: expected one caption .*'a'"):
             open_folder(mine)
 
     def test_unknown_image(self, mine):
         write_csv(mine, "image,caption\nz,a dog\n", "captions.csv")
-        with pytest.raises(DatasetProblem, match=r"captions\.csv: rows for 1 unknown images, the first 'z' in line 2"):
+        with pytest.raises(DatasetProblem, match=r"captions\.csv: 1 names .* 'z' in line 2"):
             open_folder(mine)
 
     def test_header(self, mine):

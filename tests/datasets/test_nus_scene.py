@@ -38,10 +38,10 @@ def test_fixation_off_its_image(scene_tree, tidy):
 
 def test_half_unpacked(scene_tree, tidy):
     (tidy / "imgInfo.mat").unlink()
-    with pytest.raises(DatasetProblem, match=r"tidy: expected 2 files, 1 of them are missing, such as imgInfo\.mat"):
+    with pytest.raises(DatasetProblem, match=r"tidy: expected 2 files, 1 are missing, such as imgInfo\.mat"):
         load("nus_scene", scene_tree)
     (scene_tree / "Scene" / "data" / "stimuli" / "002.jpg").unlink()
-    with pytest.raises(DatasetProblem, match=r"stimuli: expected 3 files, 1 of them .* 002\.jpg\. .*Yanakz/Scene"):
+    with pytest.raises(DatasetProblem, match=r"stimuli: expected 3 files, 1 are .* 002\.jpg\. .*Yanakz/Scene"):
         load("nus_scene", scene_tree)
 
 
@@ -52,7 +52,7 @@ def test_nothing_there(tmp_path):
 
 def test_other_numbers_than_published(scene_tree, monkeypatch):
     monkeypatch.setattr(nus_scene, "EXPECTED", nus_scene.Published(3, 70, nus_scene.EXPECTED.mean[::-1]))
-    with pytest.raises(DatasetProblem, match=r"expected the published 70 fixations .* Not the published file"):
+    with pytest.raises(DatasetProblem, match=r"expected the published 70 fixations .* not the published file"):
         load("nus_scene", scene_tree)
 
 

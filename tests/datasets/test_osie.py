@@ -56,7 +56,7 @@ def test_fixation_off_the_screen(osie_tree, mat, x):
 def test_half_unpacked_images(osie_tree):
     for stem in ("1002", "1005"):
         (osie_tree / "OSIE" / "data" / "stimuli" / f"{stem}.jpg").unlink()
-    with pytest.raises(DatasetProblem, match=r"stimuli: expected 14 files, 2 of them .* 1002.jpg, 1005.jpg\. .*popout"):
+    with pytest.raises(DatasetProblem, match=r"stimuli: expected 14 files, 2 are .* 1002.jpg, 1005.jpg\. .*popout"):
         load("osie_test", osie_tree)
 
 
@@ -69,7 +69,7 @@ def test_nothing_there(tmp_path):
 
 def test_no_fixations_file(osie_tree, mat):
     mat.unlink()
-    with pytest.raises(DatasetProblem, match=r"fixations\.mat: expected the fixations of the data set, no such file"):
+    with pytest.raises(DatasetProblem, match=r"fixations\.mat: no such file"):
         load("osie", osie_tree)
 
 
@@ -82,7 +82,7 @@ def test_other_numbers_than_published(osie_tree, monkeypatch):
 def test_other_mean_than_published(osie_tree, monkeypatch):
     x, y = osie.EXPECTED.mean
     monkeypatch.setattr(osie, "EXPECTED", osie.Published(14, 70, (y, x)))
-    with pytest.raises(DatasetProblem, match="Not the published file"):
+    with pytest.raises(DatasetProblem, match="not the published file"):
         load("osie", osie_tree)
 
 
@@ -90,7 +90,7 @@ def test_fixations_of_another_image(osie_tree, mat, monkeypatch):
     images = {str(1002 + i): [[[9.0, 9.0]]] for i in range(14)}
     write_osie_fixations(mat, images)
     monkeypatch.setattr(osie, "EXPECTED", osie.Published(14, 14, (9.0, 9.0)))
-    with pytest.raises(DatasetProblem, match="for each image and no other, not so for 1001"):
+    with pytest.raises(DatasetProblem, match=r"an image and its fixations, .* for 1001"):
         load("osie", osie_tree)
 
 

@@ -50,7 +50,7 @@ def test_a_return_of_the_mouse_is_a_fixation(tree):
         (lambda c: c["annotations"][0].update(fixations="no"), r"expected the annotations of SALICON 2015"),
         (lambda c: c["annotations"][0].update(fixations=[[49, 1], [49, 1]]), r"COCO_7\.jpg: 1 of \d fixations are off"),
         (lambda c: c["annotations"][0].update(fixations=[]), r"expected the published 4 fixations"),
-        (lambda c: c["images"][0].update(file_name="../../secret"), r"1 of them are missing, such as \.\./\.\./secret"),
+        (lambda c: c["images"][0].update(file_name="../../secret"), r"1 are missing, such as \.\./\.\./secret"),
     ],
 )
 def test_other_content(tree, spoil, message):
