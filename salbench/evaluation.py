@@ -272,9 +272,7 @@ class Evaluation:
         )
         return result, rows
 
-    def _means(
-        self, rows: Sequence[Mapping[str, Any]], fixations: Sequence[int]
-    ) -> dict[str, dict[str, float] | None]:
+    def _means(self, rows: Sequence[Mapping[str, Any]], fixations: Sequence[int]) -> dict[str, dict[str, float] | None]:
         values = np.array([[row[name] for name in METRICS] for row in rows])
         weights = np.ones(len(rows)) if self.protocol.averaging == "image" else np.array(fixations)
         bounds = bootstrap_means(values, weights, seed=self.runtime.seed)
@@ -335,5 +333,3 @@ def _mean_over_folds(scores: Sequence[Mapping[str, float]], weights: Sequence[in
 
 def _floats(scores: Mapping[str, float | None] | None) -> dict[str, float]:
     return {name: np.nan if scores is None or (value := scores[name]) is None else value for name in METRICS}
-
-

@@ -196,13 +196,6 @@ def shipped(name: str, place: str) -> Path:
     return package / name if (package / name).is_dir() else package.parent / place
 
 
-def shipped(name: str, place: str) -> Path:
-    """A folder that ships with salbench: `name` in the installed package, or `place` in a clone of the repository."""
-    package = Path(__file__).resolve().parent
-    installed = package / name
-    return installed if installed.is_dir() else package.parent / place
-
-
 @contextmanager
 def atomic_write(path: Path | str, mode: str = "w") -> Iterator[IO]:
     """Open a temporary file that replaces `path` on success; on any error `path` stays untouched."""

@@ -1,6 +1,9 @@
-"""Data sets and augmentations of other installed packages, found by their entry points.
+"""Methods, data sets and augmentations of other installed packages, found by their entry points.
 
 A package declares them in its pyproject.toml, one line per name::
+
+    [project.entry-points."salbench.methods"]
+    bright = "saliency_sets.bright"                 # a module as in `salbench.registry`, named as the method
 
     [project.entry-points."salbench.datasets"]
     toronto = "saliency_sets.toronto:ROW"           # a salbench.datasets.Row

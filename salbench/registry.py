@@ -26,13 +26,12 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from salbench import extras
+from salbench import extras, plugins
 from salbench.files import hash_bytes, shipped
 from salbench.plan import Plan
 from salbench.runtime import Runtime
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from salbench.sample import Sample
     from salbench.weights import Checkpoint
 
-ENTRY_POINTS = "salbench.methods"
+GROUP = "salbench.methods"  # of entry points; see `salbench.plugins`
 OUTPUTS = ("map", "density", "log_density")
 _METHODS: dict[str, type[SaliencyMethod]] = {}  # module name -> registered class
 _FOLDERS = [shipped("methods", "methods")]
@@ -222,16 +221,16 @@ def add_folder(folder: Path | str) -> None:
         raise MethodProblem(f"{folder}: expected a folder of method files")
     if folder in _FOLDERS:
         return
-    taken = {name: place for name, place in _places().items() if name in _stems(folder)}
+    taken = sorted(set(available()) & set(_stems(folder)))
     if taken:
-        name, place = next(iter(taken.items()))
-        raise MethodProblem(f"{folder}: the name {name!r} is taken by {place.origin}; rename your file")
+        origin = _place(taken[0]).origin
+        raise MethodProblem(f"{folder}: the name {taken[0]!r} is taken by {origin}; rename your file")
     _FOLDERS.append(folder)
 
 
 def available() -> list[str]:
     """Names of all methods, sorted. Nothing is imported."""
-    return sorted(_places())
+    return sorted({*_files(), *plugins.declared(GROUP)})
 
 
 def find(name: str) -> Path:
@@ -334,24 +333,21 @@ class _Place:
 
 
 def _place(name: str) -> _Place:
-    places = _places()
-    if name not in places:
-        near = difflib.get_close_matches(name, places, 1)
+    files, packages = _files(), plugins.declared(GROUP)
+    if name not in files and name not in packages:
+        near = difflib.get_close_matches(name, available(), 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise MethodProblem(f"no method is named {name!r}: {hint}known are {', '.join(sorted(places))}")
-    return places[name]
+        raise MethodProblem(f"no method is named {name!r}: {hint}known are {', '.join(available())}")
+    try:
+        plugins.check_owner(GROUP, name, files)
+    except plugins.PluginProblem as error:
+        raise MethodProblem(str(error)) from error
+    return _of_file(name, files[name]) if name in files else _of_entry(packages[name][0])
 
 
-def _places() -> dict[str, _Place]:
-    found = {}
-    for folder in filter(Path.is_dir, _FOLDERS):
-        for name, path in _stems(folder).items():
-            found[name] = _of_file(name, path)
-    for name, entry in _entries().items():
-        if name in found:
-            raise MethodProblem(f"{_package(entry)}: the method name {name!r} is taken by {found[name].origin}")
-        found[name] = _of_entry(entry)
-    return found
+def _files() -> dict[str, Path]:
+    """{name: file} of the methods in all folders."""
+    return {name: path for folder in filter(Path.is_dir, _FOLDERS) for name, path in _stems(folder).items()}
 
 
 def _of_file(name: str, path: Path) -> _Place:
@@ -360,35 +356,17 @@ def _of_file(name: str, path: Path) -> _Place:
 
 
 def _of_entry(entry: EntryPoint) -> _Place:
+    origin = f"package {entry.dist.name if entry.dist else 'unknown'}, entry point {entry.name} = {entry.value}"
+    if entry.module.rpartition(".")[2] != entry.name:
+        raise MethodProblem(f"{origin}: expected a module whose last part is the method's name")
+
     def file() -> Path:
         spec = importlib.util.find_spec(entry.module)
         if spec is None or spec.origin is None:
-            raise MethodProblem(f"{_package(entry)}: its entry point names the module {entry.module}, which has no file")
+            raise MethodProblem(f"{origin}: there is no such module")
         return Path(spec.origin)
 
-    return _Place(entry.module, _package(entry), file, lambda: importlib.import_module(entry.module))
-
-
-@cache
-def _entries() -> dict[str, EntryPoint]:
-    """{name: entry point} of installed packages.
-
-    Raises:
-        MethodProblem: two packages with one name, or a module whose last part is not the name.
-    """
-    found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.module.rpartition(".")[2] != entry.name:
-            raise MethodProblem(f"{_package(entry)}: expected a module named {entry.name}, got {entry.module}")
-        if entry.name in found:
-            packages = f"{_package(found[entry.name])} and {_package(entry)}"
-            raise MethodProblem(f"{packages} both have a method named {entry.name!r}; uninstall one")
-        found[entry.name] = entry
-    return found
-
-
-def _package(entry: EntryPoint) -> str:
-    return f"package {entry.dist.name}" if entry.dist else f"entry point {entry.name}"
+    return _Place(entry.module, origin, file, lambda: importlib.import_module(entry.module))
 
 
 def _folder(path: Path) -> Path:

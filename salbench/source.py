@@ -127,7 +127,7 @@ def _module_file(module: str) -> Path | None:
 
 
 def _submodule(module: Path, name: str) -> Path | None:
-    """The file of `name` if it is a module inside the package `module`, such as `maps` in `from salbench import maps`."""
+    """The file of `name` if it is a module of the package `module`, such as `maps` in `from salbench import maps`."""
     if module.name != "__init__.py" or name in _bindings(module):
         return None
     files = [module.parent / f"{name}.py", module.parent / name / "__init__.py"]
@@ -216,5 +216,6 @@ def _text(value: Any) -> str:
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     first = body[0] if body else None
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    value = first.value if isinstance(first, ast.Expr) else None
+    is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
     return body[1:] if is_text else body

@@ -14,7 +14,7 @@ import logging
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,8 +76,8 @@ def write_lsun17(
 ) -> Summary:
     """Predict samples and write the zip of the LSUN 2017 SALICON challenge.
 
-    Maps are prepared as the protocol `lsun17` does, and stored as the 8-bit values that it scores. Equal maps give equal
-    bytes. The file gets its name when it is complete and valid; after any error nothing is left behind.
+    Maps are prepared as the protocol `lsun17` does, and stored as the 8-bit values that it scores. Equal maps give
+    equal bytes. The file gets its name when it is complete and valid; after any error nothing is left behind.
 
     Args:
         method: already fitted if it is fitted at run. It sees blind samples only.

@@ -225,7 +225,9 @@ class TestWhatAMethodSees:
         assert result.failures == {}
 
     def test_the_runtime(self, tiny, tmp_path, add_method):
-        add_method("own", "def predict(self, sample):\n    assert self.runtime.backbone == 'B'\n    return np.ones((2, 2))")
+        add_method(
+            "own", "def predict(self, sample):\n    assert self.runtime.backbone == 'B'\n    return np.ones((2, 2))"
+        )
         assert _evaluation(tiny, tmp_path, backbone="B").run("own").n_failed == 0
 
 

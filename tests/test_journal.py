@@ -22,6 +22,7 @@ def _write(path, entries=ENTRIES):
     journal.close()
     return path.read_bytes()
 
+
 def test_goes_on(journal_path):
     _write(journal_path, ENTRIES[:2])
     journal = Journal(journal_path, IDENTITY)
@@ -32,6 +33,7 @@ def test_goes_on(journal_path):
     again.close()
     assert list(again.entries.values()) == ENTRIES[:3]
 
+
 def test_an_entry_is_on_disk_at_once(journal_path):
     journal = Journal(journal_path, IDENTITY)
     for number, entry in enumerate(ENTRIES, 1):
@@ -41,10 +43,12 @@ def test_an_entry_is_on_disk_at_once(journal_path):
         assert json.loads(lines[number]) == entry
     journal.close()
 
+
 def test_removed_at_the_end(journal_path):
     journal = Journal(journal_path, IDENTITY)
     journal.close(remove=True)
     assert not journal_path.exists()
+
 
 def test_cut_off_at_every_byte(journal_path):
     whole = _write(journal_path)
@@ -59,6 +63,7 @@ def test_cut_off_at_every_byte(journal_path):
         journal.close()
         assert journal_path.read_bytes() == whole
 
+
 @pytest.mark.parametrize("garbage", [b"\0" * 40, b"\0" * 40 + b"\n", b'{"id": "im\n', b"\xff\xfe\n\n\n"])
 def test_garbage_after_the_last_entry(journal_path, garbage):
     whole = _write(journal_path)
@@ -68,6 +73,7 @@ def test_garbage_after_the_last_entry(journal_path, garbage):
     assert list(journal.entries.values()) == ENTRIES
     assert journal_path.read_bytes() == whole
 
+
 def test_garbage_between_entries(journal_path):
     whole = _write(journal_path)
     lines = whole.splitlines(keepends=True)
@@ -76,15 +82,15 @@ def test_garbage_between_entries(journal_path):
     journal.close()
     assert list(journal.entries.values()) == ENTRIES[:2]  # what stands before it
 
+
 @pytest.mark.parametrize("fact", list(FACTS))
 def test_another_identity_is_refused_and_left_as_it_is(journal_path, fact):
     whole = _write(journal_path)
     other = Identity(FACTS | {fact: "other"})
-    with pytest.raises(
-        JournalProblem, match=r"unfinished run.*\(.+\)\. Choose another --out, or .* --overwrite"
-    ):
+    with pytest.raises(JournalProblem, match=r"unfinished run.*\(.+\)\. Choose another --out, or .* --overwrite"):
         Journal(journal_path, other)
     assert journal_path.read_bytes() == whole
+
 
 def test_another_identity_is_given_up_with_overwrite(journal_path):
     _write(journal_path)
@@ -97,6 +103,7 @@ def test_another_identity_is_given_up_with_overwrite(journal_path):
     again.close()
     assert list(again.entries.values()) == [ENTRIES[3]]
 
+
 def test_two_runs_never_write_one_journal(journal_path):
     first = Journal(journal_path, IDENTITY)
     with pytest.raises(JournalProblem, match="another run is writing this result; wait for it"):
@@ -104,15 +111,15 @@ def test_two_runs_never_write_one_journal(journal_path):
     first.close()
     Journal(journal_path, IDENTITY).close()
 
+
 @pytest.mark.parametrize("first", [b"5", b"[]", b"null", b'{"identity": 3}', b'{"identity": {}}', b'{"id": "image_0"}'])
 def test_a_file_that_is_no_journal(journal_path, first):
     journal_path.parent.mkdir(parents=True)
     journal_path.write_bytes(first + b"\n")
-    with pytest.raises(
-        JournalProblem, match=r"unfinished run.*Choose another --out"
-    ):
+    with pytest.raises(JournalProblem, match=r"unfinished run.*Choose another --out"):
         Journal(journal_path, IDENTITY)
     Journal(journal_path, IDENTITY, overwrite=True).close()
+
 
 def test_failed_entries_are_tried_again(journal_path):
     failed = {"id": "image_1", "error": "ValueError: no"}
@@ -124,6 +131,7 @@ def test_failed_entries_are_tried_again(journal_path):
     again = Journal(journal_path, IDENTITY)
     again.close()
     assert again.entries == {e["id"]: e for e in ENTRIES[:3]}
+
 
 def test_the_last_word_on_an_image_counts(journal_path):
     _write(journal_path, [ENTRIES[0], {"id": "image_0", "error": "ValueError: now it fails"}])

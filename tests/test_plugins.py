@@ -11,6 +11,7 @@ from salbench.augment import AugmentationProblem
 from salbench.augment.catalog import GROUP as AUGMENTATIONS
 from salbench.datasets import GROUP as DATASETS
 from salbench.datasets import DatasetProblem
+from salbench.registry import GROUP as METHODS
 
 SET = """
 import numpy as np
@@ -67,7 +68,7 @@ def install_set(install, package, name, value="ROW"):
 def test_the_example_declares_the_groups_that_are_read():
     block = plugins.__doc__.split("::\n", 1)[1].split("\nNames", 1)[0]
     declared = tomllib.loads("\n".join(line.strip() for line in block.splitlines()))
-    assert set(declared["project"]["entry-points"]) == {DATASETS, AUGMENTATIONS}
+    assert set(declared["project"]["entry-points"]) == {METHODS, DATASETS, AUGMENTATIONS}
 
 
 class TestDatasets:

@@ -91,12 +91,11 @@ def test_trouble_that_is_not_the_images_fault_is_raised(tiny, error):
 
 @pytest.mark.parametrize(("workers", "batch_size"), [(1, 1), (2, 3)])
 def test_no_more_than_two_batches_per_worker_are_ahead(make_samples, workers, batch_size):
-    method, taken = Mean(), 0
+    method = Mean()
     runtime = Runtime(workers=workers, batch_size=batch_size)
-    for _ in predict_stream(method, make_samples([(24, 32)] * 40), runtime):
+    for taken, _ in enumerate(predict_stream(method, make_samples([(24, 32)] * 40), runtime)):
         begun = sum(map(len, method.batches))
         assert begun - taken <= (2 * workers + 1) * batch_size
-        taken += 1
 
 
 def test_closing_stops_the_workers(make_samples):

@@ -9,7 +9,14 @@ from salbench import files, results
 from salbench.identity import Identity
 from salbench.results import Result, ResultProblem
 
-FACTS = {"method": "mine+v1", "dataset": "tiny", "fingerprint": "f1n9", "protocol": "mit", "protocol_version": 1, "seed": 0}
+FACTS = {
+    "method": "mine+v1",
+    "dataset": "tiny",
+    "fingerprint": "f1n9",
+    "protocol": "mit",
+    "protocol_version": 1,
+    "seed": 0,
+}
 RESULT = Result(
     identity=Identity(FACTS),
     metrics={"auc": {"mean": 0.75, "low": 0.7, "high": 0.8, "n": 3}, "ig": None},

@@ -84,7 +84,8 @@ def test_what_changes_the_hash(write, old, new):
 
 
 class TestSharedCode:
-    MAPS = "SIZE = 3\ndef resize(x):\n    return helper(x) + SIZE\ndef helper(x):\n    return x\ndef other(x):\n    return 1\n"
+    MAPS = "SIZE = 3\ndef resize(x):\n    return helper(x) + SIZE\ndef helper(x):\n    return x\n"
+    MAPS += "def other(x):\n    return 1\n"
     OWN = "from salbench.maps import resize\nA = resize\n"
 
     @pytest.mark.parametrize(
@@ -104,13 +105,19 @@ class TestSharedCode:
         assert (write(self.OWN) != first) == counts
 
     def test_is_followed_from_module_to_module(self, write, package):
-        package(maps="from salbench.deep import helper as h\ndef resize(x):\n    return h(x)\n", deep="def helper(x):\n    1\n")
+        package(
+            maps="from salbench.deep import helper as h\ndef resize(x):\n    return h(x)\n",
+            deep="def helper(x):\n    1\n",
+        )
         first = write(self.OWN)
         package(deep="def helper(x):\n    2\n")
         assert write(self.OWN) != first
 
     def test_loaded_on_demand_does_not_count(self, write, package):
-        package(maps="def resize(x):\n    from salbench.deep import helper\n    return helper(x)\n", deep="def helper(x):\n    1\n")
+        package(
+            maps="def resize(x):\n    from salbench.deep import helper\n    return helper(x)\n",
+            deep="def helper(x):\n    1\n",
+        )
         first = write(self.OWN)
         package(deep="def helper(x):\n    2\n")
         assert write(self.OWN) == first

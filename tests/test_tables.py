@@ -18,8 +18,8 @@ def result(label, value, **changes):
     """A result whose every metric is `value` with the interval value - 0.01 .. value + 0.03."""
     metrics = {name: {"mean": value, "low": value - 0.01, "high": value + 0.03, "n": 5} for name in METRICS}
     plain = results.Result(
-        identity=Identity(FACTS | {"method": label}), metrics=metrics, output="map", ceiling=False, gaze="eye tracker", n_images=5,
-        n_failed=0, n_without_fixations=0, n_resized=0, zero_share=0.0, failures={}, seconds=1.0,
+        identity=Identity(FACTS | {"method": label}), metrics=metrics, output="map", ceiling=False, gaze="eye tracker",
+        n_images=5, n_failed=0, n_without_fixations=0, n_resized=0, zero_share=0.0, failures={}, seconds=1.0,
     )  # fmt: skip
     return replace(plain, **changes)
 

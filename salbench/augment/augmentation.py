@@ -10,6 +10,7 @@ import numpy as np
 
 from salbench.augment.geometry import Geometry
 from salbench.files import hash_bytes
+from salbench.source import file_hash
 
 KINDS = ("photometric", "geometric")
 
@@ -46,8 +47,8 @@ class Augmentation:
             raise ValueError(f"{self.name}: expected the kind {' or '.join(KINDS)}, got {self.kind!r}")
 
     def code_hash(self) -> str:
-        """Return 16 hex digits: hash of its parameters and of the whole file that holds its function."""
-        return hash_bytes(Path(inspect.getfile(self.function)).read_bytes(), repr(dict(self.parameters)))
+        """Return 16 hex digits: hash of its parameters and of the code in the file that holds its function."""
+        return hash_bytes(file_hash(Path(inspect.getfile(self.function))), repr(dict(self.parameters)))
 
 
 def photometric(function: Callable[..., np.ndarray]) -> Augmentation:

@@ -92,9 +92,7 @@ def report(specs: Sequence[str], runtime: Runtime, methods_dir: Path | str | Non
     return "\n\n".join([_header(runtime.device), table, *skipped, NOTES]), len(rows)
 
 
-def measure(
-    spec: str, runtime: Runtime, size: tuple[int, int] = SIZE, methods_dir: Path | str | None = None
-) -> Speed:
+def measure(spec: str, runtime: Runtime, size: tuple[int, int] = SIZE, methods_dir: Path | str | None = None) -> Speed:
     """Time one method.
 
     Args:
