@@ -54,13 +54,7 @@ def make(
     """
     check_wanted(wanted)
     samples = dataset.samples[:limit]
-    if masks is None and not any(sample.caption for sample in samples):
-        raise ValueError(
-            f"{dataset.name}: expected captions, whose words say what to edit, found none; edit where people look with "
-            "--mask saliency, give masks with --mask DIR, or add your own captions as captions.csv"
-        )
-    if masks not in (None, SALIENCY) and not Path(masks).is_dir():
-        raise ValueError(f"{masks}: expected a folder with one mask ID.png for each image")
+    _check_regions(dataset.name, samples, masks)
     setup = _setup(method, dataset, wanted, masks, constrained, options)
     maker = _Maker(method, Writer(folder, setup), wanted, masks, {"constrained": constrained, **options})
     one_by_one = replace(method.runtime, workers=1, batch_size=1)
@@ -75,6 +69,17 @@ def make(
     if not failures:
         maker.writer.finish()
     return failures
+
+
+def _check_regions(dataset: str, samples: Sequence[Sample], masks: Path | str | None) -> None:
+    """Raise `ValueError` unless something says which region of an image to edit."""
+    if masks is None and not any(sample.caption for sample in samples):
+        raise ValueError(
+            f"{dataset}: expected captions, whose words say what to edit, found none; edit where people look with "
+            "--mask saliency, give masks with --mask DIR, or add your own captions as captions.csv"
+        )
+    if masks not in (None, SALIENCY) and not Path(masks).is_dir():
+        raise ValueError(f"{masks}: expected a folder with one mask ID.png for each image")
 
 
 def _setup(

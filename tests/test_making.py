@@ -122,7 +122,7 @@ class TestMake:
 
     def test_refuses_a_folder_made_with_other_settings(self, dataset, tmp_path):
         make(dataset, tmp_path, limit=1)
-        with pytest.raises(edits.EditSetProblem, match=r"the weights or maps differ; constrained false instead of true"):
+        with pytest.raises(edits.EditSetProblem, match=r"weights .* differ; constrained false instead of true"):
             make(dataset, tmp_path, limit=1, constrained=False)
 
     def test_refuses_what_no_image_could_be_edited_by(self, dataset, tmp_path):
@@ -130,7 +130,7 @@ class TestMake:
             making.make(Brightener(), dataset, tmp_path / "set", {"hue": [1.0]})
         with pytest.raises(ValueError, match="popout: expected captions"):
             making.make(Brightener(), dataset, tmp_path / "set", {"brightness": [0.5]})
-        with pytest.raises(ValueError, match="expected a folder with one mask ID.png for each image"):
+        with pytest.raises(ValueError, match="expected a folder with one mask"):
             make(dataset, tmp_path / "set", masks=tmp_path / "nowhere")
         assert not (tmp_path / "set").exists()
 

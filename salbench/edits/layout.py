@@ -63,7 +63,7 @@ def read(folder: Path) -> EditSet:
                 thumbnails[path.stem] = np.frombuffer(bytes.fromhex(record["thumbnail"]), np.uint8).reshape(8, 8)
         except (KeyError, TypeError, ValueError) as error:
             raise EditSetProblem(
-                f"{path}: expected a record of edits, got another ({error!r}). {_remedy(path)}"
+                f"{path}: expected a record of edits, got other content ({error!r}). {_remedy(path)}"
             ) from error
         for name, expected in files.items():
             _verify(folder / name, expected, path)

@@ -296,7 +296,7 @@ def _add_shares(study: Predicted, method: SaliencyMethod, runtime: Runtime, fold
     identity = identity_of(method, edit_set.name, edit_set.fingerprint, PROTOCOL, seed=runtime.seed)
     journal = Journal(folder / f"{method.label}.jsonl", identity, overwrite=True)
     try:
-        for entry in _predicted(study, method, runtime, dict(journal.entries)):
+        for entry in _predicted(study, method, runtime, journal.entries):
             journal.add(entry)
     finally:
         journal.close(remove=not journal.entries)
