@@ -8,16 +8,21 @@ from PIL import Image
 
 from salbench import edits, making
 from salbench.datasets import load
-from salbench.registry import SaliencyMethod
+from salbench.prediction import RunStopped
+from salbench.registry import MethodUnavailable, SaliencyMethod
+from salbench.runtime import Runtime
 from salbench.sample import Sample
 
 
 class Brightener(SaliencyMethod):
     """Brightness by addition; the region is the left half, or the mask; strengths above 1 are dropped."""
 
-    name = "uniform"  # errors are told with the file of a method
+    name = "uniform"  # an error message looks for the file of the method
     output = "log_density"
+    runtime = Runtime(progress=False)
     calls = 0
+    refused = None
+    error = ValueError("caption: expected one, got none")
 
     def code_hash(self):
         return "c0de"
@@ -31,7 +36,7 @@ class Brightener(SaliencyMethod):
     def edit(self, sample, wanted, *, color=None, word=None, mask=None, constrained=True):
         self.calls += 1
         if sample.id == self.refused:
-            raise ValueError("caption: expected one, got none")
+            raise self.error
         mask = np.arange(sample.size[1]) < sample.size[1] / 2 if mask is None else mask
         mask = np.broadcast_to(mask, sample.size).astype(float)
         made, dropped = [], []
@@ -43,8 +48,6 @@ class Brightener(SaliencyMethod):
                 image = np.clip(sample.image + 100 * strength * mask[:, :, None], 0, 255).astype(np.uint8)
                 made.append(edits.NewEdit(type, strength, strength, 1, image))
         return edits.MadeEdits(sample.image, mask, made, sample.caption, word, dropped=dropped)
-
-    refused = None
 
     def predict(self, sample):
         return np.log(sample.image.mean(2) + 1)
@@ -59,7 +62,7 @@ def make(dataset, folder, method=None, **options):
     wanted = {"brightness": [0.5, 2.0]}
     samples = [replace(sample, caption="a display") for sample in dataset.samples]
     dataset = replace(dataset, samples=samples)
-    return making.make(method or Brightener(), dataset, folder, wanted, progress=False, **options)
+    return making.make(method or Brightener(), dataset, folder, wanted, **options)
 
 
 class TestMake:
@@ -75,16 +78,16 @@ class TestMake:
         np.testing.assert_array_equal(edit.read_image(), expected.clip(0, 255))
         assert (edit.strength, edit.direction) == (0.5, 1)
 
-    def test_knows_its_sources_again(self, dataset, tmp_path):
+    def test_recognises_its_sources(self, dataset, tmp_path):
         make(dataset, tmp_path, limit=1)
         sample = dataset.samples[0]
         original = edits.read(tmp_path).versions(sample)[0].edit.read_original
         np.testing.assert_array_equal(original(), sample.image)
         other = replace(sample, read_image=lambda: 255 - sample.image)
-        with pytest.raises(edits.EditSetProblem, match="got another one of the same id"):
+        with pytest.raises(edits.EditSetProblem, match="got another picture with the same id"):
             edits.read(tmp_path).versions(other)[0].edit.read_original()
 
-    def test_says_what_it_was_made_with(self, dataset, tmp_path):
+    def test_records_what_it_was_made_with(self, dataset, tmp_path):
         make(dataset, tmp_path, limit=1, word="ball")
         setup = edits.read(tmp_path).setup
         assert setup["method"] == "uniform"
@@ -93,14 +96,14 @@ class TestMake:
         assert (setup["word"], setup["constrained"], setup["regions"]) == ("ball", True, "of words")
         assert setup["versions"]["numpy"] == np.__version__
 
-    def test_goes_on_where_it_was(self, dataset, tmp_path):
+    def test_resumes(self, dataset, tmp_path):
         make(dataset, tmp_path, limit=2)
         method = Brightener()
         make(dataset, tmp_path, method, limit=5)
         assert method.calls == 3
         assert len(edits.read(tmp_path).sources) == 5
 
-    def test_until_its_end_it_is_told_that_there_is_more_to_come(self, dataset, tmp_path, monkeypatch, caplog):
+    def test_a_set_that_was_stopped_is_unfinished(self, dataset, tmp_path, monkeypatch, caplog):
         add = edits.Writer.add
 
         def until_the_third(self, id, *arguments, **options):
@@ -115,23 +118,88 @@ class TestMake:
         with pytest.raises(KeyboardInterrupt):
             make(dataset, tmp_path / "e", limit=4)
         assert len(edits.read(tmp_path / "e").sources) == 2
-        assert "an unfinished edit set; the command that makes it goes on" in caplog.text
+        assert "this edit set is unfinished" in caplog.text
 
-    def test_refuses_a_folder_of_another_request(self, dataset, tmp_path):
+    def test_refuses_a_folder_made_with_other_settings(self, dataset, tmp_path):
         make(dataset, tmp_path, limit=1)
-        with pytest.raises(edits.EditSetProblem, match="another request, which differs in constrained, weights"):
+        with pytest.raises(edits.EditSetProblem, match=r"weights .* differ; constrained false instead of true"):
             make(dataset, tmp_path, limit=1, constrained=False)
 
-    def test_an_image_that_cannot_be_edited_is_told_and_tried_again(self, dataset, tmp_path):
+    def test_refuses_what_no_image_could_be_edited_by(self, dataset, tmp_path):
+        with pytest.raises(ValueError, match="type: expected one or more of contrast"):
+            making.make(Brightener(), dataset, tmp_path / "set", {"hue": [1.0]})
+        with pytest.raises(ValueError, match="popout: expected captions"):
+            making.make(Brightener(), dataset, tmp_path / "set", {"brightness": [0.5]})
+        with pytest.raises(ValueError, match="expected a folder with one mask"):
+            make(dataset, tmp_path / "set", masks=tmp_path / "nowhere")
+        assert not (tmp_path / "set").exists()
+
+    @pytest.mark.parametrize("error", [ValueError("caption: expected one, got none"), RuntimeError("out of numbers")])
+    def test_an_image_that_cannot_be_edited_is_reported_and_tried_again(self, dataset, tmp_path, error):
         method = Brightener()
-        method.refused = dataset.samples[1].id
+        method.refused, method.error = dataset.samples[1].id, error
         failures = make(dataset, tmp_path, method, limit=3)
         assert list(failures) == [method.refused]
         assert not edits.read(tmp_path).is_finished
-        assert "caption: expected one, got none" in failures[method.refused]
+        assert str(error) in failures[method.refused]
         assert make(dataset, tmp_path, limit=3) == {}
         assert len(edits.read(tmp_path).sources) == 3
         assert edits.read(tmp_path).is_finished
+
+    def test_edits_that_cannot_be_written_fail_alone(self, dataset, tmp_path, monkeypatch):
+        """Such as an image of another size than the original."""
+        edit, second = Brightener.edit, dataset.samples[1]
+
+        def cropped(self, sample, *args, **options):
+            made = edit(self, sample, *args, **options)
+            return replace(made, original=made.original[1:]) if sample.id == second.id else made
+
+        monkeypatch.setattr(Brightener, "edit", cropped)
+        failures = make(dataset, tmp_path, limit=3)
+        assert list(failures) == [second.id]
+        assert "expected a uint8 image of" in failures[second.id]
+        assert len(edits.read(tmp_path).sources) == 2
+
+    def test_what_is_missing_for_every_image_stops_it(self, dataset, tmp_path):
+        method = Brightener()
+        method.refused, method.error = dataset.samples[1].id, MethodUnavailable("needs a backbone")
+        with pytest.raises(MethodUnavailable, match="needs a backbone"):
+            make(dataset, tmp_path, method, limit=3)
+        sources = edits.read(tmp_path).sources  # the next image may have begun
+        assert dataset.samples[0].id in sources
+        assert dataset.samples[1].id not in sources
+
+    def test_a_disk_that_cannot_be_written_stops_it(self, dataset, tmp_path, monkeypatch):
+        add = edits.Writer.add
+
+        def read_only(self, id, *arguments, **options):
+            if id == dataset.samples[1].id:
+                raise PermissionError(13, "Permission denied")
+            add(self, id, *arguments, **options)
+
+        monkeypatch.setattr(edits.Writer, "add", read_only)
+        with pytest.raises(RunStopped, match=r"cannot write the edit set \(Permission denied\)"):
+            make(dataset, tmp_path, limit=3)
+        sources = edits.read(tmp_path).sources  # the next image may have begun
+        assert dataset.samples[0].id in sources
+        assert dataset.samples[1].id not in sources
+
+    def test_one_image_at_a_time_whatever_the_runtime(self, dataset, tmp_path, monkeypatch):
+        """So that memory holds one, and one that is stopped loses one."""
+        method, editing = Brightener(), []
+        method.runtime = Runtime(workers=3, batch_size=4, progress=False)
+        edit = Brightener.edit
+
+        def alone(self, sample, *args, **options):
+            assert not editing
+            editing.append(sample.id)
+            try:
+                return edit(self, sample, *args, **options)
+            finally:
+                editing.clear()
+
+        monkeypatch.setattr(Brightener, "edit", alone)
+        assert make(dataset, tmp_path, method, limit=4) == {}
 
     def test_takes_masks_from_a_folder(self, dataset, tmp_path):
         mask = np.zeros(dataset.samples[0].size, np.uint8)
@@ -144,7 +212,7 @@ class TestMake:
         np.testing.assert_array_equal(edit.read_mask() > 0.5, mask > 0)
 
     def test_a_mask_that_has_changed_is_a_region_to_edit_anew(self, dataset, tmp_path):
-        """That of the other image is kept, and so are both where nothing has changed."""
+        """The edits of the other image are kept; if nothing has changed, so are both."""
         (tmp_path / "masks").mkdir()
         for sample in dataset.samples[:2]:
             Image.fromarray(np.eye(*sample.size, dtype=np.uint8)).save(tmp_path / "masks" / f"{sample.id}.png")
@@ -172,14 +240,14 @@ class TestMake:
         make(of_densities, tmp_path, method, limit=2)
         assert method.calls == 3
 
-    def test_another_device_is_another_request(self, dataset, tmp_path):
+    def test_another_kind_of_device_is_another_setting(self, dataset, tmp_path):
         make(dataset, tmp_path, limit=1)
         method = Brightener()
-        method.device = "cuda:1"
-        with pytest.raises(edits.EditSetProblem, match=r'differs in device \(device: "cpu" there, "cuda" here\)'):
+        method.runtime = Runtime(device="meta", progress=False)  # torch accepts it everywhere
+        with pytest.raises(edits.EditSetProblem, match=r"\(device meta instead of cpu\)"):
             make(dataset, tmp_path, method, limit=1)
 
-    def test_hands_on_that_saliency_is_the_region(self, dataset, tmp_path, monkeypatch):
+    def test_passes_on_that_the_region_is_where_saliency_is_high(self, dataset, tmp_path, monkeypatch):
         given = []
         edit = Brightener.edit
         monkeypatch.setattr(
@@ -210,16 +278,3 @@ def test_predicting_gives_a_density():
     density = making.predicting(Brightener())(image)
     assert density.sum() == pytest.approx(1)
     assert density[1, 2] == pytest.approx(256 / (256 + 47))
-
-
-class TestWanted:
-    def test_defaults(self):
-        assert edits.wanted("contrast, color") == {"contrast": [1.2, 1.5, 2.0], "color": [1.0, 2.0, 4.0]}
-
-    def test_own_strengths(self):
-        assert edits.wanted("brightness", [-0.2, 0.2]) == {"brightness": [-0.2, 0.2]}
-
-    @pytest.mark.parametrize("types", ["hue", "contrast,contrast", ""])
-    def test_other_types_are_refused(self, types):
-        with pytest.raises(ValueError, match=r"type: expected some of contrast, brightness, color, each once"):
-            edits.wanted(types)

@@ -12,7 +12,8 @@ from PIL import Image
 
 import benchmark
 from salbench import edits, registry
-from salbench.edits import NewEdit, Writer
+from salbench.edits import EDIT_TYPES, EditType, NewEdit, Writer
+from salbench.runtime import Runtime
 from salbench.study import figures, report
 from salbench.study.observed import observe
 from salbench.study.predicted import predict
@@ -60,7 +61,7 @@ class TestRegions:
         [
             (np.zeros((6, 8)), r"expected a region above zero, got values from 0 to 0"),
             (np.full((6, 8), -1.0), r"expected a region above zero, got values from -1 to -1"),
-            (np.full((6, 8), 255.0), r"covers the whole image"),
+            (np.full((6, 8), 255.0), r"got a mask that covers all of it"),
             (np.eye(8), r"expected the aspect ratio of the image, 12 x 16 \(height, width\), got 8 x 8"),
         ],
     )
@@ -181,13 +182,12 @@ class TestObserved:
         study = of(gaze, gaze / "images")
         assert_allclose([pair.before for pair in study.shares.values()], BEFORE[1:])
         assert_allclose([pair.after for pair in study.shares.values()], AFTER[1:])
-        assert re.search(r"of this stem in each folder, found none in the images", study.left_out["a"])
+        assert re.search(r"found none in the images", study.left_out["a"])
 
-    def test_the_table_tells_in_which_pixels_fixations_count(self, gaze):
-        """Masks larger than the pictures that were shown would give wrong shares without a word."""
-        assert "pixels of pictures of 16 x 12 (width x height); they reach to x 9.5, y 8.5." in report.observed_table(
-            of(gaze)
-        )
+    def test_the_table_says_in_which_pixels_fixations_count(self, gaze):
+        """Masks larger than the pictures that were shown would give wrong shares without any error."""
+        note = "pixels of pictures of 16 x 12 (width x height); their largest x is 9.5, y 8.5."
+        assert note in report.observed_table(of(gaze))
         for id in "ab":
             Image.fromarray(MASK.repeat(2, axis=0).repeat(2, axis=1)).save(gaze / "masks" / f"{id}.png")
         assert "pixels of pictures of 32 x 24 and 1 other sizes (width x height)" in report.observed_table(of(gaze))
@@ -213,7 +213,7 @@ class TestObserved:
             "f": r"found none in .*original \(original\), .*edited \(edited\)$",
             "g": r"expected at least one, got none",
             "h": r"expected a \.csv with columns x and y",
-            "i": r"expected fixations twice or maps twice, got i\.npy and i\.npy",
+            "i": r"expected two files of fixations or two maps, got one of each: i\.npy and i\.npy",
         }
         assert study.left_out.keys() == expected.keys()
         for id, message in expected.items():
@@ -233,7 +233,7 @@ class TestObserved:
         study = of(tmp_path)
         assert list(study.shares) == ["c", "d"]
         assert re.search(r"two maps of one size, got \(12, 16\) and \(6, 8\)", study.left_out["a"])
-        assert re.search(r"expected some attention in both maps", study.left_out["b"])
+        assert re.search(r"expected two maps with values above zero", study.left_out["b"])
         assert (study.change.before, study.change.after, study.change.mean) == (1, 1, 0)
         assert "+0.0000 [+0.0000, +0.0000] | – " in report.observed_table(study)
 
@@ -241,27 +241,28 @@ class TestObserved:
         with pytest.raises(ValueError, match=r"nowhere: expected a folder with one file per image"):
             observe(gaze / "nowhere", gaze / "edited", gaze / "masks")
         (gaze / "masks" / "notes.txt").write_text("")
-        with pytest.raises(ValueError, match=r"notes\.txt: expected one of \.jpg"):
+        with pytest.raises(ValueError, match=r"notes\.txt: expected files ending in \.jpg"):
             of(gaze)
         (gaze / "masks" / "notes.txt").unlink()
         Image.fromarray(MASK).save(gaze / "masks" / "a.bmp")
-        with pytest.raises(ValueError, match=r"a\.bmp and a\.png share a stem"):
+        with pytest.raises(ValueError, match=r"expected one file per stem, got a\.bmp and a\.png"):
             of(gaze)
         (gaze / "masks" / "a.bmp").unlink()
         for name in ("original", "edited"):
             np.save(gaze / name / "b.npy", np.ones(SIZE))
-        with pytest.raises(ValueError, match=r"got fixations of e and map mass of b"):
+        with pytest.raises(ValueError, match=r"got fixations for e and map mass for b"):
             of(gaze)
         for id in "abcd":
             (gaze / "masks" / f"{id}.png").unlink()
         with pytest.raises(ValueError, match=r"two or more images that can be measured, got 1 \(a: expected a file"):
             of(gaze)
         (tmp_path / "empty").mkdir()
-        with pytest.raises(ValueError, match=r"empty: expected one file per image, found none"):
+        with pytest.raises(ValueError, match=r"empty: expected a folder with one file per image, got an empty one"):
             observe(tmp_path / "empty", gaze / "edited", gaze / "masks")
 
 
 CONTRASTS = (0.5, 1.5, 2.0)  # asked for; 1 is no edit
+CONTRAST = "contrast (SD of grey)"
 BRIGHT = "def predict(self, sample):\n    return np.abs(sample.image.mean(2) - 128)\n"
 
 
@@ -310,8 +311,9 @@ def bright_share(strength, k):
     return inside / (inside + 156 * 10)
 
 
-def predicted(edit_set, specs, **options):
-    return predict(edits.read(edit_set), specs, edit_set.parent / "out", progress=False, **options)
+def predicted(edit_set, specs, gaze=None, **runtime):
+    here = Runtime(progress=False, **({"workers": 1} | runtime))
+    return predict(edits.read(edit_set), specs, edit_set.parent / "out", here, gaze=gaze)
 
 
 class TestPredicted:
@@ -319,7 +321,7 @@ class TestPredicted:
         add_method("bright", BRIGHT)
         study = predicted(edit_set, ["bright", "uniform"])
         assert study.models == ["bright", "uniform"]
-        assert study.left_out == {"s9": "it has no edit; all have been dropped"}
+        assert study.left_out == {"s9": "has no edits, because all were dropped"}
         assert len(study.edits) == 16
         for measured in study.edits:
             k, strength = int(measured.edit.source[1]), measured.edit.asked
@@ -328,9 +330,9 @@ class TestPredicted:
             assert measured.values["uniform"] == pytest.approx((COVERED, COVERED))
             assert measured.values["bright"] == pytest.approx((bright_share(1, k), bright_share(strength, k)))
             if measured.edit.type == "contrast":
-                assert measured.values["contrast"] == pytest.approx(((20 + k) / 255, (20 * strength + k) / 255))
+                assert measured.values[CONTRAST] == pytest.approx(((20 + k) / 255, (20 * strength + k) / 255))
             else:
-                assert measured.values["color"] == pytest.approx((0, 0), abs=1e-3)
+                assert measured.values["color (distance in CIELAB a, b)"] == pytest.approx((0, 0), abs=1e-3)
 
     def test_changes_are_of_the_images_of_one_strength(self, edit_set, add_method):
         add_method("bright", BRIGHT)
@@ -352,7 +354,7 @@ class TestPredicted:
         with pytest.raises(ValueError, match=r"expected edits of two or more images that can be measured, got 1$"):
             predicted(edit_set, ["uniform"])
 
-    def test_an_unfinished_set_is_told(self, edit_set):
+    def test_the_note_says_that_a_set_is_unfinished(self, edit_set):
         Writer(edit_set, {"licence": "CC0"})
         assert "The edit set is unfinished: 5 images so far." in report.predicted_table(predicted(edit_set, []))
         Writer(edit_set, {"licence": "CC0"}).finish()
@@ -379,7 +381,7 @@ class TestPredicted:
             "    return saliency\n",
         )
         trends = predicted(edit_set, ["falls", "swaps", "jumps", "uniform"]).trends()
-        assert trends["contrast"]["contrast"] == pytest.approx((1, 1, 1, 4))
+        assert trends["contrast"][CONTRAST] == pytest.approx((1, 1, 1, 4))
         assert trends["contrast"]["falls"] == pytest.approx((-1, -1, -1, 4))
         assert trends["contrast"]["swaps"] == pytest.approx((0.5, 0.5, 0.5, 4))
         assert "jumps" not in trends["contrast"]
@@ -392,7 +394,7 @@ class TestPredicted:
         for k in range(2):
             made = [NewEdit("contrast", asked, used, 1, chequers(used, k)) for asked, used in ((1.5, 1.5), (2.0, 1.2))]
             writer.add(f"s{k}", chequers(1, k), {"contrast": MASK}, made)
-        assert predicted(tmp_path / "set", []).trends()["contrast"]["contrast"] == pytest.approx((1, 1, 1, 2))
+        assert predicted(tmp_path / "set", []).trends()["contrast"][CONTRAST] == pytest.approx((1, 1, 1, 2))
 
     def test_a_method_sees_a_blind_sample_and_its_ids_are_those_of_from_folder(self, edit_set, add_method, tmp_path):
         folder = tmp_path / "seen"
@@ -401,7 +403,7 @@ class TestPredicted:
             "looks",
             "def predict(self, sample):\n"
             f"    np.save({str(folder)!r} + '/' + sample.id + '.npy', sample.image.mean(2))\n"
-            "    assert sample.fixations is None and self.device == 'cpu' and self.backbone == 'here'\n"
+            "    assert sample.fixations is None and self.runtime.backbone == 'here'\n"
             "    return sample.image.mean(2)\n",
         )
         study = predicted(edit_set, ["looks"], backbone="here")
@@ -429,12 +431,12 @@ class TestPredicted:
             0.5: 3, 1.5: 3, 2.0: 2,
         }  # fmt: skip
         assert study.skipped["lacks"] == "needs weights"
-        assert study.skipped["center_bias"] == "needs fixations, and an edit set has none"
+        assert study.skipped["center_bias"].startswith("needs fixations")
         text = report.predicted_table(study)
         assert "2 shares left out: trips, s1: RuntimeError: no" in text
         assert "lacks did not run: needs weights" in text
-        assert "4 of 16 edits were made weaker than asked for" in text
-        assert "s9: it has no edit" in text
+        assert "4 of 16 edits are weaker than asked for" in text
+        assert "s9: has no edits" in text
         header, *rows = report.predicted_rows(study)
         empty = [row[0] for row in rows if row[header.index("trips_after")] is None]
         assert empty == ["s1"] * 4 + ["s2", "s9"]
@@ -442,15 +444,15 @@ class TestPredicted:
         assert reasons == {"trips: RuntimeError: no (trips.py, line 7)"}
         assert {row[-1] for row in rows if row[0] == "s2" and row[2] != 2.0} == {None}
 
-    def test_goes_on_where_it_was_stopped(self, edit_set, add_method):
-        """What was predicted is not predicted again: in the same study stopped, and in one of another method more."""
+    def test_resumes(self, edit_set, add_method):
+        """What was predicted is not predicted again: after a study was stopped, and in one with another method."""
         add_method("bright", BRIGHT)
         add_method("watched", WATCHED)
         watched = registry.get("watched")
         watched.stops_at = "s1"
         with pytest.raises(KeyboardInterrupt):
             predicted(edit_set, ["watched"])
-        assert watched.asked == [[id] for id in [*versions("s0"), "s1"]]
+        assert watched.asked[:6] == [[id] for id in [*versions("s0"), "s1"]]  # the next image may have begun
         watched.stops_at, watched.asked = None, []
         study = predicted(edit_set, ["watched"])
         assert watched.asked == [[id] for k in (1, 2, 3) for id in versions(f"s{k}")]
@@ -469,12 +471,12 @@ class TestPredicted:
         assert not predicted(edit_set, ["watched"]).failures
         assert watched.asked == [[id] for id in versions("s2")]
 
-    def test_changed_edits_or_code_are_predicted_anew(self, edit_set, add_method):
+    def test_changed_edits_or_code_are_predicted_anew(self, edit_set, add_method, monkeypatch):
         add_method("watched", WATCHED)
         predicted(edit_set, ["watched"])
         watched = registry.get("watched")
         watched.asked = []
-        add_method("watched", f"{WATCHED}# changed\n")
+        monkeypatch.setattr(watched, "code_hash", lambda self: "c0de")
         predicted(edit_set, ["watched"])
         assert len(watched.asked) == 4 * 5
         record = edit_set / "records" / "s3.json"
@@ -482,25 +484,54 @@ class TestPredicted:
         predicted(edit_set, ["watched"])
         assert len(watched.asked) == 2 * 4 * 5
 
-    def test_on_a_gpu_the_versions_of_an_image_go_together(self, edit_set, add_method):
-        """One that fails takes none of the others with it."""
+    def test_a_batch_gives_the_same_and_one_that_fails_takes_no_other_with_it(self, edit_set, add_method):
         add_method("watched", WATCHED)
         watched = registry.get("watched")
         watched.broken = {"s2_color_1"}
-        study = predicted(edit_set, ["watched"], device="cuda")
+        study = predicted(edit_set, ["watched"], batch_size=5)
         assert watched.asked[:3] == [versions("s0"), versions("s1"), versions("s2")]
         assert watched.asked[3:] == [[id] for id in versions("s2")] + [versions("s3")]
         assert study.failures == {("watched", "s2_color_1"): "RuntimeError: no (watched.py, line 12)"}
-        alone = predict(edits.read(edit_set), ["watched"], edit_set.parent / "alone", progress=False)
-        assert [edit.values for edit in study.edits] == [edit.values for edit in alone.edits]
+        for options in ({"batch_size": 1}, {"batch_size": 3, "workers": 4}):
+            (edit_set.parent / "out" / "shares" / "watched.jsonl").unlink()
+            again = predicted(edit_set, ["watched"], **options)
+            assert again.failures == study.failures
+            assert [edit.values for edit in again.edits] == [edit.values for edit in study.edits]
 
-    def test_a_model_that_was_trained_with_these_edits_is_told(self, edit_set, add_method):
+    def test_images_of_several_sizes(self, tmp_path, add_method):
+        """They are predicted by size, not in the order of the set."""
+        add_method("bright", BRIGHT)
+        writer = Writer(tmp_path / "set", {})
+        for k, tall in enumerate((True, False, True)):
+            pictures = [np.swapaxes(chequers(s, k), 0, 1) if tall else chequers(s, k) for s in (1, 2)]
+            made = [NewEdit("contrast", 2.0, 2.0, 1, pictures[1])]
+            writer.add(f"s{k}", pictures[0], {"contrast": MASK.T if tall else MASK}, made)
+        study = predicted(tmp_path / "set", ["bright"], batch_size=2)
+        assert [m.edit.source for m in study.edits] == ["s0", "s1", "s2"]
+        for k, measured in enumerate(study.edits):
+            assert measured.values["bright"] == pytest.approx((bright_share(1, k), bright_share(2, k)))
+
+    def test_a_package_or_weights_that_are_missing(self, edit_set, add_method):
+        """Reported before anything runs, or by the first image; the other methods run."""
+        add_method(
+            "early",
+            "def notes(self):\n    from salbench.weights import WeightsProblem\n    raise WeightsProblem('damaged')\n",
+        )
+        add_method("late", "def predict(self, sample):\n    import a_package_of_nobody\n")
+        study = predicted(edit_set, ["early", "late", "uniform"])
+        assert study.models == ["uniform"]
+        assert study.skipped["early"] == "damaged"
+        assert study.skipped["late"].startswith("needs a_package_of_nobody: python -m pip install")
+        with pytest.raises(registry.MethodProblem, match="did you mean 'uniform'"):
+            predicted(edit_set, ["uniforn"])
+
+    def test_the_note_says_that_a_model_was_trained_with_these_edits(self, edit_set, add_method):
         add_method("bright", BRIGHT)
         fingerprint = edits.read(edit_set).fingerprint
         add_method("knows", f"{BRIGHT}def knows_edits(self, fingerprint):\n    return fingerprint == {fingerprint!r}\n")
         study = predicted(edit_set, ["bright", "knows"])
-        assert study.notes == {"bright": [], "knows": ["trained with these very edits."]}
-        assert "- knows: trained with these very edits." in report.predicted_table(study)
+        assert study.notes == {"bright": [], "knows": ["trained with this edit set."]}
+        assert "- knows: trained with this edit set." in report.predicted_table(study)
 
     @pytest.fixture
     def people(self, edit_set):
@@ -529,9 +560,7 @@ class TestPredicted:
         assert changes["contrast", 2.0]["people"].n == 3
         assert "people" not in changes["contrast", 0.5]
         text = report.predicted_table(study)
-        assert (
-            "- people: the share of their fixations.\n- people: Fixations count pixels of pictures of 16 x 12" in text
-        )
+        assert "- people: share of their fixations.\n- people: Fixations are in pixels of pictures of 16 x 12" in text
         header, *rows = report.predicted_rows(study)
         row = next(row for row in rows if row[0] == "s1" and row[2] == 2.0)
         assert row[header.index("people_after")] == 4 / 12
@@ -547,16 +576,16 @@ class TestPredicted:
             "s0_contrast_2", "s0_sharpness_2", "s1_contrast_1.5", "s1_contrast_2", "s2_contrast_1.5",
         }  # fmt: skip
         assert "expected at least one, got none" in reasons["s0_contrast_2"]
-        assert reasons["s0_sharpness_2"] == "the edit set has no edit of this name"
-        assert "expected a file of s1, the original" in reasons["s1_contrast_2"]
-        assert "expected a file of this stem in" in reasons["s2_contrast_1.5"]
+        assert reasons["s0_sharpness_2"] == "the edit set has no edit with this name"
+        assert "expected a file for the original, s1" in reasons["s1_contrast_2"]
+        assert "expected a file with this stem in" in reasons["s2_contrast_1.5"]
         _, *rows = report.predicted_rows(study)
         named = {f"{row[0]}_{row[1]}_{row[2]:g}" if row[1] else row[0]: row[-1] for row in rows if row[-1]}
         assert named == {id: f"people: {why}" for id, why in reasons.items()} | study.left_out
         for path in people[1].iterdir():
             path.rename(path.with_stem(f"x{path.stem}"))
         with pytest.raises(
-            ValueError, match=r"expected gaze on edits, files such as s0_color_1\.csv; xs0_.*: the edit set"
+            ValueError, match=r"expected gaze on edits, in files such as s0_color_1\.csv; xs0_.*: the edit set"
         ):
             predicted(edit_set, [], gaze=people)
 
@@ -564,10 +593,8 @@ class TestPredicted:
         writer = Writer(tmp_path / "set", {})
         made = [NewEdit("sharpness", 1.0, 1.0, 1, chequers(1, 0)), NewEdit("contrast", 2.0, 2.0, 1, chequers(2, 0))]
         writer.add("s", chequers(1, 0), {"sharpness": MASK, "contrast": np.ones(SIZE)}, made)
-        with pytest.raises(
-            ValueError, match=r"got 0 \(s_contrast_2: .* covers the whole image; s_sharpness_1: expected"
-        ):
-            predict(edits.read(tmp_path / "set"), [], tmp_path / "out", progress=False)
+        with pytest.raises(ValueError, match=r"got 0 \(s_contrast_2: .* covers all of it; s_sharpness_1: expected"):
+            predicted(tmp_path / "set", [])
 
 
 class TestFigures:
@@ -577,7 +604,7 @@ class TestFigures:
         panels = figures.predicted_figure(study).axes
         assert len(panels) == 4  # color and contrast
         changes = study.changes()
-        for panel, quantity in zip(panels[2:], ("contrast", "bright"), strict=True):
+        for panel, quantity in zip(panels[2:], (CONTRAST, "bright"), strict=True):
             line = next(line for line in panel.get_lines() if line.get_label() == quantity)
             assert_allclose(line.get_xdata(), [0.5, 1.0, 1.5, 2.0])
             expected = [changes["contrast", s][quantity].mean for s in (0.5, 1.5, 2.0)]
@@ -603,11 +630,69 @@ class TestFigures:
         change = of(gaze).change
         assert [change.low, change.high] in [list(line.get_ydata()) for line in right.get_lines()]
 
-    @pytest.mark.parametrize("ending", ["pdf", "svg"])
-    def test_the_same_study_gives_the_same_bytes(self, gaze, ending):
-        for name in ("one", "two"):
-            figures.save(figures.observed_figure(of(gaze)), gaze / f"{name}.{ending}")
-        assert (gaze / f"one.{ending}").read_bytes() == (gaze / f"two.{ending}").read_bytes()
+
+class TestNewType:
+    """A type that is only a row of the table can be asked for, measured, and shown."""
+
+    @pytest.fixture(autouse=True)
+    def blueness(self, monkeypatch):
+        blue = EditType(
+            "blueness", (0.5, 3.0), neutral=0.0, is_factor=True, unit="mean blue",
+            measure=lambda pixels, original: float(pixels[:, 2].mean()), definition="mean of blue, 0 to 255",
+        )  # fmt: skip
+        monkeypatch.setitem(EDIT_TYPES, "blueness", blue)
+
+    @pytest.fixture
+    def study(self, tmp_path):
+        writer = Writer(tmp_path / "set", {})
+        for k in range(2):
+            made = []
+            for strength in (0.5, 3.0):
+                image = chequers(1, k)
+                image[..., 2] = 100 + 10 * strength
+                made.append(NewEdit("blueness", strength, strength, 1, image))
+            writer.add(f"s{k}", chequers(1, k), {"blueness": MASK}, made)
+        return predicted(tmp_path / "set", ["uniform"])
+
+    def test_can_be_asked_for(self):
+        assert edits.wanted("blueness,contrast") == {"blueness": [0.5, 3.0], "contrast": [1.2, 1.5, 2.0]}
+        with pytest.raises(ValueError, match="does not change blueness"):
+            edits.wanted("blueness", [0.0])
+        with pytest.raises(ValueError, match="expected 0 or more for blueness"):
+            edits.wanted("blueness", [-1.0])
+        with pytest.raises(ValueError, match="expected one or more of contrast, brightness, color, blueness"):
+            edits.wanted("hue")
+
+    def test_is_measured(self, study):
+        """Before: a chequerboard of 128 +- amplitude, whose mean inside is 128."""
+        assert [m.values["blueness (mean blue)"] for m in study.edits] == [(128, 105), (128, 130)] * 2
+        assert study.trends()["blueness"]["blueness (mean blue)"] == pytest.approx((1, 1, 1, 2))
+
+    def test_edits_that_an_earlier_study_could_not_measure_are_predicted(self, study, monkeypatch):
+        folder = study.edit_set.originals["s0"].args[0].parents[1]
+        for k in range(2):
+            made = [NewEdit("contrast", 2.0, 2.0, 1, chequers(2, k)), NewEdit("blueness", 3.0, 3.0, 1, chequers(1, k))]
+            Writer(folder, {}).add(f"s{k}", chequers(1, k), {"contrast": MASK, "blueness": MASK}, made)
+        with monkeypatch.context() as without:
+            without.delitem(EDIT_TYPES, "blueness")
+            assert "got 'blueness'" in predicted(folder, ["uniform"]).left_out["s0_blueness_3"]
+        again = predicted(folder, ["uniform"])
+        assert [m.edit.type for m in again.edits] == ["blueness", "contrast"] * 2
+        assert all("uniform" in m.values for m in again.edits)
+
+    def test_is_in_tables(self, study):
+        text = report.predicted_table(study)
+        assert re.search(r"\| blueness \| 3 +\| blueness \(mean blue\) \| 2 +\| 128\.0000 +\| 130\.0000", text)
+        assert "- blueness (mean blue): mean of blue, 0 to 255.\n" in text
+        header, *rows = report.predicted_rows(study)
+        assert [dict(zip(header, row, strict=True))["after"] for row in rows] == [105, 130] * 2
+
+    def test_is_in_figures(self, study):
+        left, right = figures.predicted_figure(study).axes
+        assert left.get_ylabel() == "change of blueness\n(mean blue)"
+        line = next(line for line in left.get_lines() if line.get_label() == "blueness (mean blue)")
+        assert_allclose(line.get_xydata(), [(0, 0), (0.5, -23), (3, 2)])
+        assert [line.get_label() for line in right.get_lines() if len(line.get_xdata()) == 3] == ["uniform"]
 
 
 def run(*arguments):
@@ -659,15 +744,15 @@ class TestVerb:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ((), r"expected --original, --edited and --masks"),
-            (("--original", "x", "--edited", "y"), r"expected --original, --edited and --masks"),
-            (("--original", "x", "--edited", "y", "--masks", "z", "--methods", "uniform"), r"study: expected"),
-            (("--edits", "x", "--masks", "y", "--methods", "uniform"), r"study: expected"),
-            (("--edits", "x"), r"--edits with --methods, or with --original and --edited, or all three"),
-            (("--edits", "x", "--original", "y"), r"--edits with --methods, or with --original and --edited"),
-            (("--edits", "x", "--methods", "uniform", "--edited", "y"), r"--edits with --methods, or with --original"),
+            ((), r"--masks"),
+            (("--original", "x", "--edited", "y"), r"--masks"),
+            (("--original", "x", "--edited", "y", "--masks", "z", "--methods", "uniform"), r"--methods"),
+            (("--edits", "x", "--masks", "y", "--methods", "uniform"), r"--masks"),
+            (("--edits", "x"), r"--methods"),
+            (("--edits", "x", "--original", "y"), r"--edited"),
+            (("--edits", "x", "--methods", "uniform", "--edited", "y"), r"--original"),
             (("--edits", "x", "--methods", "uniforn"), r"did you mean 'uniform'"),
-            (("--edits", "x", "--methods", "uniform"), r"x: expected an edit set, no such folder"),
+            (("--edits", "x", "--methods", "uniform"), r"x: expected the folder of an edit set"),
             (("--edits", "x", "--methods", "uniform", "--figure", "f.gif"), r"f\.gif: expected a name ending in \.png"),
             (("--original", "x", "--edited", "y", "--masks", "z"), r"x: expected a folder"),
         ],

@@ -1,35 +1,33 @@
-"""Edit sets: images whose saliency was changed in a known direction, with the region it was changed in, on disk.
+"""Edit sets on disk: images with a region whose saliency was raised or lowered, and types of edits.
 
-`read` takes a set that `Writer` has written (its layout: `layout`) and the hundred edits that Aydemir et al. released
-(theirs: `augsal`).
+An edit set is a folder. `Writer` writes one (see `layout`). `read` reads it, or the hundred edits that Aydemir et al.
+released (see `augsal`).
 """
 
 from pathlib import Path
 
 from salbench.edits import augsal, layout
 from salbench.edits.edit_set import (
-    NEUTRAL,
     SALIENCY,
-    STRENGTHS,
     Edit,
     EditSet,
     EditSetProblem,
     MadeEdits,
     NewEdit,
-    check_wanted,
     join,
     training_name,
-    wanted,
 )
 from salbench.edits.layout import Writer
+from salbench.edits.types import EDIT_TYPES, NEUTRAL, EditType, check_wanted, wanted
 
 __all__ = [
+    "EDIT_TYPES",
     "NEUTRAL",
     "SALIENCY",
-    "STRENGTHS",
     "Edit",
     "EditSet",
     "EditSetProblem",
+    "EditType",
     "MadeEdits",
     "NewEdit",
     "Writer",
@@ -41,16 +39,13 @@ __all__ = [
 ]
 
 
-def read(folder):
-    """Open an edit set, of this project or as released by Aydemir et al.
+def read(folder: Path | str) -> EditSet:
+    """Open an edit set, made by salbench or released by Aydemir et al.
 
-    Every file is read once to check it against its hash; images are decoded when they are used.
+    Every file is read once to check its hash. Images are decoded when they are used.
 
     Args:
         folder: in one of the two layouts; ~ is expanded.
-
-    Returns:
-        An `EditSet`.
 
     Raises:
         EditSetProblem: no edit set, one of another version, or a file that is missing, damaged or changed.
@@ -60,9 +55,8 @@ def read(folder):
         return layout.read(folder)
     if (folder / "selected").is_dir() and (folder / "images").is_dir():
         return augsal.read(folder)
-    lacks = f"neither {layout.MANIFEST} nor images/ and selected/ are in it"
-    state = lacks if folder.is_dir() else "no such folder"
+    found = f"one without {layout.MANIFEST} and without images/ and selected/" if folder.is_dir() else "no such folder"
     raise EditSetProblem(
-        f"{folder}: expected an edit set, {state}. Make one with: python benchmark.py edit, or give the folder of "
-        "Aydemir et al.'s hundred contrast edits"
+        f"{folder}: expected the folder of an edit set, got {found}. Make an edit set with `salbench edit`, or give "
+        "the folder of the hundred contrast edits by Aydemir et al."
     )

@@ -1,6 +1,5 @@
-"""Study of edits (paper section 5.4): does attention inside the edited region change, and by how much?
+"""Studies of edits (section 5.4 of the paper): does attention inside the edited region change, and by how much?
 
-`observed` compares fixations or maps on originals and on edited images; `predicted` what models say about an edit set,
-beside the edited property itself; `regions` has the numbers of one image; `report` the tables
-and `figures` the figures.
+`observed` compares fixations or maps of original and edited images. `predicted` compares what models predict on an edit
+set, and measures the property that was edited. `regions` measures one image; `report` writes tables, `figures` draws.
 """

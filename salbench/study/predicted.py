@@ -1,53 +1,80 @@
-"""What models predict on an edit set, and where people looked, beside the property that was edited."""
+"""What models predict on an edit set, and where people looked, next to the property that was edited."""
 
-import logging
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from salbench import registry
-from salbench.evaluate import key_of, usual_batch_size
+from salbench import extras, registry
+from salbench.edits import EDIT_TYPES, Edit, EditSet
+from salbench.evaluation import identity_of
 from salbench.files import FileProblem
+from salbench.journal import Journal
+from salbench.prediction import Outcome, predict_stream
 from salbench.protocol import PROTOCOLS
-from salbench.registry import MethodUnavailable
-from salbench.results import Journal
+from salbench.registry import MethodUnavailable, SaliencyMethod
+from salbench.runtime import Runtime
 from salbench.sample import Sample
-from salbench.stats import bootstrap_means, paired_change
-from salbench.study.gaze import by_stem, check_one_kind, counted_in, measure
-from salbench.study.regions import INSIDE, PROPERTIES, SEED, edited_property, fitted, psnr_outside, share_of_map
+from salbench.stats import PairedChange, bootstrap_means, paired_change
+from salbench.study.gaze import Shares, by_stem, counted_in, kind_of, measure
+from salbench.study.regions import INSIDE, SEED, edited_property, fitted, psnr_outside, share_of_map
 from salbench.weights import WeightsProblem
 
-log = logging.getLogger(__name__)
-PROTOCOL = PROTOCOLS["tuebingen"]  # it takes predictions as they are
-PEOPLE = "people"  # the quantity that is their attention
+PROTOCOL = PROTOCOLS["tuebingen"]  # it does not change the values of a prediction
+_CANNOT_RUN = (MethodUnavailable, ModuleNotFoundError, WeightsProblem)
+PEOPLE = "people"  # the quantity that is measured from people's gaze
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One edited image beside the unedited reconstruction of its source, both measured in the region of the edit.
+    """One edited image compared with the unedited reconstruction of its source, in the region of the edit.
 
     Attributes:
-        edit: an `Edit`.
+        edit: the edit.
+        size: (height, width) of both images.
         covered: share of the area that the region covers.
-        psnr_outside: in dB, see `regions`.
-        values: {quantity: (before, after)}; a quantity is the type of the edit, or the label of a model, whose share
-            of predicted saliency it is, or PEOPLE. A model that failed on one of the two images is not in it, nor are
-            people who have not seen both.
+        psnr_outside: dB; see `regions.psnr_outside`.
+        values: {quantity: (before, after)}. A quantity is the edited property (`EditType.label`), or PEOPLE or a model
+            (its label), whose share of attention inside the region it is. It is absent if the model failed on one of
+            the two images, or if people have not seen both.
     """
 
-    edit: object
+    edit: Edit
+    size: tuple[int, int]
     covered: float
     psnr_outside: float
-    values: dict = field(default_factory=dict)
+    values: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
-    def group(self):
-        """(type, strength that was asked for): what is averaged over images."""
+    def group(self) -> tuple[str, float]:
+        """(type, strength that was asked for). Images of one group are averaged."""
         return self.edit.type, self.edit.asked
+
+    @property
+    def quantity(self) -> str:
+        """The edited property, as a key of `values`."""
+        return EDIT_TYPES[self.edit.type].label
+
+
+class Trend(NamedTuple):
+    """Spearman correlation of a quantity's change with the strength, within a source.
+
+    Attributes:
+        mean, low, high: mean over sources and its 95 % bootstrap interval.
+        n: number of sources.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
 
 
 @dataclass
@@ -55,130 +82,159 @@ class Predicted:
     """A study of an edit set; `predict` fills it.
 
     Attributes:
-        edit_set: the `EditSet`.
-        edits: of `Measured`, in the order of the set.
-        models: labels of the methods that ran; the first is PEOPLE where their gaze was given.
-        left_out: {source or image: why it could not be measured}.
+        edit_set: the edit set.
+        edits: the edits that could be measured, in the order of the set.
+        models: labels of the methods that ran; PEOPLE comes first if gaze was given.
+        left_out: {source or edit: why it could not be measured}.
         skipped: {method: why it did not run}.
-        failures: {model, image: message}.
-        notes: {model: what it says of itself}.
+        failures: {(model, image): why it failed}.
+        notes: {model: notes for the table}.
     """
 
-    edit_set: object
-    edits: list
-    models: list = field(default_factory=list)
-    left_out: dict = field(default_factory=dict)
-    skipped: dict = field(default_factory=dict)
-    failures: dict = field(default_factory=dict)
-    notes: dict = field(default_factory=dict)
+    edit_set: EditSet
+    edits: list[Measured] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
-    def changes(self):
-        """{type, strength asked for: {quantity: `PairedChange`}}, in rising strength; two images at least."""
-        groups = defaultdict(list)
-        for edit in self.edits:
-            groups[edit.group].append(edit)
-        found = {}
-        for group in sorted(groups):
-            values = {q: [e.values[q] for e in groups[group] if q in e.values] for q in (group[0], *self.models)}
-            found[group] = {q: paired_change(*zip(*v, strict=True), seed=SEED) for q, v in values.items() if len(v) > 1}
+    @property
+    def by_source(self) -> dict[str, list[Measured]]:
+        """{source: its edits}, in the order of the set."""
+        found: dict[str, list[Measured]] = {}
+        for measured in self.edits:
+            found.setdefault(measured.edit.source, []).append(measured)
         return found
 
-    def trends(self):
-        """Spearman correlation of each quantity with the strength within a source, averaged over sources.
+    def changes(self) -> dict[tuple[str, float], dict[str, PairedChange]]:
+        """{(type, strength that was asked for): {quantity: its change}}, by rising strength.
 
-        Of edits alone, each with the strength it was made with and with its change, since the regions of a source may
-        differ a little. (With the unedited image as one more point, any change at all would look like a trend.)
+        A quantity needs two images to be compared.
+        """
+        groups = defaultdict(list)
+        for measured in self.edits:
+            groups[measured.group].append(measured)
+        return {group: self._changes_of(groups[group]) for group in sorted(groups)}
+
+    def _changes_of(self, edits: Sequence[Measured]) -> dict[str, PairedChange]:
+        found = {}
+        for quantity in (edits[0].quantity, *self.models):
+            values = np.array([e.values[quantity] for e in edits if quantity in e.values])
+            if len(values) > 1:
+                found[quantity] = paired_change(*values.T, seed=SEED)
+        return found
+
+    def trends(self) -> dict[str, dict[str, Trend]]:
+        """How strictly the change of each quantity follows the strength.
+
+        The strengths are those that were used. The unedited image is not a point of its own: otherwise any change at
+        all would look like a trend.
 
         Returns:
-            {type: {quantity: (mean, low, high, n)}} with the 95 % bootstrap interval over n sources; a source
-            counts where it has two edits or more and the quantity changes at all.
+            {type: {quantity: its trend}}. A source counts if it has two or more edits of the type and the quantity
+            differs between them.
         """
         from scipy.stats import spearmanr  # slow to import
 
-        curves = defaultdict(lambda: defaultdict(list))
-        for edit in self.edits:
-            for quantity in (q for q in (edit.edit.type, *self.models) if q in edit.values):
-                before, after = edit.values[quantity]
-                curves[edit.edit.type, quantity][edit.edit.source].append((edit.edit.strength, after - before))
-        found = defaultdict(dict)
-        for (type, quantity), by_source in curves.items():
-            points = [np.array(curve).T for curve in by_source.values() if len(curve) > 1]
+        found: dict[str, dict[str, Trend]] = defaultdict(dict)
+        for (type, quantity), curves in self._curves().items():
+            points = [np.array(curve).T for curve in curves if len(curve) > 1]
             rho = [spearmanr(x, y).statistic for x, y in points if np.ptp(x) and np.ptp(y)]
             if rho:
                 mean, low, high = bootstrap_means(np.array(rho)[:, None], np.ones(len(rho)), seed=SEED)
-                found[type][quantity] = float(mean[0]), float(low[0]), float(high[0]), len(rho)
+                found[type][quantity] = Trend(float(mean[0]), float(low[0]), float(high[0]), len(rho))
         return dict(found)
 
+    def _curves(self) -> dict[tuple[str, str], list[list[tuple[float, float]]]]:
+        """{(type, quantity): for each source its points (strength, change)}."""
+        found: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+        for measured in self.edits:
+            for quantity in (q for q in (measured.quantity, *self.models) if q in measured.values):
+                before, after = measured.values[quantity]
+                curve = found[measured.edit.type, quantity][measured.edit.source]
+                curve.append((measured.edit.strength, after - before))
+        return {key: list(by_source.values()) for key, by_source in found.items()}
 
-def predict(edit_set, specs, out, *, gaze=None, device="cpu", backbone=None, weights_root=None, progress=True):
-    """Measure every edit of a set, and let every method predict on the edited and the unedited images.
 
-    Where people's gaze is given, theirs is measured too, on all edits that they have seen with their originals.
+def predict(
+    edit_set: EditSet,
+    specs: Iterable[str],
+    out: Path | str,
+    runtime: Runtime,
+    *,
+    gaze: tuple[Path | str, Path | str] | None = None,
+) -> Predicted:
+    """Measure every edit of a set, and let methods predict on the edited and on the unedited images.
 
-    A method sees a blind sample whose id is the source's, or <source>_<type>_<strength asked for> of an edited image
-    (the stems that `from_folder` looks for).
+    Methods see blind samples. The id of an unedited image is that of the source, and of an edited image
+    <source>_<type>_<strength that was asked for>; `from_folder` looks for files with these stems.
 
     Args:
-        edit_set: an `EditSet`.
-        specs: methods as typed.
-        out: folder; `shares/<method>.jsonl` in it keeps what is predicted, so that a study that was stopped, or is made
-            again with another method, goes on from there. What failed is tried again.
-        gaze: folders (originals, edited) with a file for each image, of the stems above; see `gaze.measure`.
-        device, backbone, weights_root: see `SaliencyMethod`.
-        progress: show a progress bar per method.
-
-    Returns:
-        A `Predicted`.
+        edit_set: the edits.
+        specs: methods as typed, such as "uniform" or "from_folder:DIR".
+        out: folder for `shares/<method>.jsonl`. What is in there from an earlier study of the same edits and code is
+            not predicted again, except for images that failed.
+        runtime: where and how methods run.
+        gaze: two folders with people's gaze on originals and on edited images, one file per image with the stems above;
+            see `gaze.measure`.
 
     Raises:
-        MethodProblem: an unknown method. ValueError: edits of fewer than two images that can be measured, or gaze of
-            no edit of the set, or of both kinds.
-        ResultProblem: another study is writing to the same folder.
+        MethodProblem: an unknown method.
+        JournalProblem: another study is writing to the same folder.
+        ValueError: the edits of fewer than two images can be measured, or the gaze is on none of the edits, or of both
+            kinds.
     """
-    methods, skipped = {}, {}
-    for spec in specs:
-        try:
-            methods[spec] = _created(spec, device, backbone, weights_root)
-        except MethodUnavailable as reason:
-            skipped[spec] = str(reason)
+    methods, skipped = _created(specs, runtime)
     study = _measured(edit_set)
-    study.skipped.update(skipped)
+    study.skipped |= skipped
     if gaze is not None:
         _add_gaze(study, *gaze)
     for spec, method in methods.items():
         try:
-            _add_shares(study, method, Path(out) / "shares", progress)
-        except (MethodUnavailable, WeightsProblem) as reason:
-            study.skipped[spec] = str(reason)
+            _add_shares(study, method, runtime, Path(out) / "shares")
+        except _CANNOT_RUN as reason:
+            study.skipped[spec] = _said(reason)
         else:
             study.models.append(method.label)
-            known = ["trained with these very edits."] if method.knows_edits(edit_set.fingerprint) else []
+            known = ["trained with this edit set."] if method.knows_edits(edit_set.fingerprint) else []
             study.notes[method.label] = [*method.notes(), *known]
     return study
 
 
-def _created(spec, device, backbone, weights_root):
-    method = registry.create(spec)
-    if method.fits_at_run or method.sees_fixations:
-        raise MethodUnavailable("needs fixations, and an edit set has none")
-    method.device, method.backbone, method.weights_root = device, backbone, weights_root
-    method.notes()  # what is wrong with its weights is told before anything runs
-    return method
+def _said(reason: Exception) -> str:
+    return extras.needs(reason) if isinstance(reason, ModuleNotFoundError) else str(reason)
 
 
-def _measured(edit_set):
-    """A `Predicted` without models yet."""
-    study = Predicted(edit_set, [])
+def _created(specs: Iterable[str], runtime: Runtime) -> tuple[dict[str, SaliencyMethod], dict[str, str]]:
+    """{spec: method} of those that can run, and {spec: why it cannot} of the others."""
+    methods, skipped = {}, {}
+    for spec in specs:
+        try:
+            method = registry.create(spec, runtime)
+            if method.fits_at_run or method.sees_fixations:
+                raise MethodUnavailable("needs fixations, which an edit set does not have")
+            method.notes()  # raises if its weights cannot be used: before anything runs
+            methods[spec] = method
+        except _CANNOT_RUN as reason:
+            skipped[spec] = _said(reason)
+    return methods, skipped
+
+
+def _measured(edit_set: EditSet) -> Predicted:
+    """The study of an edit set without models."""
+    study = Predicted(edit_set)
     for source in edit_set.sources:
+        read_original = cache(edit_set.originals[source])
         edits = edit_set.of(source)
         if not edits:
-            study.left_out[source] = "it has no edit; all have been dropped"
+            study.left_out[source] = "has no edits, because all were dropped"
         for edit in edits:
             try:
-                study.edits.append(_one_measured(edit, edit_set.original(source)()))
+                study.edits.append(_one_measured(edit, read_original()))
             except ValueError as error:
                 study.left_out[edit.id] = str(error)
-    images = len({measured.edit.source for measured in study.edits})
+    images = len(study.by_source)
     if images < 2:
         reasons = "; ".join(f"{id}: {why}" for id, why in list(study.left_out.items())[:3])
         raise ValueError(
@@ -188,104 +244,112 @@ def _measured(edit_set):
     return study
 
 
-def _one_measured(edit, original):
-    if edit.type not in PROPERTIES:
-        raise ValueError(f"expected an edit of {', '.join(PROPERTIES)}, whose property is known, got {edit.type!r}")
+def _one_measured(edit: Edit, original: np.ndarray) -> Measured:
+    if edit.type not in EDIT_TYPES:
+        raise ValueError(f"expected an edit of type {', '.join(EDIT_TYPES)}, got {edit.type!r}")
     image = edit.read_image()
     if image.shape != original.shape:
-        raise ValueError(f"expected an image of the size of its original, {original.shape}, got {image.shape}")
-    mask = fitted(edit.read_mask(), image.shape[:2])
-    values = tuple(edited_property(edit.type, picture, original, mask) for picture in (original, image))
-    return Measured(edit, float(np.mean(mask > INSIDE)), psnr_outside(image, original, mask), {edit.type: values})
+        raise ValueError(f"expected an image with the size of its original, {original.shape}, got {image.shape}")
+    size = image.shape[:2]
+    mask = fitted(edit.read_mask(), size)
+    before, after = (edited_property(edit.type, picture, original, mask) for picture in (original, image))
+    measured = Measured(edit, size, float(np.mean(mask > INSIDE)), psnr_outside(image, original, mask))
+    measured.values[measured.quantity] = before, after
+    return measured
 
 
-def _add_gaze(study, original, edited):
-    """Write the shares of people's attention into every edit of a study that has files of both images.
+def _add_gaze(study: Predicted, original: Path | str, edited: Path | str) -> None:
+    """Add people's shares to each edit of which they saw both images.
 
-    Missing is a file of an original whose edit has one; and of an edit whose original has one, where other images have
-    one of the same type and strength.
+    If only one image of a pair has a file, the other file is reported as missing. A file of an edit is reported only
+    if other edits of its type and strength have one: people may not have seen all edits.
     """
     before, after = by_stem(original), by_stem(edited)
-    edits, shares = {measured.edit.id: measured for measured in study.edits}, {}
+    edits = {measured.edit.id: measured for measured in study.edits}
     shown = {edits[id].group for id in after.keys() & edits.keys()}
     missing = {id for id, e in edits.items() if e.group in shown and e.edit.source in before} - after.keys()
+    shares: dict[str, Shares] = {}
     for id in sorted(missing | (after.keys() & edits.keys())):
         edit = edits[id].edit
         try:
             if edit.source not in before:
-                raise FileProblem(f"expected a file of {edit.source}, the original, in {original}")
+                raise FileProblem(f"expected a file for the original, {edit.source}, in {original}")
             if id in missing:
-                raise FileProblem(f"expected a file of this stem in {edited}, as {original} has one of {edit.source}")
-            shares[id] = measure(before[edit.source], after[id], edit.read_mask(), edit.read_image().shape[:2])
+                raise FileProblem(f"expected a file with this stem in {edited}, because {original} has {edit.source}")
+            shares[id] = measure(before[edit.source], after[id], edit.read_mask(), edits[id].size)
         except ValueError as error:
             study.failures[PEOPLE, id] = str(error)
         else:
             edits[id].values[PEOPLE] = shares[id].before, shares[id].after
     strangers = sorted(after.keys() - edits.keys())
-    study.failures |= {(PEOPLE, id): "the edit set has no edit of this name" for id in strangers}
+    study.failures |= {(PEOPLE, id): "the edit set has no edit with this name" for id in strangers}
     if not shares:
         (first, why), *_ = [(id, why) for (_, id), why in study.failures.items()]
-        raise ValueError(f"{edited}: expected gaze on edits, files such as {next(iter(edits))}.csv; {first}: {why}")
-    check_one_kind(shares)
+        raise ValueError(f"{edited}: expected gaze on edits, in files such as {next(iter(edits))}.csv; {first}: {why}")
     study.models.append(PEOPLE)
-    of_one = list(shares.values())
-    study.notes[PEOPLE] = [f"the share of their {of_one[0].kind}.", *counted_in(of_one)]
+    study.notes[PEOPLE] = [f"share of their {kind_of(shares)}.", *counted_in(list(shares.values()))]
 
 
-def _add_shares(study, method, folder, progress):
-    """Write a method's shares into every edit of a study."""
-    by_source = defaultdict(list)
-    for edit in study.edits:
-        by_source[edit.edit.source].append(edit)
-    key = key_of(method, study.edit_set.name, study.edit_set.fingerprint, PROTOCOL, seed=SEED)
-    journal = Journal(folder / f"{method.label}.jsonl", key, overwrite=True)
+def _add_shares(study: Predicted, method: SaliencyMethod, runtime: Runtime, folder: Path) -> None:
+    """Add the shares of a method to each edit: those in its journal, and the others once they are predicted."""
+    edit_set = study.edit_set
+    identity = identity_of(method, edit_set.name, edit_set.fingerprint, PROTOCOL, seed=runtime.seed)
+    journal = Journal(folder / f"{method.label}.jsonl", identity, overwrite=True)
     try:
-        for source, edits in tqdm(by_source.items(), desc=method.label, unit="source", disable=not progress):
-            if source not in journal.entries:
-                journal.add(_shares(study.edit_set, method, source, edits))
-            entry = journal.entries[source]
-            study.failures.update({(method.label, id): text for id, text in entry.get("error", {}).items()})
-            for measured in edits:
-                if measured.edit.id in entry["shares"]:
-                    measured.values[method.label] = tuple(entry["shares"][measured.edit.id])
+        for entry in _predicted(study, method, runtime, journal.entries):
+            journal.add(entry)
     finally:
         journal.close(remove=not journal.entries)
+    for source, edits in study.by_source.items():
+        entry = journal.entries[source]
+        study.failures |= {(method.label, id): text for id, text in entry.get("error", {}).items()}
+        for measured in edits:
+            if measured.edit.id in entry["shares"]:
+                before, after = entry["shares"][measured.edit.id]
+                measured.values[method.label] = before, after
 
 
-def _shares(edit_set, method, source, edits):
-    """The journal's entry of a source: the share before and after each edit; why images failed, if any did."""
-    readers = {source: edit_set.original(source)} | {m.edit.id: m.edit.read_image for m in edits}
-    samples = [_sample(id, read()) for id, read in readers.items()]
-    size, maps, failures = usual_batch_size(method.device), {}, {}
-    for i in range(0, len(samples), size):
-        _predict(method, samples[i : i + size], maps, failures)
-    shares = {}
-    for measured in edits:
-        id = measured.edit.id
-        if source in maps and id in maps:
-            mask = fitted(measured.edit.read_mask(), maps[source].shape)
-            shares[id] = share_of_map(maps[source], mask), share_of_map(maps[id], mask)
-    return {"id": source, "shares": shares} | ({"error": failures} if failures else {})
+def _predicted(
+    study: Predicted, method: SaliencyMethod, runtime: Runtime, known: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The journal entry of each source that is not known, as soon as all its images are predicted."""
+    todo = {s: edits for s, edits in study.by_source.items() if not _covers(known.get(s), edits)}
+    samples, regions = [], {}
+    for source, edits in todo.items():
+        samples.append(Sample(source, edits[0].size, study.edit_set.originals[source]))
+        samples += [Sample(e.edit.id, e.size, e.edit.read_image) for e in edits]
+        regions[source] = {e.edit.id: e.edit.read_mask for e in edits}
+        regions |= {e.edit.id: {e.edit.id: e.edit.read_mask} for e in edits}
+    outcomes = predict_stream(method, samples, runtime, partial(_inside, method, regions))
+    total = len(study.by_source)
+    bar = tqdm(total=total, initial=total - len(todo), desc=method.label, unit="source", disable=not runtime.progress)
+    with bar, closing(outcomes):
+        for original in outcomes:  # the images of a source have one size, so they come one after the other
+            source = original.sample.id
+            yield _entry(original, list(islice(outcomes, len(todo[source]))))
+            bar.update()
 
 
-def _sample(id, image):
-    return Sample(id, image.shape[:2], partial(np.asarray, image)).blind()
+def _covers(entry: Mapping[str, Any] | None, edits: Sequence[Measured]) -> bool:
+    return entry is not None and all(e.edit.id in entry["shares"] for e in edits)
 
 
-def _predict(method, samples, maps, failures):
-    """Add to `maps` the predictions, at the size of the image and on the scale of a density; what fails to `failures`.
+def _inside(
+    method: SaliencyMethod,
+    regions: Mapping[str, Mapping[str, Callable[[], np.ndarray]]],
+    sample: Sample,
+    prediction: Any,
+) -> dict[str, float]:
+    """{edit: share of an image's predicted saliency that is inside the region of this edit}."""
+    saliency = PROTOCOL.prepare(prediction, method.output, sample.size).point_map
+    return {
+        id: share_of_map(saliency, fitted(read_mask(), sample.size)) for id, read_mask in regions[sample.id].items()
+    }
 
-    Both are by id. A batch that fails is predicted one by one, so that only those fail that are to blame.
-    """
-    try:
-        predictions = zip(samples, method.predict_batch(samples), strict=True)
-        maps |= {s.id: PROTOCOL.prepare(p, method.output, s.size).point_map for s, p in predictions}
-    except (MethodUnavailable, MemoryError, WeightsProblem):
-        raise
-    except Exception as error:
-        log.debug("%s", ", ".join(sample.id for sample in samples), exc_info=True)
-        if len(samples) == 1:
-            failures[samples[0].id] = registry.explained(error, method)
-            return
-        for sample in samples:
-            _predict(method, [sample], maps, failures)
+
+def _entry(original: Outcome, edited: Sequence[Outcome]) -> dict[str, Any]:
+    """The journal entry of a source: the share before and after each edit, and why images failed, if any did."""
+    failures = {o.sample.id: o.error for o in (original, *edited) if o.error is not None}
+    good = [] if original.error is not None else [o for o in edited if o.error is None]
+    shares = {o.sample.id: (original.value[o.sample.id], o.value[o.sample.id]) for o in good}
+    return {"id": original.sample.id, "shares": shares} | ({"error": failures} if failures else {})

@@ -1,49 +1,51 @@
-"""Numbers of one image: the share of attention inside its region, and what an edit did to the picture.
+"""Numbers of one image: the share of attention inside a region, and what an edit did to the picture.
 
-The region is where the mask exceeds half of its peak. A threshold and no weighting by the mask: a fixation is inside or
-it is not, the share expected by chance is an area, and both parts of a study count the same thing.
+Inside means where the mask exceeds half of its peak. A threshold, because a fixation is either inside or outside, and
+the share expected by chance is then an area.
 """
 
 import numpy as np
 
 from salbench.checks import check_aspect, check_points
+from salbench.edits import EDIT_TYPES
 from salbench.maps import resize, to_density
 
 INSIDE = 0.5  # of the mask's peak: above it is inside
-OUTSIDE = 0.1  # of the mask's peak: below it an edit should change nothing; soft masks edit a little in between
-SEED = 0  # of every bootstrap of a study
-_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in the readouts of the paper's model
+OUTSIDE = 0.1  # of the mask's peak: below it nothing should change; in between, soft masks edit a little
+SEED = 0  # random seed for the bootstrap intervals of a study
 
 
-def fitted(mask, size):
-    """A mask at the size of an image, scaled to a peak of one.
+def fitted(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a mask to the size of an image and scale it to a peak of one.
 
     Args:
-        mask: (h, w) of any range >= 0 and any size. size: (height, width) of the image.
+        mask: (h, w) array, >= 0, of any range and size.
+        size: (height, width) of the image.
 
     Returns:
         float (height, width), 0 to 1.
 
     Raises:
-        ValueError: nothing inside, nothing outside, negative values, or another aspect ratio than the image.
+        ValueError: nothing is inside, nothing is outside, values are negative, or the aspect ratio is not the image's.
     """
     check_aspect(mask.shape, size, "mask")
     if mask.min() < 0 or not mask.max() > 0:
         raise ValueError(f"mask: expected a region above zero, got values from {mask.min():g} to {mask.max():g}")
     mask = resize(mask, size)
     if (mask > INSIDE * mask.max()).all():
-        raise ValueError("mask: expected something outside of the region, got a mask that covers the whole image")
-    return np.round(mask / mask.max(), 6)  # exactly half is not above half, whatever the scale and its rounding
+        raise ValueError("mask: expected a part of the image outside the region, got a mask that covers all of it")
+    return np.round(mask / mask.max(), 6)  # exactly half must not end above half by rounding
 
 
-def share_of_fixations(fixations, mask):
+def share_of_fixations(fixations: np.ndarray, mask: np.ndarray) -> float:
     """Share of fixations inside the region.
 
     Args:
-        fixations: (N, 2) array of x, y in pixels from 0. mask: (height, width), a peak of one.
+        fixations: (N, 2) array of x, y in pixels from 0.
+        mask: (height, width) with a peak of one, as from `fitted`.
 
     Raises:
-        ValueError: no fixations, or one off the image.
+        ValueError: there are no fixations, or one is off the image.
     """
     columns, rows = check_points(fixations, mask.shape).astype(np.int64).T
     if not len(rows):
@@ -51,49 +53,37 @@ def share_of_fixations(fixations, mask):
     return float((mask[rows, columns] > INSIDE).mean())
 
 
-def share_of_map(saliency, mask):
-    """Share of a map's mass inside the region; a negative minimum is shifted to zero, a map of zeros is uniform.
+def share_of_map(saliency: np.ndarray, mask: np.ndarray) -> float:
+    """Share of the sum of a map that is inside the region.
 
     Args:
-        saliency: (height, width), on the scale of a density. mask: of the same shape, a peak of one.
+        saliency: (height, width). If its minimum is negative, it is shifted to zero; a map of zeros counts as uniform.
+        mask: (height, width) with a peak of one, as from `fitted`.
     """
     return float(to_density(saliency)[mask > INSIDE].sum())
 
 
-def edited_property(type, image, original, mask):
-    """What an edit of a type changes, measured inside the region.
-
-    With grey = 0.299 R + 0.587 G + 0.114 B in 0..1: contrast is the standard deviation of grey (section 3.2 of the
-    paper), brightness its mean. Color is the mean distance from the original in the a, b plane of CIELAB.
+def edited_property(type: str, image: np.ndarray, original: np.ndarray, mask: np.ndarray) -> float:
+    """The property that edits of a type should change, measured inside the region; see `salbench.edits.types`.
 
     Args:
-        type: a key of `PROPERTIES`. image, original: uint8 (height, width, 3) RGB. mask: a peak of one.
+        type: a key of `EDIT_TYPES`.
+        image, original: uint8 (height, width, 3) RGB.
+        mask: (height, width) with a peak of one, as from `fitted`.
     """
-    return float(PROPERTIES[type](image[mask > INSIDE], original[mask > INSIDE]))
+    inside = mask > INSIDE
+    return EDIT_TYPES[type].measure(image[inside], original[inside])
 
 
-def _grey(pixels):
-    return pixels @ np.array(_GREY) / 255
+def psnr_outside(image: np.ndarray, original: np.ndarray, mask: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of an edited image to its original, where the mask is below `OUTSIDE`.
 
+    Args:
+        image, original: uint8 (height, width, 3) RGB.
+        mask: (height, width) with a peak of one, as from `fitted`.
 
-def _chroma_distance(pixels, original):
-    from skimage.color import rgb2lab  # slow to import
-
-    shift = rgb2lab(pixels)[:, 1:] - rgb2lab(original)[:, 1:]
-    return np.hypot(*shift.T).mean()
-
-
-PROPERTIES = {
-    "contrast": lambda pixels, original: _grey(pixels).std(),
-    "brightness": lambda pixels, original: _grey(pixels).mean(),
-    "color": _chroma_distance,
-}
-
-
-def psnr_outside(image, original, mask):
-    """Peak signal-to-noise ratio in dB of an edited image to its original where the mask is below `OUTSIDE`.
-
-    Infinite where nothing changed; NaN where the mask leaves nothing outside.
+    Returns:
+        dB; infinity if nothing changed, NaN if nothing is outside.
     """
     outside = mask < OUTSIDE
     if not outside.any():
