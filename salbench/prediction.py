@@ -17,7 +17,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from salbench import registry
-from salbench.registry import MethodUnavailable, SaliencyMethod
+from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod
 from salbench.runtime import Runtime
 from salbench.sample import Sample
 from salbench.weights import WeightsProblem
@@ -32,6 +32,11 @@ Finish = Callable[[Sample, Any], Any]
 
 class RunStopped(OSError):
     """Trouble that is not the fault of one image, such as an output folder that cannot be written."""
+
+
+_NOT_THE_IMAGE = (
+    MethodProblem, MethodUnavailable, ModuleNotFoundError, MemoryError, WeightsProblem, RunStopped,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ def _finished(method: SaliencyMethod, sample: Sample, value: Any, finish: Finish
 
 def _failed(method: SaliencyMethod, sample: Sample, error: Exception) -> Outcome:
     """The outcome of an image that failed; raises an error that is not the image's fault."""
-    if isinstance(error, MethodUnavailable | ModuleNotFoundError | MemoryError | WeightsProblem | RunStopped):
+    if isinstance(error, _NOT_THE_IMAGE):
         raise error
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         raise error  # the run stops and can resume later
