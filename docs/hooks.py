@@ -64,21 +64,21 @@ def _table(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
 def _protocols() -> str:
     choices = {name: _choices(asdict(protocol)) for name, protocol in PROTOCOLS.items()}
     labels = dict.fromkeys(label for choice in choices.values() for label in choice)
-    rows = [[f"`{label}`", *(_text(choice.get(label)) for choice in choices.values())] for label in labels]
+    rows = [[f"`{label}`", *(_text(choice.get(label, "default")) for choice in choices.values())] for label in labels]
     return _markdown(rows, ["", *(f"`{name}`" for name in choices)])
 
 
 def _choices(protocol: dict[str, Any]) -> dict[str, Any]:
     """The choices of a protocol by name, options of metrics as "metric.option"."""
     options = protocol.pop("options")
-    del protocol["name"]
+    for name in ("name", "version", "summary"):
+        del protocol[name]
     return protocol | {f"{metric}.{name}": value for metric, own in options.items() for name, value in own.items()}
 
 
 def _help() -> str:
     verbs = next(a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
-    texts = ((name, re.sub(r"(?m)^usage: .*? (?=\w)", "usage: ", verb.format_help())) for name, verb in verbs.items())
-    return "\n\n".join(f"## {name}\n\n```text\n{text.strip()}\n```" for name, text in texts)
+    return "\n\n".join(f"## {name}\n\n```text\n{verb.format_help().strip()}\n```" for name, verb in verbs.items())
 
 
 def _markdown(rows: list[list[str]], headers: list[str]) -> str:
@@ -86,11 +86,11 @@ def _markdown(rows: list[list[str]], headers: list[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value as the text of a cell: no brackets, dashes for what is unbounded, nothing for what does not apply."""
+    """A value as the text of a cell: yes and no, lists without brackets, and a dash for None."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return "; ".join(f"{name} {_text(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join("–" if part is None else str(part) for part in value)
-    return "" if value is None else str(value).replace("|", "\\|")
+        return ", ".join(_text(part) for part in value)
+    return "–" if value is None else str(value).replace("|", "\\|")
