@@ -6,9 +6,11 @@ A page asks for a table or a help text with a comment on a line of its own:
     <!-- weights: method, file, licence -->      these columns of `salbench weights`
     <!-- protocols -->                           every choice of every protocol
     <!-- help -->                                the help of every verb
+    <!-- modules -->                             the modules of salbench, each with its layer
 """
 
 import argparse
+import ast
 import os
 import re
 import sys
@@ -54,7 +56,8 @@ def _filled(match: re.Match[str]) -> str:
         return _table(listing.ROWS[match["what"]](), columns)
     if match[1] == "weights":
         return _table(listing.checkpoints(registry.available()), columns)
-    return {"protocols": _protocols, "help": _help}[match[1]]() if match[1] in ("protocols", "help") else match[0]
+    fill = {"protocols": _protocols, "help": _help, "modules": _modules}.get(match[1])
+    return fill() if fill else match[0]
 
 
 def _table(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
@@ -79,6 +82,22 @@ def _choices(protocol: dict[str, Any]) -> dict[str, Any]:
 def _help() -> str:
     verbs = next(a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
     return "\n\n".join(f"## {name}\n\n```text\n{verb.format_help().strip()}\n```" for name, verb in verbs.items())
+
+
+def _modules() -> str:
+    layers, rows = _layers(), []
+    for path in [*ROOT.glob("salbench/[!_]*.py"), *ROOT.glob("salbench/*/__init__.py")]:
+        name = path.parent.name if path.name == "__init__.py" else path.stem
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        rows.append([str(layers.get(name, "")), f"`{name}`", docstring.partition("\n")[0]])
+    return _markdown(sorted(rows), ["layer", "module", "what it is"])
+
+
+def _layers() -> dict[str, int]:
+    """{module: layer}, from the test that checks the imports."""
+    test = ast.parse((ROOT / "tests" / "test_imports.py").read_text(encoding="utf-8"))
+    assigned = {node.targets[0].id: node.value for node in test.body if isinstance(node, ast.Assign)}
+    return ast.literal_eval(assigned["LAYERS"])
 
 
 def _markdown(rows: list[list[str]], headers: list[str]) -> str:

@@ -122,7 +122,6 @@ def place(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
 @named([page for page in PAGES if any(block.runs for block in blocks(page))])
 def test_page_runs(page, place):
     for block in (block for block in blocks(page) if block.runs):
