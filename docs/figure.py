@@ -1,0 +1,61 @@
+"""Draw the figure of the README: predictions beside fixations.
+
+    python docs/figure.py [--data-root DIR]
+
+The upper row is a display of `popout`, which salbench generates. The lower row is photograph 1008 of OSIE (Xu et al.
+2014, MIT licence).
+"""
+
+import argparse
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from PIL import Image
+
+from salbench import load_dataset, load_method
+from salbench.protocol import PROTOCOLS
+from salbench.sample import Sample
+
+SHOWN = {"popout": "orientation_04", "osie_test": "1008"}  # data set: id of the image
+METHODS = ("spectral_residual", "diffusion_readout", "lite")
+PLACE = Path(__file__).parent / "pages" / "assets" / "predictions.png"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Draw the figure of the README.")
+    parser.add_argument("--data-root", help="folder that holds OSIE (default: $SALBENCH_DATA, then the cache)")
+    root = parser.parse_args().data_root
+    samples = [_sample(name, id, root) for name, id in SHOWN.items()]
+    figure, axes = plt.subplots(len(samples), 1 + len(METHODS), figsize=(10, 3.9), layout="constrained")
+    for row, sample in zip(axes, samples, strict=True):
+        _draw(row, sample)
+    for axis, title in zip(axes[0], ("image and fixations", *METHODS), strict=True):
+        axis.set_title(title, fontsize=11)
+    with io.BytesIO() as file:
+        figure.savefig(file, dpi=100)
+        Image.open(file).convert("RGB").quantize(256).save(PLACE, optimize=True)  # a third of the size
+
+
+def _sample(dataset: str, id: str, root: str | None) -> Sample:
+    return next(sample for sample in load_dataset(dataset, root).samples if sample.id == id)
+
+
+def _draw(axes: Sequence[Axes], sample: Sample) -> None:
+    image = sample.read_image()
+    height, width = sample.size
+    axes[0].imshow(image)
+    axes[0].scatter(*sample.fixations.T - 0.5, s=9, c="cyan", edgecolors="black", linewidths=0.5)
+    for axis, name in zip(axes[1:], METHODS, strict=True):
+        method = load_method(name)
+        prepared = PROTOCOLS["tuebingen"].prepare(method.predict(sample.blind()), method.output, sample.size)
+        axis.imshow(image.mean(axis=2), cmap="gray")
+        axis.imshow(prepared.point_map, cmap="inferno", alpha=0.7)
+    for axis in axes:
+        axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
+
+
+if __name__ == "__main__":
+    main()
