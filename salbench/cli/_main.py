@@ -111,7 +111,9 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
 
     try:
         with logging_redirect_tqdm():  # prints log lines between progress bars instead of into them
-            return verb.execute(options)
+            status = verb.execute(options)
+            sys.stdout.flush()  # a broken pipe shows here, not when Python exits
+            return status
     except KeyboardInterrupt:
         print(f"\nStopped. {_RESUME}", file=sys.stderr)
         return 130
