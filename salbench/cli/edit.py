@@ -49,8 +49,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_values.numbers,
         metavar="N,N,...",
         help="strengths of each type. contrast: a factor, below 1 lowers the contrast (default: 1.2,1.5,2). "
-        "brightness: from black to white is 2, below 0 darkens, written as --strength=-0.2,0.2 (default: 0.1,0.2,0.4). "
-        "color: a factor on the attention to the colour's word (default: 1,2,4)",
+        "brightness: an offset (black to white is 2), below 0 darkens, as in --strength=-0.2,0.2 "
+        "(default: 0.1,0.2,0.4). color: a factor on the attention to the colour's word (default: 1,2,4)",
     )
     group.add_argument("--color", metavar="WORD", help="the colour for --type color, such as purple")
     group.add_argument("--caption", metavar="TEXT", help="caption of the image")
@@ -62,7 +62,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "saliency: where people look (without fixations, where the method predicts that they look)",
     )
     group.add_argument(
-        "--unconstrained", action="store_true", help="keep edits that look too strong, instead of weakening them"
+        "--unconstrained",
+        action="store_true",
+        help="keep edits that look too strong, instead of weakening or dropping them",
     )
     group.add_argument(
         "--methods",
@@ -121,6 +123,7 @@ def _edit_dataset(
     _options.print_reasons("dropped", made.dropped)
     print(f"edit set: {out}: {made.summary()}")
     if dataset.name.endswith("_train"):
-        command = ["salbench", "fit", "--methods", "lite", "--dataset", dataset.name, "--augment", f"edits:{out}"]
+        command = ["salbench", "fit", "--methods", "lite", "--dataset", options.dataset, "--augment", f"edits:{out}"]
+        command += ["--data-root", str(options.data_root)] if options.data_root else []
         print(f"train with it: {shlex.join(command)}")
     return int(bool(failures) or not any(made.edits.values()))

@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="data sets to train on, separated by commas (default: osie_train); see: salbench list datasets",
     )
     _options.add_limit(parser, "train on only the first N images of each data set")
-    _options.add_seed(parser, "everything that is random, such as the first weights and the order of the images")
+    _options.add_seed(parser, "the first weights, the order of the images and the augmentations")
     _options.add_out(parser, "checkpoints", "folder for checkpoints")
     group = parser.add_argument_group("training")
     group.add_argument(

@@ -29,9 +29,8 @@ def execute(options: argparse.Namespace) -> int:
     """Measure and print; returns 1 if no network could be timed."""
     if options.methods:
         return _networks(options)
-    if options.device == "cpu":
-        options.device = None
-    for name in ("init", "device", "backbone", "weights_root", "methods_dir"):
+    given_device = ["device"] if options.device != "cpu" else []
+    for name in (*given_device, "init", "backbone", "weights_root", "methods_dir"):
         _options.require(options, name, "--methods")
     from salbench.speed import metrics
 
