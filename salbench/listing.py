@@ -1,7 +1,10 @@
-"""What there is, by name: methods, data sets, metrics, ..., as rows for people or for programs."""
+"""Lists of methods, data sets, metrics, protocols and augmentations, as rows for people or for programs."""
 
 import inspect
 import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -9,34 +12,43 @@ from salbench import augment, registry, weights
 from salbench.datasets import DATASETS
 from salbench.metrics import METRICS
 from salbench.protocol import PROTOCOLS
+from salbench.weights import Checkpoint
+
+Row = dict[str, Any]
+_NARROW, _WIDE = 20, 60  # characters; a wrapped column is at least as wide as the first and at most as the second
 
 
-def methods():
-    """One row per method; a file that cannot be imported is listed with its error instead of hiding the rest."""
+def methods() -> list[Row]:
+    """One row per method. It says so if a method cannot be imported, or is skipped because something is missing."""
     return [_method(name) for name in registry.available()]
 
 
-def _method(name):
+def _method(name: str) -> Row:
+    row: Row = {"name": name, **dict.fromkeys(("summary", "output", "kind", "paper", "skipped"))}
     try:
         cls = registry.get(name)
-    except (registry.MethodProblem, registry.MethodUnavailable) as error:
-        what = "BROKEN" if isinstance(error, registry.MethodProblem) else "not available"
-        nothing = dict.fromkeys(("output", "kind", "paper", "skipped"))
-        return {"name": name, "summary": f"{what}: {error}"} | nothing
+    except registry.MethodProblem as error:
+        return row | {"summary": f"BROKEN: {error}"}
+    except registry.MethodUnavailable as error:
+        return row | {"skipped": str(error)}
     kind = "ceiling" if cls.sees_fixations else "fitted at run" if cls.fits_at_run else "fixed"
     summary = (inspect.getdoc(cls) or "").partition("\n")[0]
     missing = not weights.converted(name).is_file() and weights.remedy(name, cls.checkpoints)
-    skipped = "no weights, see: python benchmark.py weights" if missing else None
-    row = {"name": name, "summary": summary, "output": cls.output, "kind": kind, "paper": cls.paper}
-    return row | {"skipped": skipped}
+    skipped = "no weights, see: salbench weights" if missing else None
+    return row | {"summary": summary, "output": cls.output, "kind": kind, "paper": cls.paper, "skipped": skipped}
 
 
-def checkpoints(names, root=None):
-    """One row per published file that methods need; `root` is where they are looked for (see `weights`)."""
+def checkpoints(names: Iterable[str], root: Path | str | None = None) -> list[Row]:
+    """One row per published file that the named methods need, found or not.
+
+    Args:
+        names: of methods.
+        root: folder with one subfolder per method; see `salbench.weights`.
+    """
     return [_checkpoint(name, published, root) for name in names for published in registry.get(name).checkpoints]
 
 
-def _checkpoint(name, published, root):
+def _checkpoint(name: str, published: Checkpoint, root: Path | str | None) -> Row:
     path, converted = weights.folder(name, root) / published.file, weights.converted(name, root)
     found = [str(place) for place in (converted, path) if place.is_file()]
     return {
@@ -49,12 +61,12 @@ def _checkpoint(name, published, root):
     }
 
 
-def datasets():
+def datasets() -> list[Row]:
     """One row per data set."""
     return [{"name": name, "summary": row.summary, "train": row.train} for name, row in DATASETS.items()]
 
 
-def metrics():
+def metrics() -> list[Row]:
     """One row per metric."""
     return [
         {
@@ -69,7 +81,7 @@ def metrics():
     ]
 
 
-def protocols():
+def protocols() -> list[Row]:
     """One row per protocol."""
     return [
         {
@@ -82,12 +94,12 @@ def protocols():
     ]
 
 
-def augmentations():
+def augmentations() -> list[Row]:
     """One row per augmentation."""
     return [_augmentation(augment.get(name)) for name in augment.names()]
 
 
-def _augmentation(row):
+def _augmentation(row: augment.Augmentation) -> Row:
     return {
         "name": row.name,
         "kind": row.kind,
@@ -98,7 +110,7 @@ def _augmentation(row):
     }
 
 
-ROWS = {
+ROWS: dict[str, Callable[[], list[Row]]] = {
     "methods": methods,
     "datasets": datasets,
     "metrics": metrics,
@@ -107,22 +119,25 @@ ROWS = {
 }
 
 
-NARROW, WIDE = 20, 60  # characters: a column is not wrapped below the one, and always above the other
+def text(rows: Sequence[Row], width: int | None = None) -> str:
+    """Rows as a table.
 
-
-def text(rows, width=None):
-    """Rows as a table as wide as the terminal, or nearly: where a column would get less than 20 characters."""
+    Args:
+        rows: dicts with the same keys, the columns.
+        width: characters, by default those of the terminal. Long columns are wrapped to fit, but not below 20
+            characters.
+    """
     rows = [{k: _plain(v) for k, v in row.items()} for row in rows]
     columns = [[name, *(str(row[name]) for row in rows)] for name in (rows[0] if rows else ())]
     longest = [max(map(len, column)) for column in columns]
-    narrow = [length for length in longest if length <= NARROW]
+    narrow = [length for length in longest if length <= _NARROW]
     room = (width or shutil.get_terminal_size().columns) - sum(narrow) - 2 * len(longest)
     share = room // max(1, len(longest) - len(narrow))
-    widest = min(max(share, NARROW), WIDE)
+    widest = min(max(share, _NARROW), _WIDE)
     return tabulate(rows, headers="keys", maxcolwidths=widest, break_long_words=False, break_on_hyphens=False)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return "; ".join(f"{k}: {_plain(v)}" for k, v in value.items())
     if isinstance(value, list):

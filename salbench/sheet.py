@@ -1,8 +1,9 @@
-"""Contact sheets: a sample and its augmentations, its feature maps, or its edits and what is predicted on them."""
+"""Contact sheets, one PNG each: an image with its augmentations, its feature maps, or its edits."""
 
 import difflib
 import math
 import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,36 +13,41 @@ from scipy.ndimage import binary_erosion
 
 from salbench.augment import augment, get
 from salbench.datasets import default_sigma, load
+from salbench.edits import MadeEdits, NewEdit
 from salbench.files import atomic_write, image_size, read_fixations, read_image
 from salbench.maps import resize
 from salbench.sample import Sample
 
-TILE = (320, 240)  # width, height in pixels that every thumbnail fits into
+Tile = Image.Image
+TILE = (320, 240)  # width and height in pixels of the frame that every thumbnail fits into
 COLUMNS = 4
 _GAP = 12
 _TEXT_HEIGHT = 42  # two lines
-_RADIUS = 2  # pixels, of the circle of a fixation
+_RADIUS = 2  # pixels; size of the dot for a fixation
 _INK, _PAPER, _FRAME, _POINT = (20, 20, 20), (255, 255, 255), (225, 225, 225), (255, 225, 0)
-_OUTLINE = (0, 225, 255)  # of a region, over pictures in grey and heat
+_OUTLINE = (0, 225, 255)  # of a region; stands out on grey and on heat
 
 
-def augmentation_sheet(sample, names, path, *, seed=0, labels="moved"):
-    """Draw the sample and each of its augmentations on one PNG, written whole or not at all.
+def augmentation_sheet(
+    sample: Sample, names: Sequence[str], path: Path | str, *, seed: int = 0, labels: str = "moved"
+) -> dict[str, str]:
+    """Draw an image and each of its augmentations.
 
-    Every tile has the name, the size in pixels and the number of fixations, dropped ones apart. The tile of an
-    augmentation that cannot be applied to this image says why.
+    A tile shows the name, the size in pixels, the fixations and how many of them were dropped. If an augmentation
+    cannot be applied to this image, its tile says why.
 
     Args:
-        sample: a `Sample`, with or without fixations.
-        names: of augmentations.
-        path: the file to write.
-        seed, labels: as for `augment`.
+        sample: with or without fixations.
+        names: names of augmentations.
+        path: the PNG to write, whole or not at all.
+        seed: random seed for crops and noise.
+        labels: "moved" or "as_released"; see `salbench.augment.augment`.
 
     Returns:
-        {name: why it could not be applied}.
+        {name: reason} of the augmentations that could not be applied.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a path that does not end in .png.
     """
     _check_png(path)
     augmentations = [get(name) for name in names]
@@ -58,17 +64,19 @@ def augmentation_sheet(sample, names, path, *, seed=0, labels="moved"):
     return failed
 
 
-def feature_sheet(sample, maps, path):
-    """Draw the sample and feature maps of it on one PNG, written whole or not at all.
+def feature_sheet(sample: Sample, maps: Mapping[str, np.ndarray], path: Path | str) -> None:
+    """Draw an image and its feature maps.
+
+    Red, green and blue are the first three principal components of the channels, each from its 1st to its 99th
+    percentile. A map with fewer than three channels is shown in grey.
 
     Args:
-        sample: a `Sample`.
-        maps: {title: float (C, h, w)}; the first three principal components of the C channels over the places are
-            shown as red, green and blue, each from its 1st to its 99th percentile. One channel is shown in grey.
-        path: the file to write.
+        sample: the image.
+        maps: {title: float (C, h, w)}.
+        path: the PNG to write, whole or not at all.
 
     Raises:
-        ValueError: a path with another ending than .png.
+        ValueError: a path that does not end in .png.
     """
     _check_png(path)
     height, width = sample.size
@@ -83,22 +91,24 @@ def feature_sheet(sample, maps, path):
         _join(tiles).save(file, "PNG")
 
 
-def edit_sheet(sample, made, predict, path):
-    """Draw how a sample was edited on one PNG, written whole or not at all.
+def edit_sheet(
+    sample: Sample, made: MadeEdits, predict: Callable[[np.ndarray], np.ndarray] | None, path: Path | str
+) -> None:
+    """Draw how an image was edited.
 
-    First what was given and chosen: the original, its reconstruction without an edit, the word's attention and the
-    region. Then, for each type of edit, the reconstruction and the edits at rising strength, and beneath each the
-    saliency that a model predicts on it, with the share of it inside the region. Maps are heat, the region's outline is
-    where it exceeds half of its peak.
+    The first row shows the original, its reconstruction without an edit, the attention to the word, and the region.
+    Each type of edit has a row with the reconstruction and the edits at rising strength. The row below it shows the
+    saliency predicted on each, with its share inside the region. Maps are drawn as heat. The region is outlined where
+    its mask exceeds half of its peak.
 
     Args:
-        sample: a `Sample`.
-        made: `salbench.edits.MadeEdits` of it.
-        predict: from an image, uint8 (H, W, 3), to a density (h, w) that sums to one; None: no saliency is drawn.
-        path: the file to write.
+        sample: the image.
+        made: its edits.
+        predict: maps an image, uint8 (H, W, 3), to a density (h, w) that sums to one. If None, no saliency is drawn.
+        path: the PNG to write, whole or not at all.
 
     Raises:
-        ValueError: a path with another ending than .png.
+        ValueError: a path that does not end in .png.
     """
     _check_png(path)
     size = f"{made.original.shape[1]} x {made.original.shape[0]} px"
@@ -120,21 +130,21 @@ def edit_sheet(sample, made, predict, path):
         _join([tile for row in rows for tile in _padded(row, columns)], columns).save(file, "PNG")
 
 
-def _asked(edit):
+def _asked(edit: NewEdit) -> str:
     return "" if edit.strength == edit.asked else f", asked {edit.asked:.3g}"
 
 
-def _padded(row, length):
+def _padded(row: list[Tile], length: int) -> list[Tile]:
     return row + [Image.new("RGB", row[0].size, _PAPER)] * (length - len(row))
 
 
-def _saliency_tile(density, mask, image):
+def _saliency_tile(density: np.ndarray, mask: np.ndarray, image: np.ndarray) -> Tile:
     inside = float((density * resize(mask, density.shape)).sum())
     return _heat_tile(density, image, "saliency", f"{inside:.1%} inside the region", mask)
 
 
-def _heat_tile(values, image, name, text, mask=None):
-    """A map as heat over its image in grey, the stronger the hotter, and the outline of a region."""
+def _heat_tile(values: np.ndarray, image: np.ndarray, name: str, text: str, mask: np.ndarray | None = None) -> Tile:
+    """A map as heat over its image in grey, with the outline of a region."""
     from matplotlib import colormaps  # slow to import
 
     weight = resize(np.asarray(values, np.float64), image.shape[:2])
@@ -146,14 +156,14 @@ def _heat_tile(values, image, name, text, mask=None):
     return _picture_tile(shown, name, text, region=mask)
 
 
-def _principal_components(features):
-    """uint8 (h, w, 3) picture of the first three components, and their share of the variance."""
+def _principal_components(features: np.ndarray) -> tuple[np.ndarray, float]:
+    """Picture, uint8 (h, w, 3), of the first three components, and their share of the variance."""
     channels, rows, columns = features.shape
     flat = features.reshape(channels, -1)
     flat = flat - flat.mean(1, keepdims=True)
     variances, axes = np.linalg.eigh(flat @ flat.T)
     axes = axes[:, ::-1][:, :3] if channels >= 3 else axes[:, -1:].repeat(3, 1)
-    axes = axes * np.sign(axes[np.abs(axes).argmax(0), range(3)])  # a component has no sign of its own
+    axes = axes * np.sign(axes[np.abs(axes).argmax(0), range(3)])  # the sign of a component is arbitrary
     shown = axes.T @ flat
     low, high = np.percentile(shown, (1, 99), axis=1)
     shown = np.clip((shown - low[:, None]) / np.maximum(high - low, 1e-12)[:, None], 0, 1)
@@ -161,20 +171,20 @@ def _principal_components(features):
     return np.round(255 * shown).astype(np.uint8).T.reshape(rows, columns, 3), share
 
 
-def _check_png(path):
+def _check_png(path: Path | str) -> None:
     if Path(path).suffix.lower() != ".png":
         raise ValueError(f"{path}: expected a name ending in .png for the sheet")
 
 
-def sample_of_files(image, fixations=None):
-    """A sample of an image file and, where given, a file of its fixations.
+def sample_of_files(image: Path | str, fixations: Path | str | None = None) -> Sample:
+    """A sample from an image file and, optionally, a file with fixations.
 
     Args:
-        image: path of a picture.
-        fixations: path of its fixations, see `read_fixations`; pixels from 0.
+        image: an image file.
+        fixations: .csv with columns x and y, or .npy (N, 2), in pixels from 0; see `salbench.files.read_fixations`.
 
     Raises:
-        FileProblem: a file that is missing or not what its name says.
+        FileProblem: a file is missing or cannot be read.
         ValueError: fixations off the image.
     """
     points = None if fixations is None else read_fixations(fixations, image)
@@ -182,11 +192,16 @@ def sample_of_files(image, fixations=None):
     return Sample(Path(image).stem, size, partial(read_image, image), points, sigma=default_sigma(size))
 
 
-def sample_of_dataset(name, id=None, root=None):
-    """A sample of a data set by its id; the first one without.
+def sample_of_dataset(name: str, id: str | None = None, root: Path | str | None = None) -> Sample:
+    """The sample of a data set with this id, or its first sample.
+
+    Args:
+        name: name of the data set.
+        id: id of the image.
+        root: folder of the data sets; see `salbench.datasets.data_root`.
 
     Raises:
-        ValueError: unknown name or id, or a data set that is not on disk.
+        ValueError: unknown name or id, or the data set is not on disk.
     """
     dataset = load(name, root)
     samples = {sample.id: sample for sample in dataset.samples}
@@ -197,7 +212,7 @@ def sample_of_dataset(name, id=None, root=None):
     return samples[id]
 
 
-def _tile(sample, name, dropped):
+def _tile(sample: Sample, name: str, dropped: int) -> Tile:
     height, width = sample.size
     text = f"{width} x {height} px"
     if sample.fixations is not None:
@@ -206,8 +221,14 @@ def _tile(sample, name, dropped):
     return _picture_tile(sample.image, name, text, sample.fixations)
 
 
-def _picture_tile(image, name, text, points=None, region=None):
-    """A picture with two lines above it, and points and the outline of a region drawn on it."""
+def _picture_tile(
+    image: np.ndarray,
+    name: str,
+    text: str,
+    points: np.ndarray | None = None,
+    region: np.ndarray | None = None,
+) -> Tile:
+    """An image beneath two lines of text, with points and the outline of a region drawn on it."""
     thumbnail, scale = _thumbnail(image)
     if region is not None:
         thumbnail = _outlined(thumbnail, region)
@@ -219,15 +240,15 @@ def _picture_tile(image, name, text, points=None, region=None):
     return tile
 
 
-def _thumbnail(image):
-    """The picture fitted into TILE, and its scale in tile pixels per image pixel, (x, y)."""
+def _thumbnail(image: np.ndarray) -> tuple[Tile, np.ndarray]:
+    """The image fitted into `TILE`, and its scale (x, y) in tile pixels per image pixel."""
     height, width = image.shape[:2]
     scale = min(TILE[0] / width, TILE[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), np.divide(size, (width, height))
 
 
-def _outlined(picture, region):
+def _outlined(picture: Tile, region: np.ndarray) -> Tile:
     inside = resize(np.asarray(region, np.float64), picture.size[::-1])
     inside = inside > 0.5 * inside.max()
     pixels = np.array(picture)
@@ -235,20 +256,20 @@ def _outlined(picture, region):
     return Image.fromarray(pixels)
 
 
-def _draw_points(picture, points):
+def _draw_points(picture: Tile, points: np.ndarray) -> None:
     draw = ImageDraw.Draw(picture)
-    for x, y in points - 0.5:  # the drawing library counts from the centre of the first pixel
+    for x, y in points - 0.5:  # Pillow counts from the centre of the first pixel
         draw.ellipse((x - _RADIUS, y - _RADIUS, x + _RADIUS, y + _RADIUS), fill=_POINT, outline=_INK)
 
 
-def _failed_tile(name, reason):
+def _failed_tile(name: str, reason: str) -> Tile:
     tile = _empty_tile(name, "cannot be applied")
     text = "\n".join(textwrap.wrap(reason, 44))
     ImageDraw.Draw(tile).multiline_text((_GAP, _TEXT_HEIGHT + _GAP), text, fill=_INK, font=_font(13))
     return tile
 
 
-def _empty_tile(name, text):
+def _empty_tile(name: str, text: str) -> Tile:
     tile = Image.new("RGB", (TILE[0], TILE[1] + _TEXT_HEIGHT), _PAPER)
     draw = ImageDraw.Draw(tile)
     draw.text((0, 1), name, fill=_INK, font=_font(17))
@@ -257,11 +278,11 @@ def _empty_tile(name, text):
     return tile
 
 
-def _font(size):
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _join(tiles, columns=COLUMNS):
+def _join(tiles: Sequence[Tile], columns: int = COLUMNS) -> Tile:
     columns = min(columns, len(tiles))
     width, height = tiles[0].width + _GAP, tiles[0].height + _GAP
     sheet = Image.new("RGB", (columns * width + _GAP, math.ceil(len(tiles) / columns) * height + _GAP), _PAPER)

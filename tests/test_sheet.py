@@ -1,22 +1,14 @@
-import json
-from pathlib import Path
+"""Contact sheets: marks, tiles and words are where they should be."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import benchmark
 from salbench import edits, sheet
-from salbench.augment import PRESETS, catalog
 from salbench.sample import Sample
 from salbench.sheet import _POINT, _TEXT_HEIGHT, TILE, augmentation_sheet, sample_of_dataset, sample_of_files
 
 GAP = 12
-
-
-@pytest.fixture(autouse=True)
-def _own_catalog(monkeypatch):
-    monkeypatch.setattr(catalog, "_CATALOG", dict(catalog._CATALOG))
 
 
 @pytest.fixture
@@ -108,64 +100,6 @@ def test_a_sample_of_a_data_set():
     assert sample_of_dataset("popout", "scene_02").id == "scene_02"
     with pytest.raises(ValueError, match="popout: no image has the id 'scene_2'; expected one such as 'scene_02'"):
         sample_of_dataset("popout", "scene_2")
-
-
-def run(*arguments):
-    return benchmark.main([str(a) for a in arguments])
-
-
-def test_show_from_the_command_line(files, capsys):
-    out = files / "sheet.png"
-    inputs = "--image", files / "cat.png", "--fixations", files / "cat.npy"
-    assert run("show", "--augmentations", "hflip,invert", *inputs, "--out", out) == 0
-    assert f"sheet: {out}" in capsys.readouterr().out
-    with Image.open(out) as sheet:
-        assert sheet.size[0] == 3 * (TILE[0] + GAP) + GAP
-    assert run("show", "--augmentations", "crop_128", "--image", files / "cat.png", "--out", out) == 1
-    assert "not applied: crop_128: cat: crop_128: expected" in capsys.readouterr().err
-    assert run("show", "--augmentations", "paper13", "--out", out) == 2
-    assert "did you mean 'paper12'" in capsys.readouterr().err
-
-
-def test_show_an_image_of_a_data_set_and_an_augmentation_of_ones_own(tmp_path):
-    folder = tmp_path / "own"
-    folder.mkdir()
-    (folder / "mine.py").write_text(
-        "from salbench.augment import photometric\n@photometric\ndef same(image, rng):\n    return image\n"
-    )
-    out = tmp_path / "sheet.png"
-    assert run("show", "--augmentations", "same", "--augmentations-dir", folder, "--id", "scene_01", "--out", out) == 0
-    with Image.open(out) as sheet:
-        np.testing.assert_array_equal(tile(sheet, 0), np.asarray(sheet)[tile_rows(), tile_columns(1)])
-
-
-def tile_rows():
-    return slice(GAP + _TEXT_HEIGHT, GAP + _TEXT_HEIGHT + TILE[1])
-
-
-def tile_columns(number):
-    left = GAP + number * (TILE[0] + GAP)
-    return slice(left, left + TILE[0])
-
-
-def test_list_augmentations(capsys):
-    assert run("list", "augmentations", "--json") == 0
-    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert set(PRESETS["paper12"]) | set(PRESETS["che18"]) <= set(rows)
-    assert rows["hflip"]["presets"] == ["paper12", "che18"]
-    assert rows["crop_128"]["parameters"] == {"side_px": 128}
-    assert run("list", "augmentations") == 0
-    assert "motion_blur_15_0" in capsys.readouterr().out
-
-
-def test_a_real_photograph(shared, tmp_path):
-    root = shared / "data"
-    if not (root / "OSIE").is_dir():
-        pytest.skip(f"needs OSIE, not found in {root}")
-    out = Path(tmp_path / "osie.png")
-    arguments = "--augmentations", "paper12", "--dataset", "osie", "--id", "1001", "--data-root", root, "--out", out
-    assert run("show", *arguments) == 0
-    assert out.stat().st_size > 100_000
 
 
 class TestFeatureSheet:

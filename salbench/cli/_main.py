@@ -1,0 +1,139 @@
+"""Find the verbs, parse the command, execute one verb, and turn its errors into one line and an exit status."""
+
+import argparse
+import difflib
+import errno
+import importlib
+import logging
+import os
+import pkgutil
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+
+from salbench import __version__, cli
+
+DEFAULT_VERB = "run"
+WIDTH = 100  # columns of a help page on a wide terminal
+_DESCRIPTION = """\
+Score models that predict where people look.
+
+Without a verb, salbench executes `run`. To see the options of a verb: salbench VERB --help
+"""
+_EXAMPLES = (
+    "salbench --limit 5                               # every method on five images that come with it",
+    "salbench list datasets                           # what can be scored, and what must be downloaded",
+    "salbench run --methods lite --dataset osie_test --data-root DIR",
+)
+_RESUME = "Finished work is kept; rerun the same command to resume."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Execute one command.
+
+    Args:
+        arguments: the words after `salbench`; by default those of this process.
+
+    Returns:
+        Exit status: 0 for success, 1 if something failed or nothing ran, 2 for an error, 130 after Ctrl-C, 141 if
+        the reader of the output stopped reading.
+
+    Raises:
+        SystemExit: help was printed (status 0), or the options cannot be parsed (status 2).
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, DEFAULT_VERB)
+    known = verbs()
+    if not words[0].startswith("-") and words[0] not in known:
+        return _failed(_unknown(words[0], known))
+    options = parser().parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a figure
+    return _execute(known[options.verb], options)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all verbs. What it parses has `verb` and the options of that verb."""
+    parser = argparse.ArgumentParser(
+        "salbench", description=_DESCRIPTION, epilog=_examples(_EXAMPLES), formatter_class=_Formatter
+    )
+    parser.add_argument("--version", action="version", version=f"salbench {__version__}")
+    subparsers = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
+    for name, verb in verbs().items():
+        summary, _, description = (verb.__doc__ or "").partition("\n")
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            usage=f"salbench {name} {verb.USAGE}",
+            description=f"{summary}\n{description}",
+            epilog=_examples(verb.EXAMPLES),
+            formatter_class=_Formatter,
+        )
+        verb.add_options(subparser)
+    return parser
+
+
+def verbs() -> dict[str, ModuleType]:
+    """The module of each verb, by its name, sorted."""
+    names = sorted(module.name for module in pkgutil.iter_modules(cli.__path__) if not module.name.startswith("_"))
+    return {name: importlib.import_module(f"{cli.__name__}.{name}") for name in names}
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Fills paragraphs, keeps the line breaks of those with indented lines, and stays within `WIDTH` columns."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=min(WIDTH, shutil.get_terminal_size().columns - 2))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip().split("\n\n")
+        return "\n\n".join(p if "\n  " in p else textwrap.fill(p, width) for p in paragraphs)
+
+
+def _examples(lines: Iterable[str]) -> str:
+    return "\n  ".join(("examples:", *lines))
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"no verb is named {name!r}: {hint}known are {', '.join(known)}"
+
+
+def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from salbench import extras
+    from salbench.registry import MethodUnavailable
+
+    try:
+        with logging_redirect_tqdm():  # prints log lines between progress bars instead of into them
+            status = verb.execute(options)
+            sys.stdout.flush()  # a broken pipe shows here, not when Python exits
+            return status
+    except KeyboardInterrupt:
+        print(f"\nStopped. {_RESUME}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # such as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        return _failed(_disk_trouble(error, options))
+    except ModuleNotFoundError as error:
+        return _failed(extras.needs(error))
+    except (ValueError, MethodUnavailable) as error:
+        return _failed(str(error))
+
+
+def _disk_trouble(error: OSError, options: argparse.Namespace) -> str:
+    place = f" (writing under {options.out})" if "out" in options and not error.filename else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"{error}{place}" + (f". {_RESUME}" if full else "")
+
+
+def _failed(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2

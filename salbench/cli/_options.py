@@ -1,0 +1,274 @@
+"""Options that several verbs share: each group with the function that makes objects of what was typed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from salbench.cli import _values
+
+if TYPE_CHECKING:
+    from salbench.datasets import Dataset
+    from salbench.edits import EditSet
+    from salbench.registry import SaliencyMethod
+    from salbench.runtime import Runtime
+    from salbench.sample import Sample
+
+_SHOWN = 3  # reasons that are printed
+_FOLDERS = {
+    "data_root": "folder with one subfolder per data set (default: $SALBENCH_DATA, otherwise the user's cache)",
+    "weights_root": "folder with one subfolder of published weights per method (default: $SALBENCH_WEIGHTS, "
+    "otherwise the user's cache)",
+    "methods_dir": "folder with methods of your own",
+    "augmentations_dir": "folder with augmentations of your own",
+}
+_RUNTIME: dict[str, dict[str, Any]] = {  # field of Runtime -> its option
+    "device": {"default": "cpu", "help": "where networks run: cpu, cuda, cuda:1 (default: cpu)"},
+    "backbone": {
+        "metavar": "DIR_OR_HUB_ID",
+        "help": "frozen diffusion model, for methods that build on one (default: $SALBENCH_BACKBONE, otherwise the "
+        "small one that comes with the method)",
+    },
+    "workers": {
+        "type": _values.positive,
+        "default": 0,
+        "metavar": "N",
+        "help": "number of threads (default: one per core)",
+    },
+    "batch_size": {
+        "type": _values.positive,
+        "default": 0,
+        "metavar": "N",
+        "help": "images that a network takes together (default: 1 on the CPU, 8 elsewhere)",
+    },
+    "init": {
+        "choices": ("random",),
+        "help": "random: give networks random weights, to test speed and plumbing",
+    },
+}
+
+
+def add_folders(parser: ArgumentParser, *names: str) -> None:
+    """Add options for folders: "data_root", "weights_root", "methods_dir", "augmentations_dir"."""
+    group = parser.add_argument_group("folders")
+    for name in names:
+        group.add_argument(_typed(name), type=_values.path, metavar="DIR", help=_FOLDERS[name])
+
+
+def add_runtime(parser: ArgumentParser, *names: str) -> None:
+    """Add options for fields of `Runtime`: "device", "backbone", "workers", "batch_size", "init"."""
+    group = parser.add_argument_group("runtime")
+    for name in names:
+        group.add_argument(_typed(name), dest=name, **_RUNTIME[name])
+
+
+def runtime(options: Namespace) -> Runtime:
+    """The runtime of a command: its options, and the defaults of `Runtime` for options that its verb lacks."""
+    from salbench.runtime import Runtime
+
+    given = vars(options)
+    return Runtime(**{field.name: given[field.name] for field in fields(Runtime) if field.name in given})
+
+
+def add_seed(parser: ArgumentParser, purpose: str) -> None:
+    """Add --seed."""
+    parser.add_argument(
+        "--seed", type=_values.seed, default=0, metavar="N", help=f"random seed for {purpose} (default: 0)"
+    )
+
+
+def add_out(parser: ArgumentParser, default: str, content: str, metavar: str = "DIR") -> None:
+    """Add --out."""
+    help = f"{content} (default: {default})"
+    parser.add_argument("--out", type=_values.path, default=default, metavar=metavar, help=help)
+
+
+def methods(options: Namespace) -> list[str]:
+    """The methods of --methods as typed, without repetition; "all" stands for every method.
+
+    Raises:
+        MethodProblem: a name is unknown, or there is none.
+    """
+    from salbench import registry
+
+    if options.methods_dir:
+        registry.add_folder(options.methods_dir)
+    typed = _values.words(options.methods)
+    specs = [name for spec in typed for name in (registry.available() if spec == "all" else [spec])]
+    if not specs:
+        raise registry.MethodProblem("--methods: expected names separated by commas, or all, got nothing")
+    for spec in specs:
+        registry.find(spec.partition(":")[0])  # reports a wrong name before anything runs
+    return list(dict.fromkeys(specs))
+
+
+def methods_to_train(options: Namespace) -> list[str]:
+    """The methods of --methods, if all of them learn from a training.
+
+    Raises:
+        MethodProblem: as for `methods`; or one is fitted in every run, or was given weights.
+    """
+    from salbench import registry
+
+    names = methods(options)
+    for name in names:
+        if ":" in name:
+            raise registry.MethodProblem(
+                f"{name}: expected the name of a method alone, because training starts from new weights"
+            )
+        if registry.get(name).fits_at_run:
+            raise registry.MethodProblem(
+                f"{name} is fitted in every run, so there is nothing to train; "
+                f"score it with: salbench run --methods {name}"
+            )
+    return names
+
+
+def one_method(options: Namespace) -> SaliencyMethod:
+    """The method of --methods, which must be one."""
+    from salbench import registry
+
+    spec, *others = methods(options)
+    if others:
+        raise registry.MethodProblem(f"--methods: expected one method, got {options.methods}")
+    return registry.create(spec, runtime(options))
+
+
+def add_limit(parser: ArgumentParser, help: str) -> None:
+    """Add --limit."""
+    parser.add_argument("--limit", type=_values.positive, metavar="N", help=help)
+
+
+def dataset(name: str, options: Namespace) -> Dataset:
+    """A data set, reduced to its first images by --limit."""
+    from salbench.datasets import load
+
+    found = load(name, options.data_root)
+    return found if options.limit is None else found.first(options.limit)
+
+
+def add_augmentation(parser: argparse._ActionsContainer) -> None:
+    """Add how augmentations and edits are shown in a training, and what of its recipe changes."""
+    parser.add_argument(
+        "--mode",
+        choices=("copies", "replace"),
+        help="copies: show every image in turn as itself and as its augmented copies, one of them per epoch; "
+        "replace: draw the original or an augmented version at random (default: copies; edits always use replace)",
+    )
+    parser.add_argument(
+        "--p",
+        type=_values.probability,
+        metavar="P",
+        help="probability of drawing the original (default: 0.5); implies --mode replace",
+    )
+    parser.add_argument(
+        "--epochs", dest="recipe_epochs", type=_values.positive, metavar="N", help="epochs, instead of the recipe's"
+    )
+    parser.add_argument(
+        "--batch-size",
+        dest="recipe_batch_size",
+        type=_values.positive,
+        metavar="N",
+        help="images per optimisation step, instead of the recipe's",
+    )
+
+
+def augmentation(options: Namespace, typed: str) -> tuple[list[str], list[EditSet]]:
+    """The augmentations or edit sets that were typed; one of the two lists is empty."""
+    from salbench import augment, edits
+
+    use_augmentations_dir(options)
+    words = _values.words(typed)
+    folders = [word.removeprefix("edits:") for word in words if word.startswith("edits:")]
+    if not folders:
+        return augment.select(typed) if typed else [], []
+    if len(folders) < len(words):
+        raise ValueError(
+            f"expected either augmentations or edit sets (edits:DIR), got both in {typed}; "
+            "the random augmentation of the method's own recipe is applied to edits too"
+        )
+    return [], [edits.read(folder) for folder in folders]
+
+
+def use_augmentations_dir(options: Namespace) -> None:
+    """Make the augmentations of --augmentations-dir known."""
+    from salbench import augment
+
+    if options.augmentations_dir:
+        augment.add_folder(options.augmentations_dir)
+
+
+def probability_of_original(options: Namespace, *, edits: bool) -> float | None:
+    """The probability of drawing the original, or None if copies are shown in turn.
+
+    Raises:
+        ValueError: --mode copies together with --p or edits.
+    """
+    if options.mode == "copies" and options.p is not None:
+        raise ValueError("--p requires --mode replace; got copies, which shows every copy in turn")
+    if options.mode == "copies" and edits:
+        raise ValueError("edits require --mode replace; got copies, which shows every copy in turn")
+    return 0.5 if options.p is None and (edits or options.mode == "replace") else options.p
+
+
+def recipe(options: Namespace) -> dict[str, Any]:
+    """The fields of a recipe that --epochs and --batch-size change."""
+    typed = {"epochs": options.recipe_epochs, "batch_size": options.recipe_batch_size}
+    return {name: value for name, value in typed.items() if value is not None}
+
+
+def add_picture(parser: ArgumentParser, without_id: str = "its first image") -> None:
+    """Add the options for one image: a file, or an image of a data set.
+
+    Args:
+        parser: the verb's.
+        without_id: what the verb takes from --dataset if --id is not given.
+    """
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--image", type=_values.path, metavar="FILE", help="an image file of your own")
+    source.add_argument(
+        "--dataset",
+        default="popout",
+        metavar="NAME",
+        help="data set (default: popout, which comes with salbench); see: salbench list datasets",
+    )
+    parser.add_argument("--id", help=f"id of an image of --dataset (default: {without_id})")
+    parser.add_argument(
+        "--fixations",
+        type=_values.path,
+        metavar="FILE",
+        help="fixations on --image: a .csv with columns x and y, or a .npy (N x 2), in pixels from 0",
+    )
+
+
+def picture(options: Namespace) -> Sample:
+    """The image that was asked for, with its fixations if they are known."""
+    from salbench import sheet
+
+    if options.image:
+        require(options, "id", "--dataset")
+        return sheet.sample_of_files(options.image, options.fixations)
+    require(options, "fixations", "--image")
+    return sheet.sample_of_dataset(options.dataset, options.id, options.data_root)
+
+
+def require(options: Namespace, name: str, other: str) -> None:
+    """Raise `ValueError` if an option was given that has no effect without another one."""
+    if getattr(options, name) is not None:
+        raise ValueError(f"{_typed(name)} requires {other}")
+
+
+def print_reasons(what: str, reasons: Mapping[str, str], more: str = "more") -> None:
+    """Print the first few reasons to stderr, and how many more there are."""
+    for name, reason in list(reasons.items())[:_SHOWN]:
+        print(f"{what}: {name}: {reason}", file=sys.stderr)
+    if len(reasons) > _SHOWN:
+        print(f"{what}: {len(reasons) - _SHOWN} {more}", file=sys.stderr)
+
+
+def _typed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,67 @@
+"""Parsers of the values of options. Each raises `argparse.ArgumentTypeError` with what was expected and what came."""
+
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+Value = TypeVar("Value", int, float)
+
+
+def path(text: str) -> Path:
+    """A path. The home folder is expanded here because a shell leaves the ~ of --out=~/results alone."""
+    return Path(text).expanduser()
+
+
+def words(text: str) -> list[str]:
+    """The words between commas, without empty ones."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    return _number(text, int, lambda value: value > 0, "a whole number above 0")
+
+
+def seed(text: str) -> int:
+    """A whole number, 0 or above."""
+    return _number(text, int, lambda value: value >= 0, "a whole number, 0 or above")
+
+
+def seeds(text: str) -> list[int]:
+    """Seeds separated by commas."""
+    return [seed(each) for each in text.split(",")]
+
+
+def probability(text: str) -> float:
+    """A number from 0 to 1."""
+    return _number(text, float, lambda value: 0 <= value <= 1, "a probability from 0 to 1")
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers separated by commas."""
+    return [_number(each, float, lambda value: True, "numbers separated by commas") for each in text.split(",")]
+
+
+def loss_weights(text: str) -> dict[str, float]:
+    """{name: weight} from NAME=WEIGHT,..., at least one weight above 0."""
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    try:
+        weights = {name.strip(): float(weight) for name, _, weight in pairs}
+    except ValueError:
+        weights = {}
+    if not any(weights.values()) or not all(0 <= weight < float("inf") for weight in weights.values()):
+        raise ArgumentTypeError(
+            f"expected NAME=WEIGHT separated by commas, with no weight below 0 and at least one above 0, got {text!r}"
+        )
+    return weights
+
+
+def _number(text: str, type: Callable[[str], Value], is_right: Callable[[Value], bool], expected: str) -> Value:
+    try:
+        value = type(text)
+        if is_right(value):
+            return value
+    except ValueError:
+        pass
+    raise ArgumentTypeError(f"expected {expected}, got {text!r}")

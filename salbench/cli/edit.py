@@ -1,0 +1,129 @@
+"""Edit images with a diffusion model, to raise or lower the saliency of a region.
+
+The contrast, brightness or colour of one region changes; the rest stays. The region belongs to the most salient word
+of the caption, unless --word or --mask says otherwise.
+
+With --image or --id, one image is edited, and one PNG shows it, its region and its edits. Otherwise all images of
+--dataset are edited and written as an edit set, which `fit` can train with and `study` can measure. Rerun the same
+command to resume an edit set that was stopped.
+"""
+
+import argparse
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from salbench.cli import _options, _values
+
+if TYPE_CHECKING:
+    from salbench.registry import SaliencyMethod
+
+USAGE = "[options]"
+EXAMPLES = (
+    "salbench edit --image cat.jpg --mask region.png --strength 0.5,1.5,2",
+    'salbench edit --image bus.jpg --caption "a red bus" --word bus --type color --color purple',
+    "salbench edit --dataset osie_train --mask saliency --type contrast,brightness --out EDITS",
+    "salbench edit --dataset salicon_train --backbone DIR --methods diffusion_readout:CHECKPOINT",
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `salbench edit`."""
+    _options.add_picture(parser, without_id="all images")
+    _options.add_limit(parser, "edit only the first N images of --dataset")
+    parser.add_argument(
+        "--out",
+        type=_values.path,
+        metavar="PLACE",
+        help="PNG for the edits of one image (default: sheet.png), or folder for the edit set (default: edits)",
+    )
+    group = parser.add_argument_group("edits")
+    group.add_argument(
+        "--type",
+        default="contrast",
+        metavar="TYPES",
+        help="contrast, brightness, color, or several separated by commas (default: contrast)",
+    )
+    group.add_argument(
+        "--strength",
+        type=_values.numbers,
+        metavar="N,N,...",
+        help="strengths of each type. contrast: a factor, below 1 lowers the contrast (default: 1.2,1.5,2). "
+        "brightness: an offset (black to white is 2), below 0 darkens, as in --strength=-0.2,0.2 "
+        "(default: 0.1,0.2,0.4). color: a factor on the attention to the colour's word (default: 1,2,4)",
+    )
+    group.add_argument("--color", metavar="WORD", help="the colour for --type color, such as purple")
+    group.add_argument("--caption", metavar="TEXT", help="caption of the image")
+    group.add_argument("--word", help="word of the caption whose region is edited (default: the most salient word)")
+    group.add_argument(
+        "--mask",
+        metavar="MASK",
+        help="region to edit instead of a word's: a grey image; for a data set, a folder with an ID.png per image; or "
+        "saliency: where people look (without fixations, where the method predicts that they look)",
+    )
+    group.add_argument(
+        "--unconstrained",
+        action="store_true",
+        help="keep edits that look too strong, instead of weakening or dropping them",
+    )
+    group.add_argument(
+        "--methods",
+        default="diffusion_readout",
+        metavar="NAME",
+        help="the method that edits, or NAME:CHECKPOINT for weights of your own (default: diffusion_readout)",
+    )
+    _options.add_runtime(parser, "device", "backbone")
+    _options.add_folders(parser, "data_root", "weights_root", "methods_dir")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Edit one image or a data set; returns 1 if an image was not edited."""
+    from salbench import edits
+
+    method, wanted = _options.one_method(options), edits.wanted(options.type, options.strength)
+    if "color" not in wanted:
+        _options.require(options, "color", "--type color")
+    request = {"color": options.color, "word": options.word, "constrained": not options.unconstrained}
+    edit = _edit_picture if options.image or options.id else _edit_dataset
+    return edit(options, method, wanted, request)
+
+
+def _edit_picture(
+    options: argparse.Namespace,
+    method: "SaliencyMethod",
+    wanted: Mapping[str, Sequence[float]],
+    request: Mapping[str, Any],
+) -> int:
+    from salbench import making, sheet
+
+    _options.require(options, "limit", "--dataset without --id")
+    sample, out = _options.picture(options), options.out or _values.path("sheet.png")
+    made = making.edit_one(method, sample, wanted, caption=options.caption, mask=options.mask, **request)
+    sheet.edit_sheet(sample, made, making.predicting(method), out)
+    _options.print_reasons("dropped", {f"{each['type']} {each['asked']:g}": each["reason"] for each in made.dropped})
+    print(f"sheet: {out}")
+    return int(not made.edits)
+
+
+def _edit_dataset(
+    options: argparse.Namespace,
+    method: "SaliencyMethod",
+    wanted: Mapping[str, Sequence[float]],
+    request: Mapping[str, Any],
+) -> int:
+    from salbench import edits, making
+    from salbench.datasets import load
+
+    _options.require(options, "caption", "--image or --id")
+    _options.require(options, "fixations", "--image")
+    dataset, out = load(options.dataset, options.data_root), options.out or _values.path("edits")
+    failures = making.make(method, dataset, out, wanted, limit=options.limit, masks=options.mask, **request)
+    made = edits.read(out)
+    _options.print_reasons("not edited", failures)
+    _options.print_reasons("dropped", made.dropped)
+    print(f"edit set: {out}: {made.summary()}")
+    if dataset.name.endswith("_train"):
+        command = ["salbench", "fit", "--methods", "lite", "--dataset", options.dataset, "--augment", f"edits:{out}"]
+        command += ["--data-root", str(options.data_root)] if options.data_root else []
+        print(f"train with it: {shlex.join(command)}")
+    return int(bool(failures) or not any(made.edits.values()))

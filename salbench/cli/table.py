@@ -1,0 +1,56 @@
+"""Print tables from result files.
+
+Nothing is computed anew: the table shows the results that `run` or `ablate` wrote to OUT.
+"""
+
+import argparse
+import sys
+
+from salbench.cli import _options, _values
+
+USAGE = "(--dataset NAME | --paper TABLE | --ablation DATASET) [options]"
+EXAMPLES = (
+    "salbench table --dataset osie_test --format latex",
+    "salbench table --paper table2",
+    "salbench table --ablation osie --figure ablation.pdf",
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `salbench table`."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dataset", metavar="NAME", help="the results on this data set")
+    source.add_argument(
+        "--paper", metavar="TABLE", help="table1 or table2 of the paper, with the rows measured here beneath its rows"
+    )
+    source.add_argument("--ablation", metavar="DATASET", help="what each augmentation changed on this data set")
+    parser.add_argument(
+        "--figure", type=_values.path, metavar="FILE", help="also draw --ablation, as .png, .pdf or .svg"
+    )
+    parser.add_argument("--format", choices=("md", "latex", "csv"), default="md", help="format (default: md)")
+    _options.add_out(parser, "results", "folder with results")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Print the table, and draw the figure if there is one."""
+    if not options.ablation:
+        _options.require(options, "figure", "--ablation")
+    print(_table(options), end="")
+    return 0
+
+
+def _table(options: argparse.Namespace) -> str:
+    from salbench import tables
+
+    if options.paper:
+        return tables.paper_table(options.paper, options.out, options.format)
+    if options.dataset:
+        from salbench.datasets import results_name
+
+        return tables.dataset_table(options.out, results_name(options.dataset), options.format)
+    from salbench.ablation import report
+
+    if options.figure:
+        report.figure(options.out, options.ablation, options.figure)
+        print(f"figure: {options.figure}", file=sys.stderr)
+    return report.table(options.out, options.ablation, options.format)

@@ -1,0 +1,37 @@
+"""`salbench features`."""
+
+import pytest
+from PIL import Image
+
+from salbench.sheet import TILE
+
+
+def test_a_tile_per_feature_map(salbench, add_method, picture, tmp_path, capsys):
+    body = "def features(self, sample):\n    return {'a': np.eye(6)[None], 'b': np.ones((3, 4, 5))}"
+    folder, out = add_method("looks", body), tmp_path / "sheet.png"
+    features = "features", "--methods", "looks", "--methods-dir", folder, "--image", picture, "--out", out
+    assert salbench(*features) == 0
+    assert capsys.readouterr().out == f"sheet: {out}\n"
+    with Image.open(out) as sheet:
+        assert sheet.width == 3 * (TILE[0] + 12) + 12
+
+
+def test_the_method_gets_a_blind_sample(salbench, add_method, picture, tmp_path):
+    body = "def features(self, sample):\n    assert sample.fixations is None\n    return {'a': np.eye(6)[None]}"
+    features = "features", "--methods", "looks", "--methods-dir", add_method("looks", body)
+    fixations = "--fixations", picture.with_suffix(".csv")
+    assert salbench(*features, "--image", picture, *fixations, "--out", tmp_path / "sheet.png") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--methods", "uniform,center_bias"], "--methods: expected one method, got uniform,center_bias"),
+        (["--methods", "uniform"], "uniform has no feature maps"),
+        (["--methods", "unifrom"], "did you mean 'uniform'"),
+    ],
+)
+def test_errors(words, message, salbench, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert salbench("features", *words) == 2
+    assert message in capsys.readouterr().err

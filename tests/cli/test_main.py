@@ -1,0 +1,239 @@
+"""What all verbs share: finding them, help, exit status, errors in one line."""
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from salbench import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+VERBS = cli.verbs()
+
+
+def pages() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each verb."""
+    (action,) = [action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(action.choices)
+
+
+class TestVerbs:
+    def test_a_verb_is_one_file(self, add_verb, salbench, capsys):
+        add_verb("print('playing in', options.out); return 0")
+        assert salbench("toy", "--out", "here") == 0
+        assert capsys.readouterr().out == "playing in here\n"
+        with pytest.raises(SystemExit):
+            salbench("--help")
+        assert re.search(r"^ +toy +Do what a toy does\.$", capsys.readouterr().out, re.MULTILINE)
+        with pytest.raises(SystemExit):
+            salbench("toy", "--help")
+        page = capsys.readouterr().out
+        assert "It has a description." in page
+        assert "salbench toy --out DIR" in page
+
+    def test_shared_modules_are_not_verbs(self):
+        files = {path.stem for path in Path(cli.__file__).parent.glob("[!_]*.py")}
+        assert set(VERBS) == files
+        assert {"run", "list", "table"} < files
+
+    @pytest.mark.parametrize("words", [[], ["--limit", "3"], ["--out=x"]])
+    def test_run_is_the_default(self, words, salbench, monkeypatch):
+        seen = []
+        monkeypatch.setattr(VERBS["run"], "execute", lambda options: seen.append(options) or 0)
+        assert salbench(*words) == 0
+        assert seen[0].verb == "run"
+
+    def test_a_wrong_verb_suggests_the_right_one(self, salbench, capsys):
+        assert salbench("tabel", "--dataset", "osie") == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: no verb is named 'tabel': did you mean 'table'? known are ablate, edit, ")
+        assert salbench("xyz") == 2
+        assert "no verb is named 'xyz': known are ablate" in capsys.readouterr().err
+
+    def test_version(self, salbench, capsys):
+        from salbench import __version__
+
+        with pytest.raises(SystemExit) as stop:
+            salbench("--version")
+        assert stop.value.code == 0
+        assert capsys.readouterr().out == f"salbench {__version__}\n"
+
+
+class TestExitStatus:
+    def test_of_the_verb(self, add_verb, salbench):
+        add_verb("return 1")
+        assert salbench("toy") == 1
+
+    @pytest.mark.parametrize(
+        ("error", "status", "message"),
+        [
+            ("KeyboardInterrupt", 130, "\nStopped. Finished work is kept; rerun the same command to resume.\n"),
+            ("ValueError('expected x, got y')", 2, "error: expected x, got y\n"),
+            ("__import__('salbench.registry').registry.MethodUnavailable('needs x')", 2, "error: needs x\n"),
+            ("OSError(5, 'Input/output error')", 2, "error: [Errno 5] Input/output error (writing under toys)\n"),
+            ("OSError(5, 'Input/output error', 'a.csv')", 2, "error: [Errno 5] Input/output error: 'a.csv'\n"),
+            (
+                "OSError(28, 'No space left on device')",
+                2,
+                "error: [Errno 28] No space left on device (writing under toys). "
+                "Finished work is kept; rerun the same command to resume.\n",
+            ),
+        ],
+    )
+    def test_of_an_error(self, error, status, message, add_verb, salbench, capsys):
+        add_verb(f"raise {error}")
+        assert salbench("toy") == status
+        assert capsys.readouterr().err == message
+
+    def test_of_a_missing_package(self, add_verb, salbench, capsys):
+        add_verb("import a_package_that_nobody_has")
+        assert salbench("toy") == 2
+        assert capsys.readouterr().err == (
+            "error: needs a_package_that_nobody_has: python -m pip install a_package_that_nobody_has\n"
+        )
+
+    @pytest.mark.parametrize("lines", [1, 100_000])
+    def test_of_a_reader_that_stops(self, lines, add_verb):
+        """Both when the output waits in a buffer until the end, and when it is written on the way."""
+        add_verb(f"print('a line\\n' * {lines}); return 0")
+        code = f"import sys; from salbench import cli; cli.__path__ += {cli.__path__!r}; sys.exit(cli.main(['toy']))"
+        with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=-1, stderr=-1, text=True) as process:
+            process.stdout.close()
+            error = process.stderr.read()
+        assert (process.returncode, error) == (141, "")
+
+
+@pytest.mark.parametrize("command", [["benchmark.py"], ["-m", "salbench"]])
+def test_it_starts_from_a_file_and_as_a_module(command):
+    finished = subprocess.run([sys.executable, *command, "list", "metrics"], cwd=ROOT, capture_output=True, text=True)
+    assert finished.returncode == 0
+    assert "auc_judd" in finished.stdout
+    finished = subprocess.run([sys.executable, *command, "lst"], cwd=ROOT, capture_output=True, text=True)
+    assert (finished.returncode, "did you mean 'list'" in finished.stderr) == (2, True)
+
+
+def test_without_torch_networks_say_how_to_install_it(tmp_path):
+    code = "import sys; sys.modules['torch'] = None; from salbench import cli; "
+    words = {
+        "fit": ["--methods", "lite", "--dataset", "popout"],
+        "run": ["--methods", "lite,uniform", "--limit", "2"],
+        "list": ["methods", "--json"],
+    }
+    finished = {}
+    for verb, more in words.items():
+        more += [] if verb == "list" else ["--out", str(tmp_path / verb)]
+        command = [sys.executable, "-c", f"{code} sys.exit(cli.main({[verb, *more]}))"]
+        finished[verb] = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    needs = "needs torch: python -m pip install "
+    assert finished["fit"].returncode == 2
+    assert finished["fit"].stderr.startswith(f"error: {needs}")
+    assert finished["run"].returncode == 0
+    assert f"skipped lite: {needs}" in finished["run"].stdout
+    rows = {row["name"]: row for row in json.loads(finished["list"].stdout)}
+    assert rows["lite"]["skipped"].startswith(needs)
+
+
+def test_help_is_light():
+    heavy = ("numpy", "torch", "pandas", "scipy", "numba", "PIL", "matplotlib")
+    code = (
+        f"import sys, salbench.cli as cli; cli.parser().format_help(); print([m for m in {heavy} if m in sys.modules])"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "[]"
+
+
+class TestHelp:
+    def test_of_salbench(self, salbench, monkeypatch, capsys):
+        monkeypatch.setenv("COLUMNS", "100")
+        with pytest.raises(SystemExit) as stop:
+            salbench("--help")
+        assert stop.value.code == 0
+        page = capsys.readouterr().out
+        for name, verb in VERBS.items():
+            assert f"{name} " in page
+            assert verb.__doc__.partition("\n")[0] in page
+        assert len(examples(cli.parser())) == 3
+
+    @pytest.mark.parametrize("columns", ["60", "100", "250"])
+    @pytest.mark.parametrize("verb", ["", *VERBS])
+    def test_no_line_is_too_wide(self, verb, columns, monkeypatch):
+        monkeypatch.setenv("COLUMNS", columns)
+        page = (pages()[verb] if verb else cli.parser()).format_help()
+        text = page.partition("examples:")[0] if columns == "60" else page  # a command is not broken
+        too_wide = [line for line in text.splitlines() if len(line) > min(int(columns), 100)]
+        assert not [line for line in too_wide if not line.startswith("usage:")]
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_a_page_says_what_the_verb_does_and_shows_it(self, verb):
+        summary, blank, *description = VERBS[verb].__doc__.splitlines()
+        assert summary.endswith((".", ")."))
+        assert blank == ""
+        assert description
+        assert 2 <= len(examples(pages()[verb])) <= 4
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_every_option_is_explained_with_its_default(self, verb):
+        for action in pages()[verb]._actions:
+            assert action.help, action.dest
+            if action.default not in (None, False, "", 0, argparse.SUPPRESS):
+                default = action.default[0] if action.default == [0] else action.default
+                assert f"(default: {default}" in action.help, action.dest
+
+    @pytest.mark.parametrize("verb", ["", *VERBS])
+    def test_examples_can_be_parsed(self, verb):
+        for example in examples(pages()[verb] if verb else cli.parser()):
+            name, *words = shlex.split(example, comments=True)
+            assert name == "salbench"
+            if words[0].startswith("-"):
+                words.insert(0, "run")
+            options = cli.parser().parse_args(words)
+            assert options.verb == (verb or options.verb)
+
+
+def examples(parser: argparse.ArgumentParser) -> list[str]:
+    """The commands at the end of a help page."""
+    return parser.format_help().partition("\nexamples:\n")[2].splitlines()
+
+
+class TestChoices:
+    """Options repeat names from the library, because help may not import it. Here they are compared."""
+
+    def choices(self, verb, name):
+        return next(action.choices for action in pages()[verb]._actions if action.dest == name)
+
+    def test_lists(self):
+        from salbench import listing
+
+        assert self.choices("list", "what") == tuple(listing.ROWS)
+
+    def test_formats(self):
+        from salbench import submission, tables
+
+        assert self.choices("table", "format") == tables.FORMATS
+        assert self.choices("submit", "format") == tuple(submission.FORMATS)
+
+    @pytest.mark.parametrize("verb", ["show", "ablate"])
+    def test_labels(self, verb):
+        from salbench import augment
+
+        assert self.choices(verb, "labels") == augment.LABELS
+
+    def test_strengths(self):
+        from salbench import edits
+
+        (text,) = [action.help for action in pages()["edit"]._actions if action.dest == "strength"]
+        for strengths in edits.STRENGTHS.values():
+            assert f"(default: {','.join(f'{each:g}' for each in strengths)})" in text
+
+    @pytest.mark.parametrize("verb", ["fit", "ablate"])
+    def test_losses(self, verb):
+        from salbench.training.losses import EDIT_LOSSES
+
+        (text,) = [action.help for action in pages()[verb]._actions if action.dest == "edit_losses"]
+        named = text.partition(": ")[2].partition(" (")[0].split(", ")
+        assert set(named) == set(EDIT_LOSSES)

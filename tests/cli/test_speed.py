@@ -1,0 +1,42 @@
+"""`salbench speed`."""
+
+import pytest
+
+from salbench.speed import metrics, networks
+
+
+def test_metrics_by_default(salbench, monkeypatch, capsys):
+    monkeypatch.setattr(metrics, "report", lambda: "the report")
+    assert salbench("speed") == 0
+    assert capsys.readouterr().out == "the report\n"
+
+
+@pytest.mark.slow
+def test_networks(network, salbench, capsys):
+    speed = "speed", "--methods", "small,uniform", "--init", "random", "--methods-dir", network
+    assert salbench(*speed) == 0
+    printed = capsys.readouterr().out
+    assert "| small+random-init " in printed
+    assert "skipped uniform: " in printed
+
+
+def test_the_runtime_is_handed_down(network, salbench, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(networks, "report", lambda *words: calls.append(words) or ("the report", 1))
+    speed = "speed", "--methods", "small", "--methods-dir", network, "--weights-root", tmp_path
+    assert salbench(*speed) == 0
+    ((specs, runtime, methods_dir),) = calls
+    assert (specs, runtime.weights_root, methods_dir) == (["small"], tmp_path, network)
+
+
+def test_nothing_timed_is_no_success(salbench):
+    assert salbench("speed", "--methods", "uniform", "--init", "random") == 1
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--init", "random"), ("--device", "cuda"), ("--weights-root", "X"), ("--backbone", "X"), ("--methods-dir", "X")],
+)
+def test_options_of_networks_need_networks(option, salbench, capsys):
+    assert salbench("speed", *option) == 2
+    assert f"error: {option[0]} requires --methods" in capsys.readouterr().err
