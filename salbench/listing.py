@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from salbench import augment, registry, weights
-from salbench.datasets import DATASETS
+from salbench import datasets as data
 from salbench.metrics import METRICS
 from salbench.protocol import PROTOCOLS
 from salbench.weights import Checkpoint
@@ -62,8 +62,16 @@ def _checkpoint(name: str, published: Checkpoint, root: Path | str | None) -> Ro
 
 
 def datasets() -> list[Row]:
-    """One row per data set."""
-    return [{"name": name, "summary": row.summary, "train": row.train} for name, row in DATASETS.items()]
+    """One row per data set. It says so if the package that defines it is broken."""
+    return [_dataset(name) for name in data.names()]
+
+
+def _dataset(name: str) -> Row:
+    try:
+        row = data.get(name)
+    except data.DatasetProblem as error:
+        return {"name": name, "summary": f"BROKEN: {error}", "train": None}
+    return {"name": name, "summary": row.summary, "train": row.train}
 
 
 def metrics() -> list[Row]:
@@ -95,11 +103,15 @@ def protocols() -> list[Row]:
 
 
 def augmentations() -> list[Row]:
-    """One row per augmentation."""
-    return [_augmentation(augment.get(name)) for name in augment.names()]
+    """One row per augmentation. It says so if the package that defines it is broken."""
+    return [_augmentation(name) for name in augment.names()]
 
 
-def _augmentation(row: augment.Augmentation) -> Row:
+def _augmentation(name: str) -> Row:
+    try:
+        row = augment.get(name)
+    except augment.AugmentationProblem as error:
+        return {"name": name, "summary": f"BROKEN: {error}"} | dict.fromkeys(("kind", "parameters", "presets", "source"))
     return {
         "name": row.name,
         "kind": row.kind,

@@ -64,16 +64,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Measure, print and write; returns 1 if something could not be measured."""
-    from salbench.study import figures, report
+    from salbench import figure
+    from salbench.study import report
 
     _check_combination(options)
     if options.figure:
-        figures.check(options.figure)
-    table, rows, figure, complete = _of_an_edit_set(options) if options.edits else _of_folders(options)
+        figure.check(options.figure)
+    table, rows, draw, complete = _of_an_edit_set(options) if options.edits else _of_folders(options)
     report.write(options.out, table, rows)
     print(table)
     if options.figure:
-        figures.save(figure(), options.figure)
+        figure.save(draw(), options.figure)
         print(f"figure: {options.figure}", file=sys.stderr)
     print(f"study: {options.out}", file=sys.stderr)
     return int(not complete)
