@@ -111,7 +111,8 @@ def _augmentation(name: str) -> Row:
     try:
         row = augment.get(name)
     except augment.AugmentationProblem as error:
-        return {"name": name, "summary": f"BROKEN: {error}"} | dict.fromkeys(("kind", "parameters", "presets", "source"))
+        nothing = dict.fromkeys(("kind", "parameters", "presets", "source"))
+        return {"name": name, "summary": f"BROKEN: {error}"} | nothing
     return {
         "name": row.name,
         "kind": row.kind,
