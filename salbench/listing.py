@@ -62,16 +62,16 @@ def _checkpoint(name: str, published: Checkpoint, root: Path | str | None) -> Ro
 
 
 def datasets() -> list[Row]:
-    """One row per data set. It says so if the package that defines it is broken."""
+    """One row per data set. It says so if the package that declares it cannot be used."""
     return [_dataset(name) for name in data.names()]
 
 
 def _dataset(name: str) -> Row:
     try:
-        row = data.get(name)
+        found = data.get(name)
     except data.DatasetProblem as error:
         return {"name": name, "summary": f"BROKEN: {error}", "train": None}
-    return {"name": name, "summary": row.summary, "train": row.train}
+    return {"name": name, "summary": found.summary, "train": found.train}
 
 
 def metrics() -> list[Row]:
@@ -103,23 +103,23 @@ def protocols() -> list[Row]:
 
 
 def augmentations() -> list[Row]:
-    """One row per augmentation. It says so if the package that defines it is broken."""
+    """One row per augmentation. It says so if the package that declares it cannot be used."""
     return [_augmentation(name) for name in augment.names()]
 
 
 def _augmentation(name: str) -> Row:
     try:
-        row = augment.get(name)
+        found = augment.get(name)
     except augment.AugmentationProblem as error:
-        nothing = dict.fromkeys(("kind", "parameters", "presets", "source"))
-        return {"name": name, "summary": f"BROKEN: {error}"} | nothing
+        nothing = dict.fromkeys(("kind", "summary", "parameters", "presets", "source"))
+        return {"name": name, **nothing, "summary": f"BROKEN: {error}"}
     return {
-        "name": row.name,
-        "kind": row.kind,
-        "summary": row.summary,
-        "parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in row.parameters.items()},
-        "presets": [preset for preset, names in augment.PRESETS.items() if row.name in names],
-        "source": row.source,
+        "name": name,
+        "kind": found.kind,
+        "summary": found.summary,
+        "parameters": {key: list(v) if isinstance(v, tuple) else v for key, v in found.parameters.items()},
+        "presets": [preset for preset, names in augment.PRESETS.items() if name in names],
+        "source": found.source,
     }
 
 

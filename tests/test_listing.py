@@ -1,8 +1,10 @@
 """Lists for the terminal: as wide as it is, with nothing lost."""
 
+from importlib.metadata import EntryPoint
+
 import pytest
 
-from salbench import listing
+from salbench import listing, plugins
 
 URL = "https://example.org/a-very-long/name-of-a-file-that-stays-whole"
 ROWS = [
@@ -29,6 +31,17 @@ def test_every_list_can_be_printed(what):
     rows = listing.ROWS[what]()
     text = listing.text(rows)
     assert all(row["name"] in text for row in rows)
+
+
+@pytest.mark.parametrize("what", ["datasets", "augmentations"])
+def test_a_broken_package_hides_no_other_row(what, monkeypatch):
+    point = EntryPoint("fog", "a_package_that_nobody_has:fog", f"salbench.{what}")
+    monkeypatch.setattr(plugins, "declared", lambda group: {"fog": [point]})
+    *others, broken = sorted(listing.ROWS[what](), key=lambda row: row["name"] == "fog")
+    assert "BROKEN: " in broken["summary"]
+    assert "a_package_that_nobody_has" in broken["summary"]
+    assert others
+    assert broken.keys() == others[0].keys()
 
 
 def test_an_empty_list():
