@@ -122,7 +122,14 @@ def place(tmp_path):
     return tmp_path
 
 
-@named([page for page in PAGES if any(block.runs for block in blocks(page))])
+def running() -> list:
+    """Pages with blocks that run. A page that trains a network is slow."""
+    code = {page: "".join(block.code for block in blocks(page) if block.runs) for page in PAGES}
+    slow = {page: [pytest.mark.slow] if "salbench fit" in code[page] else [] for page in PAGES}
+    return [pytest.param(page, marks=slow[page], id=str(page.relative_to(ROOT))) for page in PAGES if code[page]]
+
+
+@pytest.mark.parametrize("page", running())
 def test_page_runs(page, place):
     for block in (block for block in blocks(page) if block.runs):
         file = FILE.match(block.code)
