@@ -6,7 +6,7 @@
     evaluate(["center_bias", "lite"], "popout", out="results")  # a table, resumable
 
 Data flows one way: data set -> method -> protocol -> metrics -> result file -> table, report or submission. Every room
-on that line is a module of this package; docs/architecture.md describes them. Importing `salbench` imports none of
+on that line is a module of this package; docs/pages/architecture.md describes them. Importing `salbench` imports none of
 them, and neither torch nor pandas.
 """
 
