@@ -24,8 +24,7 @@ from tqdm import tqdm
 from salbench import __version__, registry, results
 from salbench.files import hash_bytes
 from salbench.maps import quantise
-from salbench.metrics import METRICS
-from salbench.metrics.fused import score
+from salbench.metrics import METRICS, Pair, measure
 from salbench.protocol import Others
 from salbench.registry import MethodUnavailable
 from salbench.stats import bootstrap_means
@@ -280,16 +279,10 @@ class Evaluation:
         return replace(truth, pixels=pixels, density=np.zeros_like(truth.density))
 
     def _metrics(self, prepared, truth, method):
-        scores = score(
-            prepared.point_map,
-            **vars(truth),
-            density_prediction=prepared.density_map,
-            options=self.protocol.options,
-        )
-        # A ceiling's map is zero where no other observer looked: its IG would say how often that happens.
-        if method.sees_fixations or (method.output == "map" and not self.protocol.ig_of_maps):
-            scores["ig"] = np.nan
-        return scores
+        pair = Pair(prepared.point_map, density_prediction=prepared.density_map, **vars(truth))
+        # A ceiling's map is zero where no other observer looked, so it is no density of where people look.
+        is_density = not method.sees_fixations and (method.output != "map" or self.protocol.ig_of_maps)
+        return measure(pair, self.protocol.options, is_density=is_density)
 
     def _save(self, point_map, method, sample):
         folder = self.save_maps / self.dataset.name / method.label

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from salbench.datasets import Dataset
 from salbench.evaluate import Evaluation
 from salbench.maps import density_from_fixations, quantise, resize
-from salbench.metrics.fused import score
+from salbench.metrics import Pair, measure
 from salbench.protocol import PROTOCOLS, Others
 from salbench.sample import Sample
 from salbench.speed import machine
@@ -116,7 +116,7 @@ def metrics_of_an_image(sizes, peer):
         made.append(ready[1])  # the densities are made when first asked for, then kept
     made, ready = _medians(sizes, *made), _medians(sizes, *ready)  # in this order
     return [
-        _row(f"metrics of an image among {sizes.images}, its ground truth ready", ready, ">= 12x"),
+        _row(f"metrics of an image among {sizes.images}, its ground truth ready", ready, ">= 20x"),
         _row("the same with its ground truth (salbench: density, negatives, baseline; peer: density)", made),
     ]
 
@@ -249,11 +249,7 @@ def _no_image():
 def prepare_and_score(map_, truth):
     """All nine metrics of a map of its image's size, as an evaluation gets them."""
     prepared = PROTOCOL.prepare(map_, "density", map_.shape)
-    return score(
-        prepared.point_map,
-        **vars(truth),
-        options=PROTOCOL.options,
-    )
+    return measure(Pair(prepared.point_map, **vars(truth)), PROTOCOL.options)
 
 
 def _write_maps(folder, sizes):
