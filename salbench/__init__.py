@@ -5,9 +5,9 @@
     score(prediction, fixations=[(12.0, 40.5), (77.2, 31.0)])   # one map, no data set
     evaluate(["center_bias", "lite"], "popout", out="results")  # a table, resumable
 
-Data flows one way: data set -> method -> protocol -> metrics -> result file -> table, report or submission. Every room
-on that line is a module of this package; docs/pages/architecture.md describes them. Importing `salbench` imports none of
-them, and neither torch nor pandas.
+Data flows one way: data set -> method -> protocol -> metrics -> result file -> table or submission. Every room on that
+line is a module of this package; docs/pages/architecture.md describes them. Importing `salbench` imports none of them,
+and neither torch nor pandas.
 """
 
 import os

@@ -24,8 +24,7 @@ from salbench.files import hash_bytes
 from salbench.identity import Identity
 from salbench.journal import Journal, JournalProblem
 from salbench.maps import quantise
-from salbench.metrics import METRICS
-from salbench.metrics.fused import score
+from salbench.metrics import METRICS, Pair, measure
 from salbench.prediction import RunStopped, predict_stream
 from salbench.protocol import Others, Prepared, Protocol, Truth
 from salbench.provenance import provenance
@@ -222,16 +221,10 @@ class Evaluation:
         return replace(truth, pixels=self.protocol.pixels(held_out), density=np.zeros_like(truth.density))
 
     def _metrics(self, prepared: Prepared, truth: Truth, method: SaliencyMethod) -> dict[str, float]:
-        scores = score(
-            prepared.point_map,
-            **vars(truth),
-            density_prediction=prepared.density_map,
-            options=self.protocol.options,
-        )
-        # A ceiling's map is zero where no other observer looked: its IG would say how often that happens.
-        if method.sees_fixations or (method.output == "map" and not self.protocol.maps_as_densities):
-            scores["ig"] = np.nan
-        return scores
+        pair = Pair(prepared.point_map, density_prediction=prepared.density_map, **vars(truth))
+        # A ceiling's map is zero where no other observer looked, so it is not a density of where people look.
+        is_density = not method.sees_fixations and (method.output != "map" or self.protocol.maps_as_densities)
+        return measure(pair, self.protocol.options, is_density=is_density)
 
     def _save(self, point_map: np.ndarray, method: SaliencyMethod, sample: Sample) -> None:
         assert self.save_maps is not None

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from salbench.datasets import load
 from salbench.evaluation import Evaluation
 from salbench.maps import density_from_fixations
-from salbench.metrics.fused import score
+from salbench.metrics import Pair, measure
 from salbench.protocol import PROTOCOLS, Others, Protocol, named
 from salbench.runtime import Runtime
 
@@ -408,15 +408,8 @@ def scores(osie):
         truth = protocol.truth(sample, others)
         for width, prediction in predictions.items():
             prepared = protocol.prepare(prediction, "density", sample.size)
-            values = score(
-                prepared.point_map,
-                pixels=truth.pixels,
-                negatives=truth.negatives,
-                baseline=np.ones(sample.size),
-                density=truth.density,
-                options=protocol.options,
-            )
-            rows[width].append(values)
+            pair = Pair(prepared.point_map, **vars(truth) | {"baseline": np.ones(sample.size)})
+            rows[width].append(measure(pair, protocol.options))
     return {w: {name: np.array([r[name] for r in rows[w]]) for name in rows[w][0]} for w in rows}
 
 

@@ -1,113 +1,79 @@
-"""Compiled passes over a map. Each reads every pixel once, in float64 registers, without the GIL."""
+"""Compiled passes over a map that several metrics share. Each reads every pixel once and releases the GIL."""
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
-_SHIFT = 12  # bits of a float32 below its bucket: 2048 buckets an octave
+SUMS = {"reassoc", "contract", "nsz"}  # fastmath flags that vectorise sums; NaN and infinity keep their meaning
+_BLOCK = 1024  # pixels that stay in the fastest cache while a block is read several times
+_SHIFT = 13  # bits of a float32 below its bucket: 1024 buckets an octave
 _BUCKETS = 16 << (23 - _SHIFT)  # sixteen octaves below the maximum; everything smaller shares bucket 0
-_BLOCK = 1024
-_FAST = {"reassoc", "contract", "nsz"}  # vectorised sums; NaN and infinity keep their meaning
-
-
-def _bitcast(source, target, llvm_type):
-    @intrinsic
-    def cast(typing_context, value):
-        def generate(context, builder, signature, arguments):
-            return builder.bitcast(arguments[0], llvm_type)
-
-        return target(source), generate
-
-    return cast
-
-
-_bits64 = _bitcast(types.float64, types.int64, ir.IntType(64))
-_float64 = _bitcast(types.int64, types.float64, ir.DoubleType())
-_bits32 = _bitcast(types.float32, types.int32, ir.IntType(32))
-
-
-_LN2_HIGH = 0.6931471803691238  # the leading bits, so that exponent * _LN2_HIGH is exact
-_LN2_LOW = 1.9082149292705877e-10
 
 
 @njit(inline="always")
-def _log(x):
-    """Natural logarithm of a positive normal number to within 2 ulp, free of branches so that it vectorises.
-
-    x = 2^k m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s), s = (m - 1) / (m + 1), |s| < 0.172, by the Taylor
-    series of atanh, whose first term left out is below 1e-18 of the sum.
-    """
-    bits = _bits64(x)
-    k = (bits - 0x3FE6A09E667F3BCD) >> 52  # 0x3FE6... are the bits of sqrt(1/2)
-    f = _float64(bits - (k << 52)) - 1.0
-    s = f / (2.0 + f)
-    z = s * s
-    series = 1 / 23
-    for n in (21, 19, 17, 15, 13, 11, 9, 7, 5, 3):
-        series = series * z + 1 / n
-    e = float(k)
-    # 2 s = f - s f, and f is exact: only the small terms are rounded
-    return e * _LN2_HIGH + (f - (s * f - (2.0 * s * z * series + e * _LN2_LOW)))
-
-
-@njit(inline="always")
-def _above(value, low):
-    # The maximum changes nothing, but keeps the compiler (`reassoc`) from merging the subtraction with the sums and
-    # means around it, which would lose the digits of a map that varies little around a large value.
+def above(value, low):
+    """value - low in float64, for a value that is at least `low`."""
+    # max() changes nothing, but stops the compiler (`reassoc`) from merging this subtraction with the sums and means
+    # around it, which would lose the digits of a map that varies little around a large value.
     return max(float(value) - low, 0.0)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def sum_above(values, low):
-    """Sum of values - low over a 1-D array."""
-    total = 0.0
+@njit(nogil=True, cache=True, fastmath=SUMS | {"nnan"})
+def _extremes(values):
+    low = high = values[0]
     for i in range(values.size):
-        total += _above(values[i], low)
-    return total
+        low, high = min(low, values[i]), max(high, values[i])
+    return float(low), float(high)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def sum_squares(values, low, mean):
-    """Sum of (values - low - mean)^2 over a 1-D array."""
-    squares = 0.0
+@njit(nogil=True, cache=True, fastmath=SUMS)
+def _sums(values, low):
+    """Sum, sum above `low`, and sum of squares around the mean of a short array."""
+    total = total_above = squares = 0.0
     for i in range(values.size):
-        a = _above(values[i], low) - mean
-        squares += a * a
-    return squares
+        total += values[i]
+        total_above += above(values[i], low)
+    mean = total_above / values.size
+    for i in range(values.size):
+        difference = above(values[i], low) - mean
+        squares += difference * difference
+    return total, total_above, squares
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
-def compare(p, q, p_low, p_mean, q_low, q_mean, p_kl, q_kl, p_sim, q_sim, eps):
-    """One pass for CC, KL and SIM over a prediction `p` and a density `q`, both 1-D.
+@njit(nogil=True, cache=True)
+def moments(values):
+    """Extremes and sums of a 1-D map.
 
-    `*_mean` are means above `*_low`; each of `*_kl`, `*_sim` is (floor, scale, offset), which reads a value v as
-    the density (v - floor) * scale + offset.
+    Returns:
+        (low, high, total_above, squares, finite): minimum, maximum, sum of values - low, sum of squares around the
+        mean, and whether all values are finite; if they are not, the others mean nothing.
 
-    Returns: (sum of squares of p, of q, sum of products, KL in nats, SIM).
+    Blocks are measured by themselves and put together by adding numbers >= 0 only, which loses no digits.
     """
-    pp = pq = qq = divergence = overlap = 0.0
-    for i in range(p.size):
-        u, v = float(p[i]), float(q[i])
-        a, b = _above(u, p_low) - p_mean, _above(v, q_low) - q_mean
-        pp += a * a
-        pq += a * b
-        qq += b * b
-        x, y = (u - p_kl[0]) * p_kl[1] + p_kl[2], (v - q_kl[0]) * q_kl[1] + q_kl[2]
-        divergence += y * _log(eps + y / (x + eps))
-        x, y = (u - p_sim[0]) * p_sim[1] + p_sim[2], (v - q_sim[0]) * q_sim[1] + q_sim[2]
-        overlap += min(x, y)
-    return pp, qq, pq, divergence, overlap
+    n = (values.size + _BLOCK - 1) // _BLOCK
+    lows, means, sizes = np.empty(n), np.empty(n), np.empty(n)
+    total, squares, low, high = 0.0, 0.0, np.inf, -np.inf
+    for b in range(n):
+        block = values[b * _BLOCK : (b + 1) * _BLOCK]
+        lows[b], block_high = _extremes(block)
+        block_total, block_above, block_squares = _sums(block, lows[b])
+        means[b], sizes[b] = block_above / block.size, block.size
+        low, high = min(low, lows[b]), max(high, block_high)
+        total += block_total
+        squares += block_squares
+    means += lows - low
+    total_above = (means * sizes).sum()
+    squares += (sizes * (means - total_above / values.size) ** 2).sum()
+    return low, high, total_above, squares, np.isfinite(total)
 
 
 @njit(inline="always")
 def _bucket(value, low, base):
-    # The bit pattern of a non-negative float32 rises with its value, in equal steps per octave, so that
-    # peaked maps, with most pixels near zero, spread over many buckets too.
-    return max((_bits32(np.float32(value - low)) >> _SHIFT) - base, 0)
+    # The bit pattern of a non-negative float32 rises with its value, in equal steps per octave, which spreads
+    # peaked maps, with most pixels near zero, over many buckets too.
+    return max((np.float32(value - low).view(np.int32) >> _SHIFT) - base, 0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True)
 def rank(values, weights, thresholds, low, high):
     """Count values, and add up their weights, below and at each threshold, exactly and without a sort.
 
@@ -119,43 +85,48 @@ def rank(values, weights, thresholds, low, high):
     Returns:
         (below, at, weight_below, weight_at): int64 arrays, one entry per threshold; and the sum of weights.
 
-    Each value goes to a bucket of nearby floats; a bucket that holds no threshold settles the rank, one that
-    holds one takes two comparisons, and only a bucket with several is searched.
+    Each value goes to a bucket of nearby floats. Most buckets hold no threshold, which settles the rank of the value;
+    the few values in the others are compared with the thresholds of their bucket.
     """
     n = thresholds.size
-    base = max((_bits32(np.float32(high - low)) >> _SHIFT) - _BUCKETS + 1, 0)  # not below the bucket of zeros
-    first = np.zeros(_BUCKETS + 1, np.int32)  # of each bucket: how many thresholds lie in lower buckets
-    for k in range(n):
-        first[_bucket(thresholds[k], low, base) + 1] += 1
-    only = np.full(_BUCKETS, np.inf)  # of each bucket: its one threshold; NaN where it holds several
+    base = max((np.float32(high - low).view(np.int32) >> _SHIFT) - _BUCKETS + 1, 0)  # at least the bucket of zeros
+    first = np.zeros(_BUCKETS + 1, np.int64)  # number of thresholds in all lower buckets
+    for threshold in thresholds:
+        first[_bucket(threshold, low, base) + 1] += 1
+    # Class 2k: between thresholds k - 1 and k; class 2k + 1: at threshold k; one more for values yet to be compared.
+    unsettled = np.uint32(2 * n + 1)
+    class_of = np.empty(_BUCKETS, np.uint32)
     for b in range(_BUCKETS):
         held = first[b + 1]
         first[b + 1] += first[b]
-        if held:
-            only[b] = thresholds[first[b]] if held == 1 else np.nan
-    # Class 2k: between thresholds k - 1 and k; class 2k + 1: at threshold k. Four lanes of counters, because
-    # neighbouring pixels fall into the same class and would wait for each other's increment. Unsigned
-    # indices, because signed ones cost a test for "from the end" at every access.
-    counts = np.zeros((4, 2 * n + 1), np.int64)
-    sums = np.zeros((4, 2 * n + 1), np.int64)
-    buckets = np.empty(_BLOCK, np.uint32)
+        class_of[b] = unsettled if held else np.uint32(2 * first[b])
+    # Two lanes of counters, because neighbouring pixels fall into the same class and would wait for each other's
+    # increment. Unsigned indices, because signed ones cost a test for "from the end" at every access.
+    counts, sums = np.zeros((2, 2 * n + 2), np.int64), np.zeros((2, 2 * n + 2), np.int64)
+    buckets, waiting = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK + 1, np.uint32)
     for start in range(0, values.size, _BLOCK):
-        length = min(_BLOCK, values.size - start)
-        for j in range(length):
-            buckets[j] = _bucket(float(values[start + j]), low, base)
-        for j in range(length):
-            b, value, lane = np.uintp(buckets[j]), float(values[start + j]), np.uintp(j & 3)
-            threshold = only[b]
-            c = np.uintp(2 * first[b] + int(value >= threshold) + int(value > threshold))
-            if threshold != threshold:
-                k, last = first[b], first[b + np.uintp(1)]
-                while k < last and thresholds[k] < value:
-                    k += 1
-                c = np.uintp(2 * k + int(k < last and thresholds[k] == value))
+        block, weight = values[start : start + _BLOCK], weights[start : start + _BLOCK]
+        for j in range(block.size):
+            buckets[j] = _bucket(float(block[j]), low, base)
+        n_waiting = np.uintp(0)
+        for j in range(block.size):
+            c, lane = np.uintp(class_of[np.uintp(buckets[j])]), np.uintp(j & 1)
             counts[lane, c] += 1
-            sums[lane, c] += weights[start + j]
-    total, weight = counts.sum(0), sums.sum(0)
-    return np.cumsum(total)[:-1:2], total[1::2], np.cumsum(weight)[:-1:2], weight[1::2], weight.sum()
+            sums[lane, c] += weight[j]
+            waiting[n_waiting] = j
+            n_waiting += np.uintp(c == unsettled)
+        for i in range(n_waiting):
+            j, lane = np.uintp(waiting[np.uintp(i)]), np.uintp(i & 1)
+            b, value = np.uintp(buckets[j]), float(block[j])
+            k, last = np.uintp(first[b]), np.uintp(first[b + np.uintp(1)])
+            while k < last and thresholds[k] < value:
+                k += np.uintp(1)
+            c = np.uintp(2) * k + np.uintp(k < last and thresholds[k] == value)
+            counts[lane, c] += 1
+            sums[lane, c] += weight[j]
+    total, weight_total = counts[:, :-1].sum(0), sums[:, :-1].sum(0)
+    below, weight_below = np.cumsum(total)[:-1:2], np.cumsum(weight_total)[:-1:2]
+    return below, total[1::2], weight_below, weight_total[1::2], weight_total.sum()
 
 
 @njit(nogil=True, cache=True)

@@ -5,14 +5,16 @@ area; `auc_judd` puts thresholds at fixated values only, which adds area under t
 `auc_borji` puts eleven at equal steps, which loses area on peaked maps.
 """
 
+from math import inf, nan
+
 import numpy as np
 
-from salbench.checks import check_map, fixated_pixels
-from salbench.maps import minmax
-from salbench.metrics._roc import exact_area, judd_area, stepped_area
+from salbench.metrics.metric import Metric
+from salbench.metrics.pair import Pair
+from salbench.metrics.ranks import joined_area, steps
 
 
-def auc(prediction, fixations):
+def auc(prediction: np.ndarray, fixations: np.ndarray) -> float:
     """Exact area under the ROC curve: P(fixated > any pixel) + P(tie) / 2. Higher is better.
 
     Args:
@@ -28,15 +30,10 @@ def auc(prediction, fixations):
     Reference: Kümmerer, Wallis, Bethge (2018), Saliency Benchmarking Made Easy, ECCV; checked against
     pysaliency's AUC (uniform nonfixations) and scikit-learn's roc_auc_score.
     """
-    prediction = check_map(prediction)
-    index, count = fixated_pixels(fixations, prediction.shape)
-    if not len(index):
-        return np.nan
-    values = prediction.ravel()
-    return exact_area(values[index], count, values, np.ones(values.size, np.int64))
+    return _auc(Pair.of(prediction, fixations))
 
 
-def auc_judd(prediction, fixations):
+def auc_judd(prediction: np.ndarray, fixations: np.ndarray) -> float:
     """ROC area with thresholds at the fixated values only: the MIT code without jitter. Higher is better.
 
     The published definition reads a binary map (a pixel fixated twice counts once), gives each of several
@@ -56,17 +53,10 @@ def auc_judd(prediction, fixations):
 
     Reference: Judd, Durand, Torralba (2012), MIT-CSAIL-TR-2012-001; AUC_Judd.m of the MIT Saliency Benchmark.
     """
-    scaled = minmax(prediction).ravel()
-    index, _ = fixated_pixels(fixations, np.shape(prediction))
-    if len(index) in (0, scaled.size):
-        return np.nan
-    if not scaled.any():
-        return 0.5
-    thresholds = np.sort(scaled[index])[::-1]
-    return judd_area(scaled.size - np.searchsorted(np.sort(scaled), thresholds, "left"), scaled.size)
+    return _auc_judd(Pair.of(prediction, fixations))
 
 
-def auc_borji(prediction, fixations, *, step=0.1):
+def auc_borji(prediction: np.ndarray, fixations: np.ndarray, *, step: float = 0.1) -> float:
     """ROC area of the min-maxed map with thresholds at multiples of `step`. Higher is better.
 
     The MIT code draws as many random pixels as there are fixations and averages 100 such draws; this is
@@ -75,19 +65,79 @@ def auc_borji(prediction, fixations, *, step=0.1):
     Args:
         prediction: (H, W) map of finite values.
         fixations: (N, 2) array of (x, y), or an (H, W) count map.
-        step: distance of the thresholds on the [0, 1] scale; 0.1 in the MIT code.
+        step: distance between thresholds on the [0, 1] scale; 0.1 in the MIT code.
 
     Returns:
         In [0, 1]; 0.5 for a constant map; NaN without fixations.
 
     Raises:
-        ValueError: NaN in the map, fixations off the image, or a blurred map instead of points.
+        ValueError: NaN in the map, fixations off the image, a blurred map instead of points, or a step outside (0, 1].
 
     Reference: Borji, Sihite, Itti (2013), IEEE TIP 22(1); AUC_Borji.m of the MIT Saliency Benchmark.
     """
-    scaled = minmax(prediction).ravel()
-    index, _ = fixated_pixels(fixations, np.shape(prediction))
-    if not len(index):
-        return np.nan
-    once = np.ones(scaled.size, np.int64)
-    return stepped_area(scaled[index], once[index], scaled, once, step)
+    return _auc_borji(Pair.of(prediction, fixations), step=step)
+
+
+def _auc(pair):
+    if not len(pair.index):
+        return nan
+    if pair.map.is_constant:
+        return 0.5
+    ranks = pair.ranks()
+    return ranks.exact_area(pair.count, ranks.pixels)
+
+
+def _auc_judd(pair):
+    n, n_pixels = len(pair.index), pair.map.size
+    if n in (0, n_pixels):
+        return nan
+    if pair.map.is_constant:
+        return 0.5
+    ranks = pair.ranks()
+    above = ranks.at_least(np.sort(ranks.scaled)[::-1], ranks.pixels)
+    hits = np.arange(1, n + 1)
+    return joined_area(hits / n, (above - hits) / (n_pixels - n))
+
+
+def _auc_borji(pair, *, step=0.1):
+    levels = steps(step)
+    if not len(pair.index):
+        return nan
+    if pair.map.is_constant:
+        return 0.5
+    ranks = pair.ranks(levels)
+    return ranks.stepped_area(np.ones_like(pair.count), ranks.pixels, levels)
+
+
+def _borji_levels(*, step=0.1):
+    return steps(step)
+
+
+AUC = Metric(
+    fn=auc,
+    of_pair=_auc,
+    needs=("fixations",),
+    higher_is_better=True,
+    bounds=(0, 1),
+    unit="",
+    reference="pysaliency AUC, scikit-learn roc_auc_score",
+)
+AUC_JUDD = Metric(
+    fn=auc_judd,
+    of_pair=_auc_judd,
+    needs=("fixations",),
+    higher_is_better=True,
+    bounds=(-inf, 1),
+    unit="",
+    reference="MIT AUC_Judd.m without jitter",
+)
+AUC_BORJI = Metric(
+    fn=auc_borji,
+    of_pair=_auc_borji,
+    needs=("fixations",),
+    higher_is_better=True,
+    bounds=(0, 1),
+    unit="",
+    reference="MIT AUC_Borji.m, expectation over draws",
+    levels=_borji_levels,
+)

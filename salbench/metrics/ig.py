@@ -1,13 +1,14 @@
 """Information gain: how much better than a baseline the prediction says where people look, in bits."""
 
+from math import inf, nan
+
 import numpy as np
 
-from salbench.checks import check_density, check_map, fixated_pixels
-from salbench.maps import to_density
-from salbench.metrics.kl import EPS
+from salbench.metrics.metric import Metric
+from salbench.metrics.pair import EPS, Pair
 
 
-def ig(prediction, fixations, *, baseline, floor="min"):
+def ig(prediction: np.ndarray, fixations: np.ndarray, *, baseline: np.ndarray, floor: str | None = "min") -> float:
     """Mean over fixations of log2(eps + p) - log2(eps + b), eps = 2.2204e-16. Higher is better.
 
     Args:
@@ -27,11 +28,23 @@ def ig(prediction, fixations, *, baseline, floor="min"):
 
     Reference: Kümmerer, Wallis, Bethge (2015), PNAS 112(52); InfoGain.m of the MIT Saliency Benchmark.
     """
-    prediction = check_map(prediction)
-    baseline = check_density(baseline, prediction.shape, "baseline")
-    index, count = fixated_pixels(fixations, prediction.shape)
-    if not len(index) or not baseline.any():
-        return np.nan
-    p = to_density(prediction, floor=floor).ravel()[index]
-    b = to_density(baseline, floor=floor).ravel()[index]
-    return float(np.average(np.log2(EPS + p) - np.log2(EPS + b), weights=count))
+    return _ig(Pair.of(prediction, fixations, baseline=baseline), floor=floor)
+
+
+def _ig(pair, *, floor="min"):
+    if not len(pair.index) or pair.baseline.is_zero:
+        return nan
+    p, b = (map_.density_at(pair.index, floor) for map_ in (pair.map, pair.baseline))
+    return pair.mean_over_fixations(np.log2(EPS + p) - np.log2(EPS + b))
+
+
+IG = Metric(
+    fn=ig,
+    of_pair=_ig,
+    needs=("fixations", "baseline"),
+    higher_is_better=True,
+    bounds=(-inf, inf),
+    unit="bit",
+    reference="MIT InfoGain.m",
+    reads_probabilities=True,
+)

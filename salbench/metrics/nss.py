@@ -1,11 +1,14 @@
 """Normalised scanpath saliency: how many standard deviations above the mean fixated pixels lie."""
 
+from math import inf, nan, sqrt
+
 import numpy as np
 
-from salbench.checks import check_map, fixated_pixels
+from salbench.metrics.metric import Metric
+from salbench.metrics.pair import Pair
 
 
-def nss(prediction, fixations, *, ddof=0):
+def nss(prediction: np.ndarray, fixations: np.ndarray, *, ddof: int = 0) -> float:
     """Mean over fixations of (prediction - mean) / standard deviation. Higher is better.
 
     Args:
@@ -21,12 +24,24 @@ def nss(prediction, fixations, *, ddof=0):
 
     Reference: Peters, Iyer, Itti, Koch (2005), Vision Research 45(18); NSS.m of the MIT Saliency Benchmark.
     """
-    prediction = check_map(prediction).astype(np.float64)
-    index, count = fixated_pixels(fixations, prediction.shape)
-    if not len(index):
-        return np.nan
-    if prediction.min() == prediction.max():
+    return _nss(Pair.of(prediction, fixations), ddof=ddof)
+
+
+def _nss(pair, *, ddof=0):
+    if not len(pair.index):
+        return nan
+    if pair.map.is_constant:
         return 0.0
-    prediction -= prediction.min()  # keeps the digits of a map that varies little around a large value
-    fixated = np.average(prediction.ravel()[index], weights=count)
-    return float((fixated - prediction.mean()) / prediction.std(ddof=ddof))
+    deviation = sqrt(pair.map.squares / (pair.map.size - ddof))
+    return (pair.mean_over_fixations(pair.map.above(pair.index)) - pair.map.mean_above) / deviation
+
+
+NSS = Metric(
+    fn=nss,
+    of_pair=_nss,
+    needs=("fixations",),
+    higher_is_better=True,
+    bounds=(-inf, inf),
+    unit="sd",
+    reference="MIT NSS.m with ddof=1; pysaliency NSS with ddof=0",
+)

@@ -22,10 +22,11 @@ from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
 from salbench.datasets import Dataset
-from salbench.evaluate import Evaluation
+from salbench.evaluation import Evaluation
 from salbench.maps import density_from_fixations, quantise, resize
-from salbench.metrics.fused import score
+from salbench.metrics import Pair, measure
 from salbench.protocol import PROTOCOLS, Others
+from salbench.runtime import Runtime
 from salbench.sample import Sample
 from salbench.speed import machine
 
@@ -116,7 +117,7 @@ def metrics_of_an_image(sizes, peer):
         made.append(ready[1])  # the densities are made when first asked for, then kept
     made, ready = _medians(sizes, *made), _medians(sizes, *ready)  # in this order
     return [
-        _row(f"metrics of an image among {sizes.images}, its ground truth ready", ready, ">= 12x"),
+        _row(f"metrics of an image among {sizes.images}, its ground truth ready", ready, ">= 20x"),
         _row("the same with its ground truth (salbench: density, negatives, baseline; peer: density)", made),
     ]
 
@@ -249,11 +250,7 @@ def _no_image():
 def prepare_and_score(map_, truth):
     """All nine metrics of a map of its image's size, as an evaluation gets them."""
     prepared = PROTOCOL.prepare(map_, "density", map_.shape)
-    return score(
-        prepared.point_map,
-        **vars(truth),
-        options=PROTOCOL.options,
-    )
+    return measure(Pair(prepared.point_map, **vars(truth)), PROTOCOL.options)
 
 
 def _write_maps(folder, sizes):
@@ -267,7 +264,8 @@ def _score_folder(folder, sizes, workers):
     dataset = Dataset("speed", make_samples(sizes.many, sizes), gaze="synthetic", licence="none", citation="none")
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
-        result = Evaluation(dataset, PROTOCOL, out, workers=workers, progress=False).run(f"from_folder:{folder}")
+        runtime = Runtime(workers=workers, progress=False)
+        result = Evaluation(dataset, PROTOCOL, out, runtime).run(f"from_folder:{folder}")
         seconds = time.perf_counter() - start
     if result.n_failed:
         raise RuntimeError(f"{result.n_failed} of {result.n_images} synthetic maps failed: {result.failures}")

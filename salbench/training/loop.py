@@ -23,8 +23,7 @@ from tqdm import tqdm
 
 from salbench.augment import get
 from salbench.files import atomic_write, hash_bytes
-from salbench.metrics import METRICS
-from salbench.metrics.fused import score
+from salbench.metrics import METRICS, Pair, measure
 from salbench.protocol import PROTOCOLS, Others
 from salbench.training import checkpoint
 from salbench.training.data import NoTrainingData, TrainingSet, mark
@@ -278,7 +277,7 @@ class Trainer:
             log_density = self.method.log_density(network, sample)
             prepared = PROTOCOL.prepare(log_density, "log_density", sample.size)
             truth = PROTOCOL.truth(sample, self._others)
-            rows.append(score(prepared.point_map, **vars(truth), options=PROTOCOL.options))
+            rows.append(measure(Pair(prepared.point_map, **vars(truth)), PROTOCOL.options))
         network.load_state_dict(current)
         return {name: float(np.mean([r[name] for r in rows])) for name in METRICS}
 

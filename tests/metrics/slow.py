@@ -4,6 +4,7 @@ They share no code with `salbench` and use arrays only to read them. Fixations a
 `SLOW` has the names and the call signatures of `METRICS`.
 """
 
+from fractions import Fraction
 from itertools import pairwise
 from math import fsum, log, log2, nan, sqrt
 
@@ -20,6 +21,13 @@ def _repeated(values, counts):
 
 def _once(values, counts):
     return [value for value, count in zip(values, counts, strict=True) if count > 0]
+
+
+def _differences_from_the_mean(values):
+    """Each rounded once, so that a map that varies in its last digits only keeps all of them."""
+    exact = [Fraction(value) for value in values]
+    mean = sum(exact) / len(exact)
+    return [float(value - mean) for value in exact]
 
 
 def _minmax(values):
@@ -100,14 +108,14 @@ def sauc(prediction, fixations, *, negatives, step=None):
 
 def nss(prediction, fixations, *, ddof=0):
     values, counts = _flat(prediction), _flat(fixations)
-    positives = _repeated(values, counts)
-    if not positives:
+    if not any(counts):
         return nan
     if min(values) == max(values):
         return 0.0
-    mean = fsum(values) / len(values)
-    deviation = sqrt(fsum((value - mean) ** 2 for value in values) / (len(values) - ddof))
-    return fsum((value - mean) / deviation for value in positives) / len(positives)
+    differences = _differences_from_the_mean(values)
+    deviation = sqrt(fsum(d**2 for d in differences) / (len(values) - ddof))
+    positives = _repeated(differences, counts)
+    return fsum(d / deviation for d in positives) / len(positives)
 
 
 def cc(prediction, density):
@@ -116,9 +124,8 @@ def cc(prediction, density):
         return nan
     if min(p) == max(p) or min(q) == max(q):
         return 0.0
-    p_mean, q_mean = fsum(p) / len(p), fsum(q) / len(q)
-    together = fsum((a - p_mean) * (b - q_mean) for a, b in zip(p, q, strict=True))
-    return together / sqrt(fsum((a - p_mean) ** 2 for a in p)) / sqrt(fsum((b - q_mean) ** 2 for b in q))
+    p, q = _differences_from_the_mean(p), _differences_from_the_mean(q)
+    return fsum(a * b for a, b in zip(p, q, strict=True)) / sqrt(fsum(a**2 for a in p)) / sqrt(fsum(b**2 for b in q))
 
 
 def kl(prediction, density, *, eps=EPS):

@@ -1,6 +1,7 @@
 """What every row of METRICS promises, over random small maps: bounds, direction, invariances, types, errors.
 
-A new metric is covered by adding its row; only `slow.SLOW` and the sets of invariances below name metrics.
+A new metric is covered by adding its row; only `slow.SLOW` and the sets of invariances below name metrics. Hypothesis
+gets no deadline, because the first example waits for the compiler.
 """
 
 import inspect
@@ -58,7 +59,7 @@ def answered(truth):
 
 
 @every_metric
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(case=cases())
 def test_equals_the_slow_version(name, case):
     prediction, truth = case
@@ -78,7 +79,7 @@ def test_equals_the_slow_version(name, case):
         ("ig", {"floor": None}),
     ],
 )
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(case=cases())
 def test_equals_the_slow_version_with_options(name, options, case):
     prediction, truth = case
@@ -88,7 +89,7 @@ def test_equals_the_slow_version_with_options(name, options, case):
 
 
 @every_metric
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(case=cases())
 def test_stays_in_its_bounds(name, case):
     prediction, truth = case
@@ -151,7 +152,7 @@ MONOTONE = {
 
 @pytest.mark.parametrize("transform", MONOTONE)
 @pytest.mark.parametrize("name", sorted(RANK_ONLY))
-@settings(max_examples=25)
+@settings(deadline=None, max_examples=25)
 @given(case=cases())
 def test_only_the_order_of_values_matters(name, transform, case):
     prediction, truth = case
@@ -161,7 +162,7 @@ def test_only_the_order_of_values_matters(name, transform, case):
 
 
 @pytest.mark.parametrize("name", sorted(RANK_ONLY))
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(case=cases())
 def test_reversing_the_order_mirrors_an_area(name, case):
     prediction, truth = case
@@ -169,7 +170,7 @@ def test_reversing_the_order_mirrors_an_area(name, case):
 
 
 @pytest.mark.parametrize("name", sorted(AFFINE))
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(case=cases(), scale=st.sampled_from([0.25, 2, 64]), offset=st.sampled_from([-8, 0.5, 1024]))
 def test_offset_and_scale_do_not_matter(name, case, scale, offset):
     prediction, truth = case
@@ -177,7 +178,7 @@ def test_offset_and_scale_do_not_matter(name, case, scale, offset):
 
 
 @pytest.mark.parametrize("name", sorted(SCALE))
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(case=cases(), scale=st.floats(1e-30, 1e30))
 def test_scale_does_not_matter(name, case, scale):
     prediction, truth = case
@@ -187,7 +188,7 @@ def test_scale_does_not_matter(name, case, scale):
 
 
 @pytest.mark.parametrize("name", [n for n in METRICS if {"density", "baseline"} & set(METRICS[n].needs)])
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(case=cases(), scale=st.floats(1e-30, 1e30))
 def test_scale_of_the_truth_does_not_matter(name, case, scale):
     prediction, truth = case
@@ -197,7 +198,7 @@ def test_scale_of_the_truth_does_not_matter(name, case, scale):
 
 @every_metric
 @pytest.mark.parametrize("turn", [np.fliplr, np.flipud, np.transpose, np.rot90], ids=lambda turn: turn.__name__)
-@settings(max_examples=25)
+@settings(deadline=None, max_examples=25)
 @given(case=cases())
 def test_turning_everything_together_does_not_matter(name, turn, case):
     prediction, truth = case
@@ -217,7 +218,7 @@ def test_flipping_the_image_and_the_points_does_not_matter(name):
 
 
 @pytest.mark.parametrize("name", [n for n in METRICS if "fixations" in METRICS[n].needs])
-@settings(max_examples=25)
+@settings(deadline=None, max_examples=25)
 @given(case=cases())
 def test_points_and_count_maps_agree(name, case):
     prediction, truth = case
@@ -231,7 +232,7 @@ def test_points_and_count_maps_agree(name, case):
 
 
 @every_metric
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(case=cases(elements=st.integers(0, 255).map(float)))
 def test_the_type_of_the_numbers_does_not_matter(name, case):
     prediction, truth = case
@@ -241,7 +242,7 @@ def test_the_type_of_the_numbers_does_not_matter(name, case):
 
 
 @every_metric
-@settings(max_examples=25)
+@settings(deadline=None, max_examples=25)
 @given(case=cases())
 def test_layout_in_memory_does_not_matter(name, case):
     prediction, truth = case

@@ -1,6 +1,7 @@
-"""The fused pass gives what the plain functions give, on ordinary maps and on maps made to break it."""
+"""All metrics of a `Pair` against the loops in slow.py, on ordinary maps and on maps made to break it."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numba import njit
+from slow import SLOW
 
 from salbench.checks import fixated_pixels, measurable
-from salbench.metrics import METRICS
-from salbench.metrics._kernels import _log, rank, unscale
-from salbench.metrics.fused import score
+from salbench.metrics import METRICS, Pair, measure
+from salbench.metrics._kernels import moments, rank, unscale
+from salbench.metrics.kl import _log
 
 OPTIONS = {
     "defaults": {},
@@ -24,32 +26,36 @@ OPTIONS = {
 every_options = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 
 
-def fused(prediction, truth, options=None, density_prediction=None):
-    return score(
+def pair_of(prediction, truth, density_prediction=None):
+    """A pair as the evaluator makes it."""
+    return Pair(
         prediction,
         pixels=fixated_pixels(truth["fixations"], np.shape(prediction)),
         negatives=truth["negatives"].astype(np.int32),
         baseline=truth["baseline"],
         density=truth["density"],
         density_prediction=density_prediction,
-        options=options,
     )
 
 
-def plain(prediction, truth, options=None, density_prediction=None):
+def measured(prediction, truth, options=None, density_prediction=None):
+    return measure(pair_of(prediction, truth, density_prediction), options)
+
+
+def slow(prediction, truth, options=None, density_prediction=None):
     density_prediction = prediction if density_prediction is None else density_prediction
     values = {}
-    for name, metric in METRICS.items():
-        first, *rest = metric.needs
+    for name, function in SLOW.items():
+        first, *rest = METRICS[name].needs
         map_ = density_prediction if first == "density" else prediction
-        further = {need: truth[need] for need in rest}
-        values[name] = metric.fn(map_, truth[first], **further, **(options or {}).get(name, {}))
+        others = {need: truth[need] for need in rest}
+        values[name] = function(map_, truth[first], **others, **(options or {}).get(name, {}))
     return values
 
 
-def assert_same(prediction, truth, options=None, density_prediction=None, tolerance=1e-12):
-    got = fused(prediction, truth, options, density_prediction)
-    expected = plain(prediction, truth, options, density_prediction)
+def assert_right(prediction, truth, options=None, density_prediction=None, tolerance=1e-12):
+    got = measured(prediction, truth, options, density_prediction)
+    expected = slow(prediction, truth, options, density_prediction)
     assert list(got) == list(METRICS)
     for name, value in expected.items():
         assert type(got[name]) is float, name
@@ -96,20 +102,70 @@ MAPS = {
 @every_options
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", MAPS)
-def test_equals_the_plain_functions(kind, dtype, options):
+def test_equals_the_slow_versions(kind, dtype, options):
     rng = np.random.default_rng(5)
-    for shape in ((37, 53), (1, 200), (40, 41)):
+    for shape in ((15, 21), (1, 90)):
         truth = truth_of(rng, shape)
         prediction = MAPS[kind](rng, shape).astype(dtype)
-        got = assert_same(prediction, truth, options)
+        got = assert_right(prediction, truth, options)
         assert np.isfinite(list(got.values())).all()
-        assert_same(prediction, {k: v.astype(np.float32) for k, v in truth.items()}, options)
+        assert_right(prediction, {k: v.astype(np.float32) for k, v in truth.items()}, options)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", MAPS)
+@pytest.mark.parametrize("shape", [(32, 32), (31, 67)], ids=str)
+def test_more_pixels_than_a_block_of_the_kernels(kind, dtype, shape):
+    rng = np.random.default_rng(25)
+    truth = truth_of(rng, shape)
+    truth["density"][4:-4] = 0  # some blocks hold no density at all
+    assert_right(MAPS[kind](rng, shape).astype(dtype), truth)
+
+
+@every_options
+def test_each_metric_by_itself_gives_what_all_together_give(options):
+    rng = np.random.default_rng(26)
+    prediction, truth = rng.random((20, 30)), truth_of(rng, (20, 30))
+    together = measured(prediction, truth, options)
+    shared = pair_of(prediction, truth)
+    for name, metric in reversed(METRICS.items()):
+        arguments = options.get(name, {})
+        first, *rest = metric.needs
+        assert metric.of_pair(pair_of(prediction, truth), **arguments) == together[name]
+        assert metric.of_pair(shared, **arguments) == together[name]
+        others = {need: truth[need] for need in rest}
+        assert metric.fn(prediction, truth[first], **others, **arguments) == together[name]
+
+
+@pytest.mark.parametrize("missing", ["fixations", "density", "negatives", "baseline"])
+def test_without_its_ground_truth_a_metric_is_nan(missing):
+    rng = np.random.default_rng(27)
+    prediction, truth = rng.random((20, 30)), truth_of(rng, (20, 30))
+    everything = measured(prediction, truth)
+    parts = truth | {"pixels": fixated_pixels(truth["fixations"], (20, 30))}
+    del parts["fixations"], parts["pixels" if missing == "fixations" else missing]
+    for name, value in measure(Pair(prediction, **parts)).items():
+        expected = math.nan if missing in METRICS[name].needs else everything[name]
+        assert value == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
+
+
+def test_only_densities_are_read_as_probabilities():
+    rng = np.random.default_rng(28)
+    pair = pair_of(rng.random((20, 30)), truth_of(rng, (20, 30)))
+    of_density, of_map = measure(pair), measure(pair, is_density=False)
+    assert {name for name, value in of_map.items() if np.isnan(value)} == {"ig"}
+    assert of_map | {"ig": of_density["ig"]} == of_density
+
+
+def test_nothing_but_a_prediction_has_no_scores():
+    assert list(measure(Pair(np.eye(3)))) == list(METRICS)
+    assert np.isnan(list(measure(Pair(np.eye(3))).values())).all()
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int64, np.float16])
 def test_takes_other_number_types(dtype):
     rng = np.random.default_rng(6)
-    assert_same((rng.random((20, 30)) * 9).astype(dtype), truth_of(rng, (20, 30)))
+    assert_right((rng.random((20, 30)) * 9).astype(dtype), truth_of(rng, (20, 30)))
 
 
 @every_options
@@ -119,8 +175,8 @@ def test_takes_arrays_that_are_not_contiguous(options):
     truth = {k: np.asfortranarray(v) for k, v in truth_of(rng, (30, 30)).items()}
     for prediction in (big[::2, ::3], big[30:, 10:40], big[:30, :30].T, big[29::-1, 59:29:-1]):
         assert prediction.shape == (30, 30)
-        assert_same(prediction, truth, options)
-    assert_same(big[::2, ::3], truth, options, density_prediction=big[30:, :30].T)
+        assert_right(prediction, truth, options)
+    assert_right(big[::2, ::3], truth, options, density_prediction=big[30:, :30].T)
 
 
 def test_leaves_its_inputs_as_they_are():
@@ -128,7 +184,7 @@ def test_leaves_its_inputs_as_they_are():
     truth, prediction = truth_of(rng, (20, 30)), rng.random((20, 30))
     for array in (prediction, *truth.values()):
         array.flags.writeable = False
-    assert_same(prediction, truth)
+    assert_right(prediction, truth)
 
 
 @every_options
@@ -137,15 +193,15 @@ def test_a_separate_map_for_the_density(shape, options):
     rng = np.random.default_rng(9)
     prediction, other = rng.normal(size=(32, 48)), rng.normal(size=shape) ** 2
     truth = truth_of(rng, (32, 48)) | {"density": rng.random(shape)}
-    got = assert_same(prediction, truth, options, density_prediction=other)
-    assert got["cc"] != assert_same(prediction, truth, options, density_prediction=other**3)["cc"]
+    got = assert_right(prediction, truth, options, density_prediction=other)
+    assert got["cc"] != assert_right(prediction, truth, options, density_prediction=other**3)["cc"]
 
 
 def test_the_same_map_given_twice_changes_nothing():
     rng = np.random.default_rng(10)
     truth, prediction = truth_of(rng, (20, 30)), rng.random((20, 30))
-    assert fused(prediction, truth) == fused(prediction, truth, density_prediction=prediction)
-    assert_same(prediction.T, {k: v.T for k, v in truth.items()}, density_prediction=prediction.T)
+    assert measured(prediction, truth) == measured(prediction, truth, density_prediction=prediction)
+    assert_right(prediction.T, {k: v.T for k, v in truth.items()}, density_prediction=prediction.T)
 
 
 @every_options
@@ -155,14 +211,14 @@ def test_a_part_of_the_truth_that_is_all_zero(part, kind, options):
     rng = np.random.default_rng(11)
     truth = truth_of(rng, (20, 30))
     truth[part] = np.zeros_like(truth[part])
-    got = assert_same(MAPS[kind](rng, (20, 30)), truth, options)
+    got = assert_right(MAPS[kind](rng, (20, 30)), truth, options)
     assert {name for name in METRICS if np.isnan(got[name])} == {n for n in METRICS if part in METRICS[n].needs}
     other = rng.random((5, 6))
     if part != "density":
-        assert_same(MAPS[kind](rng, (20, 30)), truth | {"density": other}, options, density_prediction=other**2)
+        assert_right(MAPS[kind](rng, (20, 30)), truth | {"density": other}, options, density_prediction=other**2)
     else:
         zeros = truth | {"density": np.zeros((5, 6))}
-        assert_same(MAPS[kind](rng, (20, 30)), zeros, options, density_prediction=other**2)
+        assert_right(MAPS[kind](rng, (20, 30)), zeros, options, density_prediction=other**2)
 
 
 @every_options
@@ -170,17 +226,19 @@ def test_a_part_of_the_truth_that_is_all_zero(part, kind, options):
 def test_every_pixel_fixated(kind, options):
     rng = np.random.default_rng(12)
     truth = truth_of(rng, (9, 8)) | {"fixations": rng.integers(1, 4, (9, 8))}
-    assert np.isnan(assert_same(MAPS[kind](rng, (9, 8)), truth, options)["auc_judd"])
+    assert np.isnan(assert_right(MAPS[kind](rng, (9, 8)), truth, options)["auc_judd"])
 
 
 @pytest.mark.parametrize("fixated", [[[0, 0]], [[29, 19]], [[0, 0], [29, 19], [0, 0]]])
 def test_fixations_on_the_minimum_and_the_maximum(fixated):
     rng = np.random.default_rng(13)
     ramp = np.arange(600.0).reshape(20, 30) ** 2
-    truth = truth_of(rng, (20, 30)) | {"fixations": np.array(fixated)}
+    counts = np.zeros((20, 30), int)
+    np.add.at(counts, tuple(np.array(fixated).T[::-1]), 1)
+    truth = truth_of(rng, (20, 30)) | {"fixations": counts}
     for options in OPTIONS.values():
-        assert_same(ramp, truth, options)
-        assert_same(-ramp, truth, options)
+        assert_right(ramp, truth, options)
+        assert_right(-ramp, truth, options)
 
 
 @pytest.mark.parametrize("constant", ["density", "baseline"])
@@ -189,7 +247,7 @@ def test_a_constant_density_or_baseline(constant):
     truth = truth_of(rng, (20, 30))
     truth[constant] = np.full((20, 30), 0.1)
     for options in OPTIONS.values():
-        assert_same(rng.random((20, 30)), truth, options)
+        assert_right(rng.random((20, 30)), truth, options)
 
 
 # --- maps made to break it ------------------------------------------------------------------------------------------
@@ -243,11 +301,13 @@ def adversarial(draw):
 AREAS = [name for name in METRICS if "auc" in name]
 
 
-def assert_same_areas(prediction, truth, options):
-    with np.errstate(all="ignore"):  # squares and quotients of the other metrics may leave the range of float64
-        got, expected = fused(prediction, truth, options), plain(prediction, truth, options)
+def assert_right_areas(prediction, truth, options):
+    pair = pair_of(prediction, truth)
     for name in AREAS:
-        assert got[name] == pytest.approx(expected[name], rel=1e-14, nan_ok=True), name
+        first, *rest = METRICS[name].needs
+        arguments = {need: truth[need] for need in rest} | options.get(name, {})
+        got = METRICS[name].of_pair(pair, **options.get(name, {}))
+        assert got == pytest.approx(SLOW[name](prediction, truth[first], **arguments), rel=1e-14, nan_ok=True), name
 
 
 NEGATIVE_ZERO = np.array([[-0.0, 0.0, 1e-40, 3e-40]], np.float32)
@@ -260,17 +320,17 @@ ONE_EACH |= {part: np.array([[1.0, 0, 0.5, 7]]) for part in ("density", "baselin
 @example(case=(NEGATIVE_ZERO, ONE_EACH), options={})
 def test_areas_are_exact_whatever_the_map(case, options):
     prediction, truth = case
-    assert_same_areas(prediction, truth, options)
+    assert_right_areas(prediction, truth, options)
 
 
 @settings(max_examples=300, deadline=None)
 @given(case=adversarial(), options=st.sampled_from(list(OPTIONS.values())))
 @example(case=(1 + np.array([[0, 1, 0, 0]]) * 2.0**-52, ONE_EACH), options={})
 @example(case=(np.array([[0, 1, 0, 0]]) * 2.0**-53 - 1, ONE_EACH), options={})
-def test_all_nine_agree_whatever_the_map(case, options):
+def test_all_nine_are_right_whatever_the_map(case, options):
     prediction, truth = case
     assume(prediction.size > 1)  # of a single pixel there is no deviation with ddof = 1
-    assert_same(prediction, truth, options, tolerance=1e-11)
+    assert_right(prediction, truth, options, tolerance=1e-11)
 
 
 @pytest.mark.parametrize(("dtype", "unit"), [(np.float64, 1e-99), (np.float32, 1.401298464324817e-45)])
@@ -284,7 +344,7 @@ def test_areas_of_maps_near_zero_are_exact(dtype, unit, data, options):
         "fixations": data.draw(arrays(np.int64, shape, elements=few)),
         "negatives": data.draw(arrays(np.int64, shape, elements=few)),
     }
-    assert_same_areas(prediction, truth, options)
+    assert_right_areas(prediction, truth, options)
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -303,53 +363,71 @@ def test_nan_and_infinity_are_refused_wherever_they_are(case, bad, dtype):
     spoilt = prediction.astype(dtype)
     spoilt[3, 7] = bad
     with pytest.raises(ValueError, match="prediction: expected finite values, got NaN or infinity in 1 of 180 pixels"):
-        fused(spoilt, truth)
+        measured(spoilt, truth)
     with pytest.raises(ValueError, match="prediction: expected finite values"):
-        fused(prediction, truth, density_prediction=spoilt)
+        measured(prediction, truth, density_prediction=spoilt)
     for part in ("density", "baseline"):
         with pytest.raises(ValueError, match=f"{part}: expected finite values"):
-            fused(prediction, truth | {part: spoilt})
+            measured(prediction, truth | {part: spoilt})
 
 
 @pytest.mark.parametrize("part", ["density", "baseline"])
 def test_negative_densities_are_refused(case, part):
     prediction, truth = case
     with pytest.raises(ValueError, match=f"{part}: expected values >= 0, got a minimum of -"):
-        fused(prediction, truth | {part: truth[part] - 0.5})
+        measured(prediction, truth | {part: truth[part] - 0.5})
 
 
 @pytest.mark.parametrize("part", ["density", "baseline", "negatives"])
 def test_wrong_shapes_are_refused(case, part):
     prediction, truth = case
     with pytest.raises(ValueError, match=rf"{part}: expected shape \(12, 15\) as the prediction, got \(15, 12\)"):
-        fused(prediction, truth | {part: truth[part].T})
+        measured(prediction, truth | {part: truth[part].T})
 
 
 def test_the_density_has_the_shape_of_its_own_prediction(case):
     prediction, truth = case
     with pytest.raises(ValueError, match=r"density: expected shape \(6, 5\) as the prediction, got \(12, 15\)"):
-        fused(prediction, truth, density_prediction=prediction[:6, :5])
+        measured(prediction, truth, density_prediction=prediction[:6, :5])
 
 
 @pytest.mark.parametrize("shape", [(180,), (12, 15, 1), (0, 5)])
 def test_a_prediction_that_is_no_map_is_refused(case, shape):
     _, truth = case
     with pytest.raises(ValueError, match="prediction: expected a non-empty 2-D map"):
-        score(
-            np.zeros(shape),
-            pixels=(np.array([0]), np.array([1])),
-            negatives=truth["negatives"].astype(np.int32),
-            baseline=truth["baseline"],
-            density=truth["density"],
-        )
+        Pair(np.zeros(shape), pixels=(np.array([0]), np.array([1])), baseline=truth["baseline"])
 
 
 def test_an_unknown_option_is_refused(case):
     with pytest.raises(TypeError, match="dof"):
-        fused(*case, options={"nss": {"dof": 1}})
+        measured(*case, options={"nss": {"dof": 1}})
 
 
 # --- the kernels ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", MAPS)
+@pytest.mark.parametrize("size", [1, 2, 1023, 1024, 1025, 5000])
+def test_moments(kind, dtype, size):
+    values = MAPS[kind](np.random.default_rng(29), (2, 2500)).astype(dtype).ravel()[:size]
+    low, high, total_above, squares, finite = moments(values)
+    exact = [Fraction(value) for value in values.tolist()]
+    mean = sum(exact) / size
+    assert (low, high, finite) == (values.min(), values.max(), True)
+    assert total_above == pytest.approx(float(sum(exact) - size * min(exact)), rel=1e-13, abs=0)
+    assert squares == pytest.approx(math.fsum(float(value - mean) ** 2 for value in exact), rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 500, 1500, -1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_moments_see_a_value_that_is_not_finite(bad, place, dtype):
+    values = np.random.default_rng(30).random(2500).astype(dtype)
+    values[place] = bad
+    assert not moments(values)[-1]
+    values[place - 7] = -bad  # two infinities whose sum is NaN
+    assert not moments(values)[-1]
 
 
 @njit
@@ -422,7 +500,7 @@ def test_rank_with_more_thresholds_than_buckets():
     assert_ranks(values, np.ones(values.size, np.int32), np.unique(values[:60_000]))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     low=st.floats(-1e30, 1e30) | st.floats(-1.0, 1.0),
     span=st.floats(5e-324, 1e30) | st.integers(1, 50).map(lambda k: k * 5e-324),

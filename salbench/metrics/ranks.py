@@ -1,0 +1,91 @@
+"""Counts of pixels and of negatives at thresholds: what the AUC family is made of, and its arithmetic."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from salbench.metrics._kernels import rank, unscale
+
+
+@dataclass(frozen=True)
+class Population:
+    """Counts of one kind of negatives (all pixels, or other images' fixations) at rising thresholds.
+
+    Attributes:
+        below, at: int64, one entry per threshold.
+        total: count of all.
+    """
+
+    below: np.ndarray
+    at: np.ndarray
+    total: int
+
+
+class Ranks:
+    """Pixels and other images' fixations below and at the fixated values and at some levels, counted in one pass.
+
+    Args:
+        values: 1-D map with minimum `low` and maximum `high` > `low`.
+        fixated: float64, the values of the fixated pixels.
+        weights: int32, other images' fixations on each pixel.
+        levels: thresholds on the scale from 0 (minimum) to 1 (maximum).
+
+    Attributes:
+        scaled: `fixated` on the scale from 0 to 1.
+        pixels, negatives: `Population` of all pixels and of other images' fixations.
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        low: float,
+        high: float,
+        fixated: np.ndarray,
+        weights: np.ndarray,
+        levels: np.ndarray,
+    ) -> None:
+        span = high - low
+        self.fixated, self.scaled = fixated, (fixated - low) / span
+        self._levels = np.unique(np.concatenate([self.scaled, levels]))
+        self._unscaled = unscale(self._levels, low, span)
+        self._thresholds = np.unique(np.concatenate([fixated, self._unscaled]))
+        below, at, weight_below, weight_at, weight = rank(values, weights, self._thresholds, low, high)
+        self.pixels = Population(below, at, values.size)
+        self.negatives = Population(weight_below, weight_at, weight)
+
+    def exact_area(self, count: np.ndarray, population: Population) -> float:
+        """P(fixated > other) + P(tie) / 2 over all pairs, each fixated pixel weighted by its count."""
+        k = np.searchsorted(self._thresholds, self.fixated)
+        halves = count @ (2 * population.below[k] + population.at[k])
+        return float(halves / (2.0 * count.sum() * population.total))
+
+    def stepped_area(self, count: np.ndarray, population: Population, levels: np.ndarray) -> float:
+        """ROC area with thresholds at falling `levels`.
+
+        The area is linear in the false-positive rate, so counting every negative once gives exactly the expectation
+        of the MIT code's averages over random draws of negatives.
+        """
+        hits = ((self.scaled >= levels[:, None]) * count).sum(1) / count.sum()
+        return joined_area(hits, self.at_least(levels, population) / population.total)
+
+    def at_least(self, levels: np.ndarray, population: Population) -> np.ndarray:
+        """How many of a population are at or above each level; `levels` are of those that were counted at."""
+        k = np.searchsorted(self._thresholds, self._unscaled[np.searchsorted(self._levels, levels)])
+        return population.total - population.below[k]
+
+
+def steps(step: float) -> np.ndarray:
+    """Falling levels ..., 2 step, step, 0 within [0, 1].
+
+    Raises:
+        ValueError: `step` is outside 0 < step <= 1.
+    """
+    if not 0 < step <= 1:
+        raise ValueError(f"step: expected a distance of thresholds above 0 and at most 1, got {step}")
+    return step * np.arange(int(1 / step + 1e-9), -1, -1)
+
+
+def joined_area(hit_rate: np.ndarray, false_positive_rate: np.ndarray) -> float:
+    """Trapezoid area through (0, 0), the given rising rates, and (1, 1)."""
+    height, position = np.concatenate([[0], hit_rate, [1]]), np.concatenate([[0], false_positive_rate, [1]])
+    return float((np.diff(position) * (height[1:] + height[:-1])).sum() / 2)
