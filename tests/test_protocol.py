@@ -443,7 +443,7 @@ class TestOsie:
             p, q = (density_from_fixations(sample.fixations[half], sample.size, 24.0) for half in (even, ~even))
             nothing = {"negatives": np.zeros(sample.size, np.int32), "baseline": np.zeros(sample.size)}
             none = np.empty(0, np.int64)
-            values = score(p, pixels=(none, none), density=q, options=PROTOCOLS["tuebingen"].options, **nothing)
+            values = measure(Pair(p, pixels=(none, none), density=q, **nothing), PROTOCOLS["tuebingen"].options)
             rows.append([values[name] for name in ("cc", "sim", "kl")])
         assert_allclose(np.mean(rows, axis=0), [0.885863, 0.733013, 0.777473], rtol=0, atol=5.1e-7)
 
