@@ -159,10 +159,9 @@ def of_batch(
     of_edits |= {"mask": edits.masks, "direction": edits.directions}
     if needed("original", recipe.edit_losses):
         of_edits["original"] = predict(edits.originals, [batch.samples[i].caption for i in edits.places.tolist()])
-    values = [
-        per_image(logits[plain], {name: t[plain] for name, t in truth.items()}, recipe.losses),
-        per_image(logits[edits.places], of_edits, recipe.edit_losses),
-    ]
+    values = [per_image(logits[edits.places], of_edits, recipe.edit_losses)]
+    if len(edits.places) < len(logits):
+        values.append(per_image(logits[plain], {name: t[plain] for name, t in truth.items()}, recipe.losses))
     return torch.cat(values).mean()
 
 

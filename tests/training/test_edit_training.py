@@ -10,6 +10,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from torch import nn
+from toys import write_edits
 
 from salbench import edits, registry
 from salbench.augment import augment
@@ -24,21 +25,6 @@ from salbench.training.loop import split
 from salbench.training.losses import EDIT_LOSSES, LOSSES, MARGIN, agreement, increase, kl, per_image
 
 SIZE = (24, 32)
-
-
-def write_edits(folder, samples, *, shape=(48, 48)):
-    """A set of two edits of each sample: the upper left quarter brighter, to gain; the upper right black, to lose."""
-    writer = Writer(folder, {"maker": "test", "shape": shape})
-    mask = np.zeros((16, 16))
-    mask[:8, :8] = 1
-    for sample in samples:
-        original = np.asarray(Image.fromarray(sample.image).resize(shape[::-1]))
-        bright, dark, (rows, columns) = original.copy(), original.copy(), np.array(shape) // 2
-        bright[:rows, :columns] = original[:rows, :columns] // 2 + 70
-        dark[:rows, columns:] = 0
-        made = [NewEdit("bright", 2.0, 2.0, 1, bright), NewEdit("dark", 0.1, 0.1, -1, dark)]
-        writer.add(sample.id, original, {"bright": mask, "dark": np.fliplr(mask)}, made)
-    return edits.read(folder)
 
 
 def batches(data, epoch, size=4):
