@@ -19,7 +19,7 @@ class CenterBias(SaliencyMethod):
     paper = "Tatler (2007), The central fixation bias in scene viewing, Journal of Vision 7(14)"
     fits_at_run = True
 
-    def fit(self, samples, *, augment=None, seed=0):
+    def fit(self, samples, plan):
         """Count fixations on a grid of relative positions, and choose the bandwidth that predicts left-out images best.
 
         Each image's own fixations are remembered, to leave it out of its prediction later.
@@ -29,6 +29,7 @@ class CenterBias(SaliencyMethod):
         every = max(1, len(self._own) // MOST_IMAGES)
         tried = [cells for cells in list(self._own.values())[::every] if len(cells)]
         self._bandwidth = max(BANDWIDTHS, key=lambda width: sum(self._log_likelihood(c, width) for c in tried))
+        return self
 
     def _log_likelihood(self, cells, bandwidth):
         """Of one image's fixations, given those of all others."""

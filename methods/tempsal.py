@@ -70,7 +70,7 @@ class TempSAL(LearnedMethod):
 
     def features(self, sample):
         """The maps of the five seconds."""
-        images = self.images_of(sample).to(self.device)
+        images = self.images_of(sample).to(self.runtime.device)
         with torch.inference_mode():
             _, seconds = self.network(self.preprocess(images))
         return {f"{i} to {i + 1} s": second[None] for i, second in enumerate(seconds[0].cpu().numpy())}

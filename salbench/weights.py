@@ -1,7 +1,7 @@
-"""Published weights: which files a method needs, where they are looked for, and reading them without trusting them.
+"""Published weights: which files a method needs, where they are looked for, and how they are read safely.
 
-A method names the files that its authors publish in `checkpoints`, always a tuple, and builds a network whose
-parameters carry the published names:
+A method names the files that its authors publish in `checkpoints`, a tuple, and builds a network whose parameters have
+the published names:
 
     from salbench.training import LearnedMethod, Recipe
     from salbench.weights import Checkpoint
@@ -12,28 +12,35 @@ parameters carry the published names:
             Checkpoint("prior.npy", source="https://example.org/mine", licence="MIT", trained_on="MIT1003"),
         )
 
-        def published(self, state, prior):  # what each file holds, in their order -> the network's state dict
+        def published(self, state, prior):  # the content of each file, in their order -> the network's state dict
             return state["state_dict"] | {"prior": prior}  # "prior" is a buffer of the network
 
-A file holds a state dict, or whatever its authors wrapped around one (.pth, .pt, .safetensors), or one array (.npy,
-read as a tensor). `published` is not needed where the only file holds the network's state dict as it is.
+A .pth, .pt or .safetensors file holds a state dict, or a container with one inside. A .npy file holds one array, which
+is read as a tensor. If the only file holds the network's state dict as it is, `published` is not needed.
 
-The folder of a method is `<root>/<method>`; the root is what `--weights-root` says, else $SALBENCH_WEIGHTS, else
-`weights` in the user's cache. `<method>.safetensors`, which `weights convert` writes there, replaces all other files.
+The folder of a method is `<root>/<method>`. The root is --weights-root if given, otherwise $SALBENCH_WEIGHTS, otherwise
+`weights` in the user's cache. `weights convert` writes `<method>.safetensors` there, which replaces all other files.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
 
 from salbench.files import hash_bytes, user_cache
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".npy")
 
 
 class WeightsProblem(ValueError):
-    """A file of weights that cannot be used; the message names it and what to do."""
+    """A file of weights that cannot be used. The message names it and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,8 @@ class Checkpoint:
     Attributes:
         file: its official name, without a folder; ends in .pth, .pt, .safetensors or .npy.
         source: address of the page where its authors publish it.
-        licence: of the weights, in a few words; "none stated" where there is none.
-        trained_on: names of the data sets, as prose: a score on one of them is no test.
+        licence: licence of the weights, or "none stated".
+        trained_on: names of the data sets, as prose. A score on one of them is not a test.
 
     Raises:
         WeightsProblem: `file` is not a plain file name with one of these endings.
@@ -55,100 +62,103 @@ class Checkpoint:
     licence: str
     trained_on: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if Path(self.file).name != self.file or "\\" in self.file or Path(self.file).suffix not in SUFFIXES:
             raise WeightsProblem(
                 f"expected the name of a file, without a folder, that ends in {', '.join(SUFFIXES)}, got {self.file!r}"
             )
 
 
-def folder(method, root=None):
-    """Where the files of a method are looked for: `root`, else $SALBENCH_WEIGHTS, else the user's cache, / its name."""
+def folder(method: str, root: Path | str | None = None) -> Path:
+    """The folder of a method's files, in `root`, otherwise in $SALBENCH_WEIGHTS, otherwise in the user's cache."""
     return Path(root or os.environ.get("SALBENCH_WEIGHTS") or user_cache() / "weights").expanduser() / method
 
 
-def converted(method, root=None):
-    """Where `weights convert` writes the one file that replaces the published ones."""
+def converted(method: str, root: Path | str | None = None) -> Path:
+    """The one file that `weights convert` writes in place of the published ones."""
     return folder(method, root) / f"{method}.safetensors"
 
 
-def remedy(method, checkpoints, root=None):
-    """Which of the published files are missing and what to do, in one line; "" where all are there."""
-    missing = [c for c in checkpoints if not (folder(method, root) / c.file).is_file()]
+def remedy(method: str, checkpoints: Iterable[Checkpoint], root: Path | str | None = None) -> str:
+    """Which published files are missing and what to do, in one line; "" if none is missing."""
+    place = folder(method, root)
+    missing = [c for c in checkpoints if not (place / c.file).is_file()]
     if not missing:
         return ""
     files, pages = " and ".join(c.file for c in missing), " and ".join(dict.fromkeys(c.source for c in missing))
-    place = folder(method, root)
-    return f"has no weights; put {files} of {pages} into {place} (python benchmark.py weights tells more)"
+    return f"has no weights; put {files} of {pages} into {place} (see: salbench weights)"
 
 
-def read(path):
-    """What a published file holds: tensors, or containers of them, on the CPU; no code in it is ever run.
+def read(path: Path | str) -> Any:
+    """Read a published file on the CPU, without running any code in it.
 
     Returns:
-        Of .pth and .pt what was saved, of .safetensors {name: tensor}, of .npy one tensor.
+        What was saved for .pth and .pt: tensors or containers of them. {name: tensor} for .safetensors, one tensor for
+        .npy.
 
     Raises:
-        WeightsProblem: damaged, no file of weights, or one that only running its code could read.
+        WeightsProblem: damaged, not a file of weights, or readable only by running code from it.
     """
     path = Path(path)
     _refuse_text(path)
     reader = {".npy": _read_npy, ".safetensors": _read_safetensors}.get(path.suffix, _read_pickle)
     try:
         return reader(path)
-    except UnpicklingError as error:  # whose message tells how to run the code
+    except UnpicklingError as error:  # its own message tells how to run the code
         raise WeightsProblem(
             f"{path}: refused: damaged, or holds more than tensors, which only running code from the file could read; "
             "get the file that the authors of the method publish"
         ) from error
     except Exception as error:  # damaged files lead torch into RuntimeError, EOFError, KeyError, AssertionError, ...
         if getattr(error, "errno", None) is not None:
-            raise  # the disk's trouble, not the file's
+            raise  # the disk failed, not the file
         what = str(error).partition("\n")[0].partition(". ")[0]
-        raise WeightsProblem(f"{path}: damaged, or no file of weights; get it anew ({what})") from error
+        raise WeightsProblem(f"{path}: damaged, or not a file of weights; get it again ({what})") from error
 
 
-def _refuse_text(path):
+def _refuse_text(path: Path) -> None:
     with open(path, "rb") as file:
         start = file.read(200).lstrip()
     if not start:
-        raise WeightsProblem(f"{path}: is empty; get it anew")
+        raise WeightsProblem(f"{path}: is empty; get it again")
     if start.startswith(b"<"):
-        raise WeightsProblem(f"{path}: is a web page, as some hosts send in place of a large file; get it in a browser")
+        raise WeightsProblem(
+            f"{path}: is a web page, which some hosts send in place of a large file; get it in a browser"
+        )
 
 
-def _read_pickle(path):
+def _read_pickle(path: Path) -> Any:
     import torch
 
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _read_safetensors(path):
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return load_file(path)
 
 
-def _read_npy(path):
+def _read_npy(path: Path) -> Tensor:
     import numpy as np
     import torch
 
     return torch.from_numpy(np.load(path, allow_pickle=False))
 
 
-def described(content):
-    """What `read` has returned, in a few words: the names of what a container holds, with their types."""
+def described(content: Any) -> str:
+    """What `read` returned, in a few words: names and types of what a container holds."""
     if not isinstance(content, dict):
         return f"a {type(content).__name__}"
     names = [f"{name} ({type(value).__name__})" for name, value in content.items()]
     return f"{len(names)} entries: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
 
-def hash_tensors(tensors):
-    """16 hex digits of {name: tensor}: names, types, shapes and values, whatever file they came from."""
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """16 hex digits of {name: tensor}: names, types, shapes and values, whatever file they come from."""
     import torch
 
-    parts = []
+    parts: list[Any] = []
     for name, tensor in sorted(tensors.items()):
         values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         parts += [name, str(tensor.dtype), str(tuple(tensor.shape)), values]

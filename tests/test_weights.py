@@ -6,19 +6,24 @@ import json
 import os
 import pickle
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
-import benchmark
 from salbench import listing, registry, weights
 from salbench.datasets import load
+from salbench.evaluation import Broken, Evaluation, Refused, Skipped
 from salbench.files import hash_file
+from salbench.protocol import PROTOCOLS
+from salbench.runtime import Runtime
 from salbench.training import checkpoint
 from salbench.weights import Checkpoint, WeightsProblem
 
-torch = pytest.importorskip("torch")
-save_file = pytest.importorskip("safetensors.torch").save_file
+QUIET = Runtime(progress=False)
+RANDOM = Runtime(init="random", progress=False)
 
 TENSORS = {"a.weight": torch.arange(300.0).reshape(3, 100), "n": torch.tensor(7)}
 
@@ -189,7 +194,7 @@ class TestRead:
 
     def test_nor_that_in_an_array(self, tmp_path):
         np.save(tmp_path / "evil.npy", np.array([Payload(tmp_path / "harm")]), allow_pickle=True)
-        with pytest.raises(WeightsProblem, match=r"evil\.npy: damaged, or no file of weights"):
+        with pytest.raises(WeightsProblem, match=r"evil\.npy: damaged, or not a file of weights"):
             weights.read(tmp_path / "evil.npy")
         assert not (tmp_path / "harm").exists()
 
@@ -241,10 +246,6 @@ def publish(root, seed=0, **changes):
 
 def sample(number=0):
     return load("popout").samples[number].blind()
-
-
-def run(*arguments):
-    return benchmark.main([str(a) for a in arguments])
 
 
 class TestLoading:
@@ -317,8 +318,7 @@ class TestLoading:
         assert used(registry.create("toy")) == hashes["official"]
         (tmp_path / "converted.safetensors").rename(weights.converted("toy"))
         assert used(registry.create("toy")) == hashes["converted"]
-        method = registry.create("toy")
-        method.weights_root = tmp_path / "elsewhere"
+        method = registry.create("toy", Runtime(weights_root=tmp_path / "elsewhere"))
         with pytest.raises(registry.MethodUnavailable, match="elsewhere/toy"):
             method.predict(sample())
         registry.get("toy").weights = tmp_path / "own.safetensors"
@@ -341,8 +341,8 @@ class TestConvert:
         again = registry.create("toy")
         np.testing.assert_array_equal(again.predict(sample()), before)
         assert again.weights_hash() == hashed == weights.hash_tensors(state)
-        facts = json.loads((root / "toy" / "toy.json").read_text())
-        assert facts["hash"] == hashed
+        facts = json.loads((root / "toy" / "toy.json").read_text())["identity"]
+        assert (facts["method"], facts["weights"]) == ("toy", hashed)
         assert {row["file"]: row["hash"] for row in facts["files"]} == files
         assert [row["licence"] for row in facts["files"]] == ["MIT", "none stated"]
 
@@ -351,7 +351,7 @@ class TestConvert:
         path = registry.create("toy").convert().rename(tmp_path / "copy.safetensors")
         method = registry.create(f"toy:{path}")
         assert method.notes()[0] == "published weights (toy_best.pth), trained on SALICON."
-        assert method.weights_hash() == weights.hash_tensors(checkpoint.load(path)[0])
+        assert method.weights_hash() == weights.hash_tensors(checkpoint.read(path).tensors)
 
     def test_a_damaged_one_is_told(self, root):
         publish(root)
@@ -365,150 +365,84 @@ class TestConvert:
         path = registry.create("toy").convert()
         tensors = weights.read(path)
         del tensors["prior"]
-        save_file(tensors, path, {"facts": "{}"})
+        save_file(tensors, path, {"record": "{}"})
         with pytest.raises(
             ValueError, match=r"1 missing, such as prior \(24, 32\); remove it, or convert the published"
         ):
             registry.create("toy").predict(sample())
 
-    def test_verb(self, root, capsys):
-        assert run("weights", "convert", "--methods", "toy") == 1
-        assert "skipped toy: has no weights; put toy_best.pth and prior.npy" in capsys.readouterr().out
+
+def test_the_list_of_methods_says_whether_weights_are_there(root):
+    def skipped():
+        return {row["name"]: row["skipped"] for row in listing.methods()}
+
+    before = skipped()
+    assert before["toy"] == "no weights, see: salbench weights"
+    assert before["uniform"] is None
+    publish(root)
+    assert skipped()["toy"] is None
+
+
+class TestScoring:
+    @pytest.fixture
+    def score(self, tmp_path):
+        """A function of a method's spec: score it on three pictures."""
+        popout = load("popout")
+        dataset = replace(popout, samples=popout.samples[:3])
+        return lambda spec="toy", runtime=QUIET: Evaluation(
+            dataset, PROTOCOLS["tuebingen"], tmp_path / "out", runtime
+        ).run(spec)
+
+    def test_without_weights_it_is_skipped(self, root, score):
+        skipped = score()
+        assert isinstance(skipped, Skipped)
+        files = "put toy_best.pth and prior.npy of https://example.org/toy"
+        assert skipped.reason == f"has no weights; {files} into {root}/toy (see: salbench weights)"
+
+    def test_a_result_is_of_its_weights_in_whatever_file(self, root, score):
         state = publish(root)
-        assert run("weights", "convert", "--methods", "toy,uniform") == 0
-        assert f"toy: {root}/toy/toy.safetensors, hash {weights.hash_tensors(state)}" in capsys.readouterr().out
-        assert run("weights", "convert", "--methods", "uniform") == 2
-        assert "expected some with published weights, got uniform" in capsys.readouterr().err
-
-
-class TestListing:
-    def test_verb(self, root, tmp_path, capsys):
-        def rows():
-            assert run("weights", "--methods", "toy", "--json") == 0
-            return json.loads(capsys.readouterr().out)
-
-        first, second = rows()
-        assert first == {
-            "method": "toy", "file": "toy_best.pth", "found": f"not in {root}/toy", "licence": "MIT",
-            "trained on": "SALICON", "page": "https://example.org/toy",
-        }  # fmt: skip
-        assert (second["file"], second["trained on"]) == ("prior.npy", "MIT1003")
-        publish(root)
-        assert [row["found"] for row in rows()] == [f"{root}/toy/toy_best.pth", f"{root}/toy/prior.npy"]
+        result = score()
+        assert result.n_failed == 0
+        assert result.identity["weights"] == weights.hash_tensors(state)
+        assert result.notes[0] == "published weights (toy_best.pth), trained on SALICON."
         registry.create("toy").convert()
-        assert [row["found"] for row in rows()] == [f"{root}/toy/toy.safetensors"] * 2
-        assert run("weights", "--methods", "toy", "--weights-root", tmp_path / "other") == 0
-        assert f"{tmp_path}/other/toy" in capsys.readouterr().out
-
-    def test_a_method_without_weights_is_listed_with_its_remedy(self, root):
-        def skipped():
-            return {row["name"]: row["skipped"] for row in listing.methods()}
-
-        before = skipped()
-        assert before["toy"] == "no weights, see: python benchmark.py weights"
-        assert before["uniform"] is None
-        publish(root)
-        assert skipped()["toy"] is None
-
-
-class TestTheWholeLine:
-    def result(self, out, name="toy"):
-        return json.loads((out / "popout_first3" / f"{name}.json").read_text())
-
-    def test_without_weights_it_is_skipped(self, root, tmp_path, capsys):
-        assert run("--methods", "toy,uniform", "--limit", 3, "--out", tmp_path / "out") == 0
-        assert (
-            f"skipped toy: has no weights; put toy_best.pth and prior.npy of https://example.org/toy into {root}/toy"
-            in (capsys.readouterr().out)
-        )
-        assert run("--methods", "toy", "--limit", 3, "--out", tmp_path / "out") == 1
-
-    def test_scored_and_resumed(self, root, tmp_path, capsys):
-        state = publish(root)
-        arguments = "--methods", "toy", "--limit", 3, "--out", tmp_path / "out"
-        assert run(*arguments) == 0
-        printed = capsys.readouterr().out
-        assert "| toy " in printed
-        assert "- toy: published weights (toy_best.pth), trained on SALICON." in printed
-        result = self.result(tmp_path / "out")
-        assert result["key"]["weights"] == weights.hash_tensors(state)
-        assert result["n_failed"] == 0
-        written = (tmp_path / "out" / "popout_first3" / "toy.json").read_bytes()
-        registry.create("toy").convert()
-        assert run(*arguments) == 0  # complete already, also of the converted file
-        assert (tmp_path / "out" / "popout_first3" / "toy.json").read_bytes() == written
+        assert score() == result  # complete already, also with the converted file
         weights.converted("toy").unlink()
         publish(root, seed=1)
-        capsys.readouterr()
-        assert run(*arguments) == 1
-        assert "the method's weights or maps have changed since" in capsys.readouterr().err
+        assert isinstance(score(), Refused)
 
-    def test_a_run_that_stops_goes_on(self, root, tmp_path, monkeypatch):
-        publish(root)
-        cls = registry.get("toy")
-        predict, seen = cls.predict_batch, []
-
-        def until_the_third(self, samples):
-            seen.extend(sample.id for sample in samples)
-            if len(seen) == 3:
-                raise KeyboardInterrupt
-            return predict(self, samples)
-
-        arguments = "--methods", "toy", "--limit", 3, "--workers", 1, "--out", tmp_path / "out"
-        monkeypatch.setattr(cls, "predict_batch", until_the_third)
-        assert run(*arguments) == 130
-        assert run(*arguments) == 0
-        assert 4 <= len(seen) <= 5  # the second image was in flight
-        assert self.result(tmp_path / "out")["n_images"] == 3
-
-    def test_files_that_cannot_be_used_are_told_once(self, root, tmp_path, capsys):
+    def test_a_file_that_cannot_be_used_breaks_the_method_and_not_every_image(self, root, score):
         publish(root)
         (root / "toy" / "toy_best.pth").write_bytes(b"<html>")
-        assert run("--methods", "toy", "--limit", 3, "--out", tmp_path / "out") == 1
-        error = capsys.readouterr().err
-        assert error.count("is a web page") == 1
-        assert "broken toy: " in error
+        broken = score()
+        assert isinstance(broken, Broken)
+        assert "is a web page" in broken.reason
+
+    def test_random_weights_are_labelled(self, root, score):
+        result = score(runtime=RANDOM)
+        assert (result.method, result.untrained, result.identity["weights"]) == ("toy+random-init", True, None)
+        assert result.notes == ["random weights, never trained: its scores mean nothing."]
+
+    def test_random_weights_are_for_networks_without_given_weights(self, root, score, tmp_path):
+        assert isinstance(score("uniform", RANDOM), Skipped)
+        skipped = score(f"toy:{tmp_path}", RANDOM)
+        assert isinstance(skipped, Skipped)
+        assert skipped.reason.startswith(f"was told to use {tmp_path}/best.safetensors")
 
 
 class TestRandomInit:
-    def test_it_is_labelled_and_in_no_table(self, root, tmp_path, capsys):
-        common = "--limit", 3, "--out", tmp_path
-        assert run("--methods", "toy", "--init", "random", *common) == 0
-        printed = capsys.readouterr().out
-        assert "in no table, random weights: toy+random-init" in printed
-        assert "| toy" not in printed
-        result = json.loads((tmp_path / "popout_first3" / "toy+random-init.json").read_text())
-        assert (result["untrained"], result["key"]["weights"]) == (True, None)
-        assert result["notes"] == ["random weights, never trained: its scores mean nothing."]
-        assert run("--methods", "uniform", *common) == 0
-        printed = capsys.readouterr().out
-        assert "| toy" not in printed
-        assert printed.count("- Left out, because their weights are random: toy+random-init.") == 1
-
     def test_always_the_same_weights_and_no_other_random_number_moves(self, root):
         hashes = []
         for seed in (1, 2):
             torch.manual_seed(seed)
             expected = torch.rand(1)
             torch.manual_seed(seed)
-            method = registry.create("toy")
-            method.init_random()
+            method = registry.create("toy", RANDOM)
             hashes.append(weights.hash_tensors(method.network.state_dict()))
             assert torch.equal(torch.rand(1), expected)
         assert hashes[0] == hashes[1]
 
-    def test_published_weights_are_left_alone(self, root):
+    def test_published_weights_are_not_used(self, root):
         publish(root, seed=5)
-        method = registry.create("toy")
-        published = method.predict(sample())
-        method = registry.create("toy")
-        method.init_random()
-        assert np.abs(method.predict(sample()) - published).max() > 1e-3
-
-    def test_a_method_that_is_no_network_is_skipped(self, root, tmp_path, capsys):
-        assert run("--methods", "uniform,toy", "--init", "random", "--limit", 3, "--out", tmp_path) == 0
-        assert "skipped uniform: is no network" in capsys.readouterr().out
-
-    def test_so_is_one_that_is_told_which_weights_to_use(self, root, tmp_path, capsys):
-        assert run("--methods", f"toy:{tmp_path}", "--init", "random", "--limit", 3, "--out", tmp_path) == 1
-        assert f"skipped toy:{tmp_path}: was told to use {tmp_path}/best.safetensors" in capsys.readouterr().out
+        published = registry.create("toy").predict(sample())
+        assert np.abs(registry.create("toy", RANDOM).predict(sample()) - published).max() > 1e-3

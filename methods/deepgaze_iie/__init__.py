@@ -50,10 +50,10 @@ class DeepGaze(LearnedMethod):
             network.take_frozen(self._start)
         return network
 
-    def fit(self, samples, *, augment=None, seed=0):
+    def fit(self, samples, plan):
         self._start = self.network
         try:
-            return super().fit(samples, augment=augment, seed=seed)
+            return super().fit(samples, plan)
         finally:
             self._start = None
 

@@ -24,7 +24,8 @@ from torch.nn.functional import interpolate
 
 from salbench.files import hash_bytes
 from salbench.registry import MethodUnavailable, register
-from salbench.training import LearnedMethod, Recipe, checkpoint
+from salbench.training import LearnedMethod, Recipe
+from salbench.training.checkpoint import CheckpointProblem
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).resolve().parent
@@ -54,15 +55,15 @@ class DiffusionReadout(LearnedMethod):
 
     @property
     def place(self):
-        """Of the backbone: `self.backbone`, else $SALBENCH_BACKBONE, else the small one that comes with the method."""
-        return self.backbone or os.environ.get("SALBENCH_BACKBONE") or str(SMALL)
+        """Of the backbone: the runtime's, else $SALBENCH_BACKBONE, else the small one that comes with the method."""
+        return self.runtime.backbone or os.environ.get("SALBENCH_BACKBONE") or str(SMALL)
 
     @cached_property
     def frozen(self):
         """The `Backbone`, loaded at the first use."""
         from .backbone import Backbone  # diffusers takes seconds to import
 
-        return Backbone.load(self.place, self.device)
+        return Backbone.load(self.place, self.runtime.device)
 
     @cached_property
     def _extractor(self):
@@ -73,14 +74,14 @@ class DiffusionReadout(LearnedMethod):
     def setup(self):
         return {"backbone": self.frozen.hash, "timesteps": self.timesteps}
 
-    def fit(self, samples, *, augment=None, edits=None, seed=0):
+    def fit(self, samples, plan):
         from .network import WIDTH, width_for
 
         rate = type(self).recipe.learning_rate * WIDTH / width_for(self.frozen.channels)
-        self.recipe = replace(self.recipe.at(self.frozen.image_size), learning_rate=rate)
-        images = len(samples) * (1 + len(augment or ())) + sum(len(edits.of(s.id)) for s in samples if edits)
+        plan = replace(plan, recipe={"size": self.frozen.image_size, "learning_rate": rate} | dict(plan.recipe))
+        images = len(samples) * (1 + len(plan.augment)) + sum(len(plan.edits.of(s.id)) for s in samples if plan.edits)
         with self._extractor.keeping(images):
-            return super().fit(samples, augment=augment, edits=edits, seed=seed)
+            return super().fit(samples, plan)
 
     def build_network(self):
         from .network import ReadoutNetwork
@@ -104,19 +105,18 @@ class DiffusionReadout(LearnedMethod):
         """Of the weights and of the backbone that they were trained on."""
         if self.untrained:
             return super().weights_hash()
-        path = self.existing_weights()
-        setup = checkpoint.load(path)[1].get("key", {}).get("setup", {})
+        setup = self.trained.record.identity.facts.get("setup", {})
         if "backbone" not in setup:
-            raise checkpoint.CheckpointProblem(f"{path}: expected weights of {self.name}, got another network's")
+            raise CheckpointProblem(f"{self.weights}: expected weights of {self.name}, got another network's")
         return hash_bytes(super().weights_hash(), setup["backbone"])
 
-    def notes_on(self, counts):
-        notes = super().notes_on(counts)
+    def notes_on(self, data):
+        notes = super().notes_on(data)
         if self.place == str(SMALL):
             notes.append("its backbone is not Stable Diffusion but a small one, trained on 600 pictures.")
-        if not counts["captions"]:
+        if not data.captions:
             notes.append("trained without captions, on the empty prompt.")
-        if not counts["boxes"]:
+        if not data.boxes:
             notes.append(
                 "trained without annotated objects: on random patches, and without the loss of their category."
             )
@@ -125,7 +125,7 @@ class DiffusionReadout(LearnedMethod):
     def features(self, sample):
         """The high-level and the low-level map, and the saliency read from them; before any training, random ones."""
         torch.manual_seed(0)  # of random maps
-        network = self.network if self._is_trained else self.build_network().to(self.device).eval()
+        network = self.network if self._is_trained else self.build_network().to(self.runtime.device).eval()
         images = self.images_of(sample)
         with torch.inference_mode():
             high, low = network.aggregation(self._extractor.steps(images, [sample.caption]))

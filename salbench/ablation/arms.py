@@ -3,40 +3,45 @@
 import csv
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from salbench import results
 from salbench.datasets import DATASETS
 from salbench.files import atomic_write
+from salbench.identity import Identity
 from salbench.metrics import METRICS
 from salbench.stats import holm, paired_difference
 
 BASELINE = "none"  # the arm without augmentation
+Scores = dict[str, np.ndarray]  # {metric: float (seeds, images)}
+Change = dict[str, float]  # "mean", "low", "high", "p"
 
 
 class AblationProblem(ValueError):
-    """An ablation that cannot be compared from the files that are there; says which command makes them."""
+    """An ablation that cannot be compared from the files in its folder. The message says what makes them."""
 
 
-def results_name(dataset):
-    """Name of the results folder of an ablation on a data set."""
+def results_name(dataset: str) -> str:
+    """Name of the results folder for an ablation on a data set."""
     return f"{dataset}_ablation"
 
 
-def arm_name(augmentation, p=None, labels="moved"):
-    """The arm of one augmentation: its name, and how it was shown where that is not as copies with moved labels."""
+def arm_name(augmentation: str, p: float | None = None, labels: str = "moved") -> str:
+    """Name of an arm: the augmentation, then how it was shown unless that is as copies with moved labels."""
     return augmentation + (f"-p{p:g}" if p is not None else "") + (f"-{labels}" if labels != "moved" else "")
 
 
-def splits(dataset):
-    """Names of what is trained on, a list, and of the test split of a data set.
+def splits(dataset: str) -> tuple[list[str], str]:
+    """The data sets to train on, and the one to test on.
 
-    "osie" trains on osie_train; "osie+augsal_contrast100" on the images of another data set too.
+    "osie" trains on osie_train; "osie+augsal_contrast100" also on the images of a second data set.
 
     Raises:
-        AblationProblem: it has none.
+        AblationProblem: the data set has no splits.
     """
     dataset, *more = [dataset] if dataset.startswith("folder:") else dataset.split("+")
     whole = sorted(name[: -len("_train")] for name in DATASETS if name.endswith("_train"))
@@ -49,90 +54,87 @@ def splits(dataset):
     return [f"{dataset}_train", *more], f"{dataset}_test"
 
 
-def keep_recipe(out, dataset, method, recipe):
-    """Write down by which recipe all arms of a method are trained, or check that it is the one written down.
+def keep_recipe(out: Path | str, dataset: str, method: str, recipe: Mapping[str, Any]) -> None:
+    """Record the recipe that all arms of a method share, or check that it is the recorded one.
 
     Raises:
-        AblationProblem: there are arms by another recipe.
+        AblationProblem: there are arms with another recipe.
     """
-    path = Path(out) / results_name(dataset) / "recipes" / f"{method}.json"
-    recipe = json.loads(json.dumps(recipe))
+    path, identity = Path(out) / results_name(dataset) / "recipes" / f"{method}.json", Identity(recipe)
     if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        other = [f"{name} {kept.get(name)}, here {recipe[name]}" for name in recipe if kept.get(name) != recipe[name]]
-        if other:
-            raise AblationProblem(
-                f"{path.parent.parent}: holds an ablation of {method} with {'; '.join(other)}. Arms are compared by "
-                "one recipe only: choose another --out (and --checkpoints), or remove it"
-            )
+        found = Identity(json.loads(path.read_text(encoding="utf-8")))
+        remedy = f"All arms of {method} need one recipe: choose another --out (and --checkpoints), or remove the folder"
+        identity.require_same(found, path.parent.parent, remedy, AblationProblem)
         return
     with atomic_write(path) as file:
-        file.write(json.dumps(recipe, indent=2) + "\n")
+        file.write(json.dumps(identity.facts, indent=2) + "\n")
 
 
-def variant(arm, seed):
-    """The variant of a method that was trained in an arm."""
+def variant(arm: str, seed: int) -> str:
+    """Variant of a method that was trained in an arm."""
     return f"{arm}-seed{seed}"
 
 
-def read(out, dataset):
+def read(out: Path | str, dataset: str) -> dict[str, dict[str, Scores]]:
     """Per-image scores of a complete ablation.
 
     Args:
-        out: folder of the results. dataset: as given to `ablate`.
+        out: folder of the results.
+        dataset: as given to `ablate`.
 
     Returns:
-        {method: {arm: {metric: float (seeds, images)}}} of the seeds that all arms of a method have, the baseline
-        first; NaN where an image says nothing about a metric.
+        {method: {arm: {metric: float (seeds, images)}}} for the seeds that all arms of a method have, the baseline
+        first; NaN if a metric is not defined for an image.
 
     Raises:
-        AblationProblem: a method without a complete baseline and at least one more arm, or no method.
+        AblationProblem: no method, or one without a complete baseline and at least one more arm.
     """
-    folder, scores = results_name(dataset), defaultdict(lambda: defaultdict(dict))
+    folder = results_name(dataset)
+    scores: dict[str, dict[str, dict[int, dict[str, list[float]]]]] = defaultdict(lambda: defaultdict(dict))
     for result in results.read_all(out, folder).values():
-        method, _, rest = result.key.method.partition("+")
+        method, _, rest = result.method.partition("+")
         arm, _, seed = rest.rpartition("-seed")
         if not result.n_failed:
-            _, path, _ = results.paths(out, folder, result.key.method)
+            _, path, _ = results.paths(out, folder, result.method)
             scores[method][arm][int(seed)] = _columns(path)
     if not scores:
-        raise _nothing(out, folder, "nothing")
+        raise _incomplete(out, folder, "nothing")
     return {method: _complete(by_arm, out, folder) for method, by_arm in scores.items()}
 
 
-def _complete(scores, out, folder):
+def _complete(scores, out, folder) -> dict[str, Scores]:
     seeds = sorted(set.intersection(*map(set, scores.values())))
     arms = [BASELINE, *sorted(set(scores) - {BASELINE})]
     if not seeds or BASELINE not in scores or len(arms) < 2:
-        raise _nothing(out, folder, ", ".join(f"{arm} (seeds {sorted(scores[arm])})" for arm in sorted(scores)))
+        raise _incomplete(out, folder, ", ".join(f"{arm} (seeds {sorted(scores[arm])})" for arm in sorted(scores)))
     return {arm: {m: np.array([scores[arm][s][m] for s in seeds]) for m in METRICS} for arm in arms}
 
 
-def _nothing(out, folder, found):
+def _incomplete(out: Path | str, folder: str, found: str) -> AblationProblem:
     return AblationProblem(
-        f"{out}/{folder}: expected an arm without augmentation and one with, of the same seeds, found {found}; make "
-        "them with: python benchmark.py ablate"
+        f"{out}/{folder}: expected an arm without augmentation and one with, trained with the same seeds, found "
+        f"{found}; make them with: salbench ablate"
     )
 
 
-def _columns(path):
+def _columns(path: Path) -> dict[str, list[float]]:
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name] or "nan") for row in rows] for name in METRICS}
 
 
-def changes(arms):
+def changes(arms: Mapping[str, Scores]) -> dict[str, dict[str, Change]]:
     """What each arm changed against the baseline.
 
     Args:
-        arms: {arm: {metric: (seeds, images)}}, of one method.
+        arms: {arm: {metric: (seeds, images)}} for one method.
 
     Returns:
         {arm: {metric: {"mean", "low", "high", "p"}}} without the baseline: the mean difference, its paired 95 %
         bootstrap interval over images and seeds, and its p-value after Holm's correction over the arms.
     """
     names = [arm for arm in arms if arm != BASELINE]
-    found = {arm: {} for arm in names}
+    found: dict[str, dict[str, Change]] = {arm: {} for arm in names}
     for metric in METRICS:
         each = [paired_difference(arms[arm][metric], arms[BASELINE][metric], seed=0) for arm in names]
         corrected = holm([p for *_, p in each])

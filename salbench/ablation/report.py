@@ -1,7 +1,10 @@
 """An ablation as tables (Markdown, LaTeX, CSV) and as a figure, from its files."""
 
+from __future__ import annotations
+
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,16 +13,21 @@ from salbench.ablation import arms
 from salbench.files import atomic_write
 from salbench.metrics import METRICS
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FIGURES = (".png", ".pdf", ".svg")
-UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}  # metadata: same results, same bytes
+# Metadata without a date: the same results give the same bytes.
+UNDATED: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
-def table(out, dataset, style="md"):
+def table(out: Path | str, dataset: str, style: str = "md") -> str:
     """For each method, the mean of every arm, and what each arm changed against the baseline.
 
     Args:
-        out: folder of the results. dataset: as given to `ablate`. style: one of `tables.FORMATS`; CSV has the
-            changes alone.
+        out: folder of the results.
+        dataset: as given to `ablate`.
+        style: one of `tables.FORMATS`; CSV has the changes alone.
 
     Raises:
         AblationProblem: no complete ablation in these files.
@@ -49,11 +57,11 @@ def _changes(method, dataset, by_arm, style):
     notes = [
         f"Mean over {_counts(by_arm)} of the difference to `none` with the same image and seed; ± is half the width "
         "of the paired 95 % bootstrap interval over images and seeds.",
-        f"* p < {tables.SIGNIFICANT} after Holm's correction over the {len(changes)} arms of a column; bold where "
-        "that is a gain.",
+        f"* p < {tables.SIGNIFICANT} after Holm's correction over the {len(changes)} arms of a column; bold if it is "
+        "also a gain.",
     ]
     if len(by_arm[arms.BASELINE]["auc"]) == 1:
-        notes.append("One seed: neither intervals nor stars say how much two trainings of the same arm would differ.")
+        notes.append("One seed: intervals and stars do not say how much two trainings of the same arm differ.")
     return tables.render(f"{method} on {dataset}: change against no augmentation", rows, list(METRICS), notes, style)
 
 
@@ -62,15 +70,17 @@ def _counts(by_arm):
     return f"{images} test images x {seeds} seeds"
 
 
-def figure(out, dataset, path):
-    """Draw what each arm changed: a panel per metric, a line per arm, better to the right, filled where significant.
+def figure(out: Path | str, dataset: str, path: Path | str) -> None:
+    """Draw what each arm changed: a panel per metric, a line per arm, better to the right, filled if significant.
 
     Args:
-        out, dataset: as for `table`.
-        path: ending in one of `FIGURES`; written whole or not at all.
+        out: folder of the results.
+        dataset: as given to `ablate`.
+        path: ends in one of `FIGURES`; written whole or not at all.
 
     Raises:
-        AblationProblem: no complete ablation in these files. ValueError: a path with another ending.
+        AblationProblem: no complete ablation in these files.
+        ValueError: a path with another ending.
     """
     import matplotlib
 
@@ -85,7 +95,7 @@ def figure(out, dataset, path):
         file.write(image.getvalue())
 
 
-def _draw(by_method, dataset):
+def _draw(by_method, dataset) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

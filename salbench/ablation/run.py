@@ -1,29 +1,44 @@
-"""One factor at a time: train a method without augmentation and with each one, score all, keep every per-image score.
+"""One factor at a time: train a method without augmentation and with each one, then score every training.
 
-All arms share seeds, images, their order, and the number of optimisation steps; an arm with an augmentation shows
-each image in turn as itself and as its augmented copy, or by chance as one or the other. Finished arms are kept, a
-stopped one goes on, a failing one does not take the others with it.
+All arms share seeds, images, their order, and the number of optimisation steps. An arm with an augmentation shows each
+image in turn as itself and as its augmented copy, or one of them by chance. Finished arms are kept and stopped ones
+resume. If an arm fails, the others go on.
 """
+
+from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from salbench import registry, training
+from salbench import registry
 from salbench.ablation import arms
 from salbench.datasets import join, load
-from salbench.edits import training_name
-from salbench.evaluate import Evaluation
+from salbench.edits import EditSet, training_name
+from salbench.evaluation import Evaluation
+from salbench.plan import Plan
 from salbench.protocol import PROTOCOLS
+from salbench.results import Result
+from salbench.runtime import Runtime
+from salbench.training import LearnedMethod
 
 log = logging.getLogger(__name__)
-NEVER = 10**9  # epochs of patience: all arms take the same number of steps, whatever their validation says
+NEVER = 10**9  # epochs of patience: all arms take the same number of steps, whatever their validation scores
+SHOWN = ("p", "labels", "edit_losses")  # fields of the recipe in which arms may differ
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An arm that could not be trained or scored, and why."""
+    """An arm that could not be trained or scored.
+
+    Attributes:
+        arm: its name.
+        seed: its random seed.
+        reason: what went wrong.
+    """
 
     arm: str
     seed: int
@@ -31,59 +46,98 @@ class Failure:
 
 
 def ablate(
-    name, dataset, augmentations, seeds, *, out, checkpoints, root=None, epochs=None, batch_size=None, p=None,
-    labels="moved", edit_sets=(), edit_losses=(), device="cpu", backbone=None, workers=1, progress=True,
-):  # fmt: skip
+    name: str,
+    dataset: str,
+    augmentations: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    out: Path | str,
+    checkpoints: Path | str,
+    runtime: Runtime,
+    root: Path | str | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    p: float | None = None,
+    labels: str = "moved",
+    edit_sets: Sequence[EditSet] = (),
+    edit_losses: Sequence[Mapping[str, float]] = (),
+) -> list[Failure]:
     """Train and score every arm with every seed.
 
     Args:
-        name: of a learned method. Its recipe is used without its own random augmentation (`jitter`).
-        dataset: name of a data set with the splits <dataset>_train and <dataset>_test; see `arms.splits`.
-        augmentations: names; the arm without any comes first.
-        seeds: ints.
-        out: folder of the results; they go to <out>/<dataset>_ablation.
+        name: a learned method. Its recipe is used without its own random augmentation (`jitter`).
+        dataset: a data set with the splits <dataset>_train and <dataset>_test; see `arms.splits`.
+        augmentations: names, each of which is an arm. The arm without augmentation is always there.
+        seeds: random seeds; each arm is trained once with each.
+        out: folder of the results, which go to <out>/<dataset>_ablation.
         checkpoints: folder of the trainings.
-        root: of the data. epochs, batch_size: instead of the recipe's.
-        p: probability of the original, else its augmentation is shown; None: both in turn.
-        edit_sets, edit_losses: `EditSet`s and losses of edited images, {name: weight}; each with each is an arm.
+        runtime: where and how trainings and scoring run. Trainings use `seeds` in place of its seed.
+        root: folder of the data.
+        recipe: fields of the method's recipe to change, such as {"epochs": 2, "batch_size": 4}.
+        p: probability of the original, otherwise its augmentation or edit is shown; None: augmentations in turn.
         labels: "moved", or "as_released" to see what labels left in place do (see `augment`).
-        device, backbone, workers, progress: as for `Evaluation`.
+        edit_sets: edit sets to train with.
+        edit_losses: losses for edited images, {name: weight}. Each with each edit set is an arm.
 
     Returns:
-        list of `Failure`.
+        The arms that failed.
 
     Raises:
-        DatasetProblem, MethodProblem: no such data set or method.
-        AblationProblem: no splits, or arms by another recipe in the same folder.
+        DatasetProblem: no such data set.
+        MethodProblem: no such method, or one that is not trained.
+        AblationProblem: no splits, or arms with another recipe in the same folder.
     """
     trained_on, tested_on = arms.splits(dataset)
-    train, test = join([load(name, root) for name in trained_on]), load(tested_on, root)
+    train, test = join([load(split, root) for split in trained_on]), load(tested_on, root)
     folder = arms.results_name(dataset)
-    evaluation = Evaluation(
-        replace(test, name=folder), PROTOCOLS["tuebingen"], out, workers=workers, device=device, backbone=backbone,
-        progress=progress,
-    )  # fmt: skip
-    recipes = {arms.BASELINE: ({}, {})}
-    for augmentation in augmentations:
-        shown = {"augment": [augmentation]}, {"p": p, "labels": labels}
-        recipes[arms.arm_name(augmentation, p, labels)] = shown
-    for edit_set, losses in itertools.product(edit_sets, edit_losses):
-        recipes[training_name(edit_set, p, losses)] = {"edits": edit_set}, {"p": p, "edit_losses": losses}
-    common = {"epochs": epochs, "batch_size": batch_size, "jitter": (), "patience": NEVER}
-    recipe = asdict(training.create(name, **common).recipe)
-    arms.keep_recipe(out, dataset, name, {k: v for k, v in recipe.items() if k not in ("p", "labels", "edit_losses")})
+    evaluation = Evaluation(replace(test, name=folder), PROTOCOLS["tuebingen"], out, runtime)
+    common = {"jitter": (), "patience": NEVER, **(recipe or {})}
+    arms.keep_recipe(out, dataset, name, _shared(name, common))
+    shown = _arms(augmentations, p, labels, edit_sets, edit_losses)
     failures = []
-    for number, (seed, (arm, (shown, changes))) in enumerate(itertools.product(seeds, recipes.items()), 1):
-        method = training.create(name, **common, **changes)
-        method.variant, method.device, method.backbone = arms.variant(arm, seed), device, backbone
-        method.folder = Path(checkpoints) / folder / name / arm / f"seed{seed}"
-        method.training_data = train.name
-        log.info("%s: %s, seed %d (%d of %d)", name, arm, seed, number, len(seeds) * len(recipes))
-        try:
-            method.fit(train.samples, seed=seed, **shown)
-            if evaluation.run_method(method).n_failed:
-                raise ValueError("images failed when it was scored; see its result file")
-        except (ValueError, registry.MethodUnavailable) as error:
-            log.warning("%s, seed %d failed: %s", arm, seed, error)
-            failures.append(Failure(arm, seed, str(error)))
+    for number, (seed, (arm, plan)) in enumerate(itertools.product(seeds, shown.items()), 1):
+        log.info("%s: %s, seed %d (%d of %d)", name, arm, seed, number, len(seeds) * len(shown))
+        place = Path(checkpoints) / folder / name / arm / f"seed{seed}"
+        plan = replace(plan, folder=place, dataset=train.name, recipe={**common, **plan.recipe})
+        reason = _train(name, replace(runtime, seed=seed), train.samples, plan)
+        reason = reason or _score(evaluation, f"{name}:{arms.variant(arm, seed)}={place}")
+        if reason:
+            log.warning("%s, seed %d failed: %s", arm, seed, reason)
+            failures.append(Failure(arm, seed, reason))
     return failures
+
+
+def _shared(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of the recipe that all arms share."""
+    method = registry.get(name)
+    if not issubclass(method, LearnedMethod):
+        raise registry.MethodProblem(
+            f"{name}: expected a method that can be trained, got one without a recipe; lite is one that can"
+        )
+    return {field: value for field, value in asdict(method.recipe.changed(changes)).items() if field not in SHOWN}
+
+
+def _arms(augmentations, p, labels, edit_sets, edit_losses) -> dict[str, Plan]:
+    """{arm: what it shows}, the baseline first."""
+    plans = {arms.BASELINE: Plan()}
+    for name in augmentations:
+        plans[arms.arm_name(name, p, labels)] = Plan(augment=(name,), recipe={"p": p, "labels": labels})
+    for edits, losses in itertools.product(edit_sets, edit_losses):
+        plans[training_name(edits, p, losses)] = Plan(edits=edits, recipe={"p": p, "edit_losses": losses})
+    return plans
+
+
+def _train(name: str, runtime: Runtime, samples, plan: Plan) -> str | None:
+    """Train one arm. Returns the reason if it fails."""
+    try:
+        registry.create(name, runtime).fit(samples, plan)
+    except (ValueError, registry.MethodUnavailable) as error:
+        return str(error)
+    return None
+
+
+def _score(evaluation: Evaluation, spec: str) -> str | None:
+    """Score one trained arm. Returns the reason if it fails."""
+    result = evaluation.run(spec)
+    if not isinstance(result, Result):
+        return result.reason
+    return "images failed when it was scored; see its result file" if result.n_failed else None

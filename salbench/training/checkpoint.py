@@ -1,73 +1,204 @@
-"""Checkpoints: one safetensors file that also holds its facts, and the same facts as JSON beside it to read."""
+"""Checkpoints: tensors and a record of how they were made, in one safetensors file.
+
+The record is also written beside it as JSON, for people to read; salbench reads the one in the file.
+"""
+
+from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from salbench.files import atomic_write
+from salbench.files import atomic_write, hash_bytes
+from salbench.identity import Identity
+from salbench.sample import Sample
 from salbench.weights import WeightsProblem
 
 
 class CheckpointProblem(WeightsProblem):
-    """A checkpoint that is missing, broken or of another network; says what was expected."""
+    """A checkpoint that is missing, damaged or made for another network. The message says what was expected."""
 
 
-def save(path, tensors, facts):
-    """Write a checkpoint, whole or not at all.
+@dataclass(frozen=True)
+class EditCounts:
+    """The edits that a network was trained with.
+
+    Attributes:
+        images: number of edited images.
+        strengths: {type: (lowest, highest strength)}.
+        p: probability with which the original was shown.
+    """
+
+    images: int
+    strengths: Mapping[str, tuple[float, float]]
+    p: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a network was trained on.
+
+    Attributes:
+        images: number of images, without those held out for validation.
+        dataset: name of the data set, or None.
+        captions: number of images with a caption.
+        boxes: number of images with annotated objects.
+        edits: if it was trained with edits.
+    """
+
+    images: int
+    dataset: str | None = None
+    captions: int = 0
+    boxes: int = 0
+    edits: EditCounts | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """How the tensors of a checkpoint were made.
+
+    Attributes:
+        identity: what a training must share with this one to resume it.
+        step: optimisation steps done.
+        history: numbers of each epoch, such as its loss and validation scores.
+        data: what was trained on; None for converted published weights.
+        marks: of all samples trained or validated on; see `mark`.
+        notes: for the tables, if they are not made from `data`.
+    """
+
+    identity: Identity = Identity({})  # noqa: RUF009 - frozen
+    step: int = 0
+    history: tuple[Mapping[str, float], ...] = ()
+    data: Counts | None = None
+    marks: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as values that JSON can hold."""
+        return {
+            "identity": dict(self.identity.facts),
+            "step": self.step,
+            "history": list(self.history),
+            "data": self.data and asdict(self.data),
+            "marks": " ".join(sorted(self.marks)),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Record:
+        """The record that `to_json` gave. Unknown names raise TypeError."""
+        values = dict(values)
+        data = values.pop("data", None)
+        if data is not None:
+            edits = data.pop("edits", None)
+            data = Counts(**data, edits=None if edits is None else _edit_counts(**edits))
+        return cls(
+            identity=Identity(values.pop("identity", {})),
+            history=tuple(values.pop("history", ())),
+            data=data,
+            marks=frozenset(values.pop("marks", "").split()),
+            notes=tuple(values.pop("notes", ())),
+            **values,
+        )
+
+
+def _edit_counts(images: int, strengths: Mapping[str, tuple[float, float]], p: float) -> EditCounts:
+    return EditCounts(images, {type: (low, high) for type, (low, high) in strengths.items()}, p)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The content of a file: {name: tensor} on the CPU, and the record."""
+
+    tensors: Mapping[str, torch.Tensor]
+    record: Record
+
+    def part(self, name: str) -> dict[str, torch.Tensor]:
+        """The tensors whose name starts with "<name>.", without that prefix."""
+        prefix = f"{name}."
+        return {key.removeprefix(prefix): t for key, t in self.tensors.items() if key.startswith(prefix)}
+
+
+def mark(sample: Sample) -> str:
+    """12 hex digits that identify a sample in any split or run: a hash of its id and fixations."""
+    return hash_bytes(sample.id, b"" if sample.fixations is None else sample.fixations.tobytes())[:12]
+
+
+def save(path: Path | str, tensors: Mapping[str, torch.Tensor], record: Record) -> None:
+    """Write a checkpoint. A crash leaves the old file whole.
 
     Args:
-        path: ending in .safetensors; the JSON gets the same stem.
-        tensors: {name: tensor}.
-        facts: what JSON can hold.
+        path: ends in .safetensors; the JSON gets the same stem.
+        tensors: {name: tensor}, on any device.
+        record: how they were made.
     """
-    path, text = Path(path), json.dumps(facts, indent=2)
+    path, text = Path(path), json.dumps(record.to_json(), indent=2)
     with atomic_write(path, "wb") as file:
-        file.write(to_bytes({name: _own_copy(t) for name, t in tensors.items()}, {"facts": text}))
+        file.write(to_bytes({name: _own_copy(t) for name, t in tensors.items()}, {"record": text}))
     with atomic_write(path.with_suffix(".json")) as file:
         file.write(text + "\n")
 
 
-def _own_copy(tensor):
-    """On the CPU and sharing memory with no other, as tied weights do."""
+def _own_copy(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy on the CPU that shares no memory with other tensors, as tied weights do."""
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
-def load(path):
-    """Read a checkpoint: ({name: tensor}, facts).
+def read(path: Path | str) -> Checkpoint:
+    """Read a checkpoint. Tensors are mapped into memory, so those that are never used cost nothing.
 
     Raises:
-        CheckpointProblem: no such file, not a safetensors file, or one that `save` has not written.
+        CheckpointProblem: no such file, or not a file that `save` wrote.
     """
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            return tensors, json.loads((file.metadata() or {})["facts"])
+            return Checkpoint(tensors, Record.from_json(json.loads((file.metadata() or {})["record"])))
     except FileNotFoundError as error:
         raise CheckpointProblem(f"{path}: no such checkpoint") from error
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointProblem(
-            f"{path}: damaged, or no checkpoint of this project; remove its folder to train anew ({error})"
+            f"{path}: damaged, or not a checkpoint of salbench; remove its folder to train again ({error})"
         ) from error
 
 
-def load_into(network, tensors, source, remedy="train it anew with this code, or give another checkpoint"):
-    """Load a network's tensors strictly.
+def load_into(
+    network: torch.nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    source: Path | str,
+    remedy: str = "train it again with this code, or give another checkpoint",
+) -> None:
+    """Load tensors into a network, strictly.
+
+    Args:
+        network: any torch module.
+        tensors: {name: tensor}, exactly those of the network's state dict.
+        source: their file, for the error.
+        remedy: what the user can do, for the error.
 
     Raises:
-        CheckpointProblem: other names or shapes; says which are missing, which are too many, and the `remedy`.
+        CheckpointProblem: names or shapes differ; the network is unchanged.
     """
     own = {name: tuple(t.shape) for name, t in network.state_dict().items()}
     given = {name: tuple(t.shape) for name, t in tensors.items()}
     if own != given:
-        missing = [f"{n} {own[n]}" for n in sorted(set(own) - set(given))]
-        extra = [f"{n} {given[n]}" for n in sorted(set(given) - set(own))]
-        other = sorted(n for n in set(own) & set(given) if own[n] != given[n])
-        other = [f"{n} {given[n]} instead of {own[n]}" for n in other]
-        parts = {"missing": missing, "unexpected": extra, "of another shape": other}
-        said = "; ".join(f"{len(names)} {what}, such as {names[0]}" for what, names in parts.items() if names)
-        raise CheckpointProblem(f"{source}: the checkpoint of another network: {said}; {remedy}")
+        raise CheckpointProblem(f"{source}: the checkpoint of another network: {_differences(own, given)}; {remedy}")
     with torch.no_grad():
-        network.load_state_dict(tensors, strict=True)
+        network.load_state_dict(dict(tensors), strict=True)
+
+
+def _differences(own: dict[str, tuple[int, ...]], given: dict[str, tuple[int, ...]]) -> str:
+    """Number of names that are missing, unexpected or of another shape, with one example of each."""
+    both = sorted(name for name in set(own) & set(given) if own[name] != given[name])
+    parts = {
+        "missing": [f"{name} {own[name]}" for name in sorted(set(own) - set(given))],
+        "unexpected": [f"{name} {given[name]}" for name in sorted(set(given) - set(own))],
+        "of another shape": [f"{name} {given[name]} instead of {own[name]}" for name in both],
+    }
+    return "; ".join(f"{len(names)} {what}, such as {names[0]}" for what, names in parts.items() if names)

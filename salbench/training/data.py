@@ -1,137 +1,167 @@
 """Samples -> training batches: decoded, augmented, resized and turned into arrays ahead of the training step."""
 
+from __future__ import annotations
+
 import logging
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from PIL import Image
 
 from salbench.augment import augment, get
-from salbench.files import FileProblem, hash_bytes
+from salbench.files import FileProblem
 from salbench.maps import density_from_fixations, resize
+from salbench.sample import Sample
+
+if TYPE_CHECKING:
+    from salbench.edits import EditSet
 
 log = logging.getLogger(__name__)
 AHEAD = 3  # batches prepared while one is trained on
+Array: TypeAlias = Any  # NumPy array as prepared, tensor in the `part` of a process
 
 
 class NoTrainingData(ValueError):
-    """Samples that nothing can be learned from; says what was expected."""
+    """Samples that nothing can be learned from. The message says what was expected."""
 
 
 class EditBatch(NamedTuple):
-    """What the K edited images of a batch were made from, and what their edits should do.
+    """The edits among the images of a batch; K is their number.
 
     Attributes:
-        index: int64 (K,), their places in the batch, rising.
+        places: int64 (K,), their indices in the batch, rising.
         originals: uint8 (K, H, W, 3), the images without the edit.
         masks: float32 (K, H, W), the regions, 0 to 1.
         directions: float32 (K,), +1 where saliency inside the region should rise, -1 where it should fall.
     """
 
-    index: np.ndarray
-    originals: np.ndarray
-    masks: np.ndarray
-    directions: np.ndarray
+    places: Array
+    originals: Array
+    masks: Array
+    directions: Array
 
-    @classmethod
-    def of(cls, samples, size):
-        """The edits among samples, as arrays at `size`; None where there are none."""
-        index = [i for i, sample in enumerate(samples) if sample.edit is not None]
-        if not index:
-            return None
-        edits = [samples[i].edit for i in index]
-        originals = np.stack([_resized_image(edit.read_original(), size) for edit in edits])
-        masks = np.stack([resize(edit.read_mask(), size) for edit in edits]).astype(np.float32)
-        return cls(np.array(index), originals, masks, np.array([edit.direction for edit in edits], np.float32))
-
-    def part(self, index, of, device):
-        """Of every `of`-th image of the batch from `index` on, as tensors on `device`; None where none is edited."""
-        kept = self.index % of == index
+    def part(self, index: int, of: int, device: torch.device | str) -> EditBatch | None:
+        """The edits among every `of`-th image of the batch from `index` on, as tensors; None if there are none."""
+        kept = self.places % of == index
         if not kept.any():
             return None
-        arrays = self.index[kept] // of, self.originals[kept], self.masks[kept], self.directions[kept]
-        return EditBatch(*(torch.from_numpy(a).to(device) for a in arrays))
+        arrays = self.places[kept] // of, self.originals[kept], self.masks[kept], self.directions[kept]
+        return EditBatch(*(torch.as_tensor(a).to(device) for a in arrays))
 
 
 class Batch(NamedTuple):
     """What one step trains on.
 
     Attributes:
-        ids: list of str.
+        ids: ids of the samples, with the augmentation or edit that was shown.
         images: uint8 (B, H, W, 3).
-        density: float32 (B, H, W), peaking at one.
+        density: float32 (B, H, W), peak of one.
         counts: float32 (B, H, W), fixations per pixel.
-        samples: list of `Sample`, as shown: augmented, at their own size; for captions, boxes and categories.
-        progress: share of the training's steps that lie behind this one.
-        edits: `EditBatch`, or None where no image is an edited one.
+        samples: as shown, so augmented, at their own size; for captions, boxes and categories.
+        progress: share of the training's steps that are done.
+        edits: the edits among the images, or None.
     """
 
-    ids: list
-    images: np.ndarray
-    density: np.ndarray
-    counts: np.ndarray
-    samples: list
+    ids: list[str]
+    images: Array
+    density: Array
+    counts: Array
+    samples: list[Sample]
     progress: float = 0.0
     edits: EditBatch | None = None
 
-    def part(self, index, of, device):
-        """Every `of`-th image from `index` on, as tensors on `device`."""
-        arrays = (torch.from_numpy(a[index::of]).to(device) for a in (self.images, self.density, self.counts))
+    def part(self, index: int, of: int, device: torch.device | str) -> Batch:
+        """Every `of`-th image from `index` on, as tensors on `device`: the share of one of several processes."""
+        images, density, counts = (
+            torch.as_tensor(a[index::of]).to(device) for a in (self.images, self.density, self.counts)
+        )
         edits = None if self.edits is None else self.edits.part(index, of, device)
-        return Batch(self.ids[index::of], *arrays, self.samples[index::of], edits=edits)
+        return Batch(self.ids[index::of], images, density, counts, self.samples[index::of], self.progress, edits)
+
+
+class _Arrays(NamedTuple):
+    """A sample at the size of training: uint8 (H, W, 3), float16 (H, W) with a peak of one, uint16 (H, W)."""
+
+    image: np.ndarray
+    density: np.ndarray
+    counts: np.ndarray
+
+
+class _Item(NamedTuple):
+    """One image of a batch. An edited one has its original, uint8 (H, W, 3), and its region, float32 (H, W)."""
+
+    sample: Sample
+    arrays: _Arrays
+    original: Array = None
+    mask: Array = None
 
 
 class TrainingSet:
     """Samples, and augmented copies of them, as arrays of one size.
 
-    Augmented, a sample is shown in turn as itself and as each of its copies, one of them per epoch: over as many
-    epochs the network sees all of "the originals plus their copies", in steps and an order of originals that do
-    not depend on what the copies are. With `p`, copies replace originals by chance instead; so do edited versions,
-    which keep the ground truth of their originals. What does not change from epoch to epoch is kept in memory.
+    Without `p`, a sample and its copies are shown in turn, one of them per epoch. Over as many epochs the network sees
+    all of "the originals plus their copies"; the number of steps and the order of originals do not depend on what the
+    copies are. With `p`, each image is the original with that probability; otherwise it is a random copy, or a random
+    edited version, which keeps the ground truth of its original. Arrays that do not change from epoch to epoch are kept
+    in memory.
 
     Args:
-        samples: with fixations or a distributed density; others are left out, with a warning.
+        samples: samples with fixations or a distributed density; others are left out with a warning.
         size: (height, width) of the network's input.
-        copies: names of augmentations, one copy of every sample for each; copies left without fixations are
-            dropped and counted in `empty_copies`, {name: number}.
-        p: probability of the original; else one of `copies`, or of `edits` a type and then one of it (paper section
-            5.3), is shown, drawn anew in every epoch (and the original after all where a copy is left without
-            fixations). None: all in turn, as said above.
-        edits: `salbench.edits.EditSet`, instead of `copies` and with `p`; a sample that it has no edits of is always
-            shown as it is.
-        labels: of the copies, as for `augment`.
-        jitter: augmentations each applied with probability 1/2, anew in every epoch.
-        seed: of copies, chance, jitter and order.
+        copies: names of augmentations, one copy of every sample for each. Copies that lose all fixations are dropped;
+            `empty_copies` counts them, {name: number}.
+        p: probability of the original. Otherwise one of `copies`, drawn again in every epoch (if that loses all
+            fixations, the original after all), or one of `edits`: first a type, then one of its edits (paper
+            section 5.3). None: in turn.
+        edits: used in place of `copies`; needs `p`. A sample without edits is always shown as it is.
+        labels: what copies do to labels; see `augment`.
+        jitter: augmentations, each applied with probability 1/2, drawn again in every epoch.
+        seed: random seed for copies, chance, jitter and order.
+        workers: number of threads that prepare images. The batches do not depend on it.
         budget: bytes of arrays to keep; the rest is read again when it is needed.
 
     Raises:
-        NoTrainingData: fewer than two usable samples, or edits of none of them.
+        NoTrainingData: fewer than two usable samples, or no sample with edits.
         ValueError: edits with copies, or without `p`.
     """
 
     def __init__(
-        self, samples, size, *, copies=(), p=None, edits=None, labels="moved", jitter=(), seed=0, budget=2**31
-    ):
+        self,
+        samples: Sequence[Sample],
+        size: tuple[int, int],
+        *,
+        copies: Sequence[str] = (),
+        p: float | None = None,
+        edits: EditSet | None = None,
+        labels: str = "moved",
+        jitter: Sequence[str] = (),
+        seed: int = 0,
+        workers: int = 1,
+        budget: int = 2**31,
+    ) -> None:
         usable = [s for s in samples if s.read_density is not None or (s.fixations is not None and len(s.fixations))]
         if len(usable) < len(samples):
             log.warning("%d images without fixations are left out of training", len(samples) - len(usable))
         if len(usable) < 2:
             raise NoTrainingData(f"expected at least two images with fixations to train on, got {len(usable)}")
-        self.size, self.jitter, self.seed = tuple(size), tuple(jitter), seed
+        self.size, self.jitter, self.seed, self.workers = (size[0], size[1]), tuple(jitter), seed, workers
         self.copies, self.p, self.labels = [get(name) for name in copies], p, labels
         self.empty_copies = dict.fromkeys(copies, 0)
         self._versions = [self._with_copies(sample) if p is None else [sample] for sample in usable]
-        self._edited = [[] for _ in usable] if edits is None else self._with_edits(usable, edits)
-        self._kept, self._room = {}, budget // (size[0] * size[1] * (3 + 2 + 2))
+        self._edited: list[list[Sample]] = [[] for _ in usable] if edits is None else self._with_edits(usable, edits)
+        self._kept: dict[str, _Arrays] = {}
+        self._room, self._lock = budget // (size[0] * size[1] * (3 + 2 + 2)), Lock()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._versions)
 
     @property
-    def edited(self):
+    def edited(self) -> list[Sample]:
         """All edited versions of all samples."""
         return [version for versions in self._edited for version in versions]
 
@@ -143,7 +173,7 @@ class TrainingSet:
             expected, got = (", ".join(ids[:3]) for ids in ([s.id for s in samples], edits.sources))
             raise NoTrainingData(
                 f"edit set {edits.name}: expected edits of the images that are trained on, {len(samples)} such as "
-                f"{expected}; got edits of {got or 'none'}. Edits are found by the ids of their sources"
+                f"{expected}; got edits of {got or 'no image'}. Edits are found by the ids of their sources"
             )
         return edited
 
@@ -155,82 +185,98 @@ class TrainingSet:
             versions += [] if made.empty else [made.sample]
         return versions
 
-    def batches(self, epoch, batch_size):
-        """Yield every `Batch` of an epoch, in a random order that depends on seed and epoch alone.
+    def batches(self, epoch: int, batch_size: int) -> Iterator[Batch]:
+        """Yield every batch of an epoch, in a random order that depends on seed and epoch alone.
 
         A last, smaller batch is left out, unless it is the only one.
         """
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self))
         batch_size = min(batch_size, len(self))
-        groups = [order[i : i + batch_size] for i in range(0, len(self) - batch_size + 1, batch_size)]
-        with ThreadPoolExecutor(1) as pool:
-            ahead = deque()
-            for group in groups:
-                ahead.append(pool.submit(self._batch, group, epoch))
+        pool, ahead = ThreadPoolExecutor(self.workers), deque[list[Future[_Item]]]()
+        try:
+            for start in range(0, len(self) - batch_size + 1, batch_size):
+                ahead.append([pool.submit(self._item, int(i), epoch) for i in order[start : start + batch_size]])
                 if len(ahead) > AHEAD:
-                    yield ahead.popleft().result()
+                    yield _stacked([item.result() for item in ahead.popleft()])
             while ahead:
-                yield ahead.popleft().result()
-
-    def _batch(self, group, epoch):
-        samples, images, densities, counts = zip(*(self._item(int(i), epoch) for i in group), strict=True)
-        arrays = np.stack(images), np.stack(densities).astype(np.float32), np.stack(counts).astype(np.float32)
-        edits = EditBatch.of(samples, self.size)
-        return Batch([sample.id for sample in samples], *arrays, list(samples), edits=edits)
+                yield _stacked([item.result() for item in ahead.popleft()])
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _item(self, i, epoch):
-        """(sample, image, density, counts) of sample `i` as it is shown in `epoch`."""
-        kept = shown = self._versions[i][(i + epoch) % len(self._versions[i])]
+        """Sample `i` as it is shown in `epoch`."""
+        shown = self._shown(i, epoch)
+        arrays = self._arrays(shown, keep=any(shown is version for version in self._versions[i]))
+        if shown.edit is None:
+            return _Item(shown, arrays)
+        original = _resized_image(shown.edit.read_original(), self.size)
+        return _Item(shown, arrays, original, resize(shown.edit.read_mask(), self.size).astype(np.float32))
+
+    def _shown(self, i, epoch):
+        shown = self._versions[i][(i + epoch) % len(self._versions[i])]
         rng = np.random.default_rng([self.seed, epoch, i])
         edited = self._edited[i]
         if self.p is not None and (self.copies or edited) and rng.random() >= self.p:
             shown = _drawn(edited, rng) if edited else self._replaced(shown, rng)
-        if self.jitter:
-            shown = self._jittered(shown, rng)
-        arrays = self._kept.get(shown.id) if shown is kept else None
-        if arrays is None:
-            arrays = to_arrays(shown, self.size)
-            if shown is kept and len(self._kept) < self._room:
-                self._kept[shown.id] = arrays
-        return shown, *arrays
+        for name in self.jitter:
+            if rng.random() < 0.5:
+                moved = augment(shown, name, seed=int(rng.integers(2**31)))
+                shown = shown if moved.empty else moved.sample
+        return shown
 
     def _replaced(self, sample, rng):
         augmentation = self.copies[rng.integers(len(self.copies))]
         made = augment(sample, augmentation, seed=int(rng.integers(2**31)), labels=self.labels)
         return sample if made.empty else made.sample
 
-    def _jittered(self, sample, rng):
-        for name in self.jitter:
-            if rng.random() < 0.5:
-                moved = augment(sample, name, seed=int(rng.integers(2**31)))
-                sample = sample if moved.empty else moved.sample
-        return sample
+    def _arrays(self, sample, *, keep):
+        arrays = self._kept.get(sample.id) if keep else None
+        if arrays is None:
+            arrays = to_arrays(sample, self.size)
+            with self._lock:
+                if keep and len(self._kept) < self._room:
+                    self._kept[sample.id] = arrays
+        return arrays
 
 
 def _drawn(edited, rng):
-    """One of edited versions: first a type, then one of its strengths."""
+    """One of several edited versions: first a type, then one of its strengths."""
     types = list(dict.fromkeys(version.edit.type for version in edited))
     type = types[rng.integers(len(types))]
     of_type = [version for version in edited if version.edit.type == type]
     return of_type[rng.integers(len(of_type))]
 
 
-def mark(sample):
-    """12 hex digits by which a sample is known again, in another split or run: a hash of its id and fixations."""
-    return hash_bytes(sample.id, b"" if sample.fixations is None else sample.fixations.tobytes())[:12]
+def _stacked(items: list[_Item]) -> Batch:
+    samples = [item.sample for item in items]
+    images, density, counts = (np.stack(arrays) for arrays in zip(*(item.arrays for item in items), strict=True))
+    counts = counts.astype(np.float32)
+    return Batch([s.id for s in samples], images, density.astype(np.float32), counts, samples, edits=_edits(items))
 
 
-def to_arrays(sample, size):
-    """(image, density, counts) of a sample at `size`: uint8 (H, W, 3), float16 and uint16 (H, W).
+def _edits(items: list[_Item]) -> EditBatch | None:
+    edited = [(i, item, item.sample.edit) for i, item in enumerate(items) if item.sample.edit is not None]
+    if not edited:
+        return None
+    return EditBatch(
+        places=np.array([i for i, _, _ in edited]),
+        originals=np.stack([item.original for _, item, _ in edited]),
+        masks=np.stack([item.mask for _, item, _ in edited]),
+        directions=np.array([edit.direction for _, _, edit in edited], np.float32),
+    )
 
-    The density peaks at one, which float16 keeps to three digits.
+
+def to_arrays(sample: Sample, size: tuple[int, int]) -> _Arrays:
+    """A sample's image, density and fixation counts at `size`.
+
+    The density's peak is one; float16 keeps it to three digits.
 
     Raises:
         FileProblem, ValueError: a broken picture or density; the message names the sample.
     """
     try:
         image = _resized_image(sample.image, size)
-        counts, density = np.zeros(size, np.uint16), None
+        counts = np.zeros(size, np.uint16)
         if sample.fixations is not None:
             scale = np.array([size[1] / sample.size[1], size[0] / sample.size[0]])
             points = np.minimum(sample.fixations * scale, np.nextafter([size[1], size[0]], 0))
@@ -239,7 +285,7 @@ def to_arrays(sample, size):
             density = resize(sample.read_density(), size)
         else:
             density = density_from_fixations(points, size, sample.sigma * np.sqrt(scale.prod()))
-        return image, (density / max(density.max(), 1e-30)).astype(np.float16), counts
+        return _Arrays(image, (density / max(density.max(), 1e-30)).astype(np.float16), counts)
     except FileProblem:
         raise
     except ValueError as error:

@@ -1,41 +1,51 @@
-"""What training minimises, for batches: differentiable forms of the metrics, and losses of edited images.
+"""What training minimises, for batches: differentiable forms of the metrics, and losses for edited images.
 
-All take the prediction as unnormalised log densities ("logits"), float (B, H, W), which a softmax over each image
-turns into densities that sum to one, and return one value per image, (B,). Lower is not always better here: KL is
-a divergence, CC, NSS and SIM are scores; `per_image` takes the signs into account. Each form of a metric is held to
-it (`salbench.metrics`) by a test.
+Every loss takes the prediction as unnormalised log densities ("logits"), float (B, H, W); a softmax over each image
+turns them into densities that sum to one. It returns one value per image, (B,). KL is a divergence; CC, NSS and SIM are
+scores, for which higher is better: `per_image` gives them a minus. A test compares each form of a metric with the
+metric in `salbench.metrics`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING
+
 import torch
+from torch import Tensor
 from torch.nn.functional import log_softmax
 
+if TYPE_CHECKING:
+    from salbench.training.data import Batch
+    from salbench.training.recipe import Recipe
+
 _TINY = 1e-12
-_BELOW_ONE = 1 - 1e-6  # largest value whose log(1 - x) is taken: at most 13.8, with a gradient that is still finite
-# Of log shares. On the hundred released edits of Aydemir et al., `lite` trained without edits moves by 0.12, 0.18 and
-# 0.23 at strengths 1.3, 1.6 and 2.0 (medians): what is asked for is a little more than what comes by itself.
+_BELOW_ONE = 1 - 1e-6  # clips x in log(1 - x), so that the loss is at most 13.8 and its gradient finite
+# On the hundred released edits of Aydemir et al., `lite` trained without edits changes the log of the region's share by
+# 0.12, 0.18 and 0.23 at strengths 1.3, 1.6 and 2.0 (medians). The margin asks for a little more than that.
 MARGIN = 0.2
 
 
-def kl(logits, density):
-    """KL divergence of the prediction from the density in nats, as `metrics.kl` with eps -> 0.
+def kl(logits: Tensor, density: Tensor) -> Tensor:
+    """KL divergence of the prediction from the density in nats, like `metrics.kl` with eps -> 0.
 
     Args:
         logits: (B, H, W).
-        density: (B, H, W), >= 0, of any scale.
+        density: (B, H, W), >= 0, any scale.
     """
     log_p, q = _log_density(logits), _unit_sum(density)
     return (q * (torch.log(q + _TINY) - log_p)).sum(1)
 
 
-def cc(logits, density):
-    """Pearson's correlation of the predicted density with the density, as `metrics.cc`."""
+def cc(logits: Tensor, density: Tensor) -> Tensor:
+    """Pearson's correlation of the predicted density with the density, like `metrics.cc`."""
     p, q = _peak_one(logits), _unit_sum(density)
     p, q = p - p.mean(1, keepdim=True), q - q.mean(1, keepdim=True)
     return (p * q).sum(1) / (p.norm(dim=1) * q.norm(dim=1) + _TINY)
 
 
-def nss(logits, counts):
-    """Mean over fixations of the standardised predicted density, as `metrics.nss`; 0 for an image without fixations.
+def nss(logits: Tensor, counts: Tensor) -> Tensor:
+    """Mean over fixations of the standardised predicted density, like `metrics.nss`; 0 for an image without fixations.
 
     Args:
         logits: (B, H, W).
@@ -46,22 +56,22 @@ def nss(logits, counts):
     return (z * n).sum(1) / n.sum(1).clamp(min=1)
 
 
-def sim(logits, density):
-    """Overlap of the predicted density and the density, as `metrics.sim` with floor=None."""
+def sim(logits: Tensor, density: Tensor) -> Tensor:
+    """Overlap of the predicted density and the density, like `metrics.sim` with floor=None."""
     return torch.minimum(_log_density(logits).exp(), _unit_sum(density)).sum(1)
 
 
-def agreement(logits, original, mask):
+def agreement(logits: Tensor, original: Tensor, mask: Tensor) -> Tensor:
     """Binary cross-entropy of M x S' and M x S'_E, mean over pixels: Aydemir et al. 2024, equation 7.
 
     S' and S'_E, the saliency of the original and of the edited image, are scaled to a peak of one. M x S'_E is the
-    input and M x S' the target: it is of the original that ground truth is known. The target takes no gradient, so
-    that the original is not made to look like its edit.
+    input and M x S' the target, because ground truth is known for the original. The target takes no gradient: the
+    prediction for the original must not learn from the edit.
 
     Args:
-        logits: (B, H, W), of the edited images.
-        original: (B, H, W), logits of the originals.
-        mask: (B, H, W), M, 0 to 1.
+        logits: (B, H, W), predicted for the edited images.
+        original: (B, H, W), predicted for the originals.
+        mask: (B, H, W), the region M, 0 to 1.
     """
     mask = _flat(mask)
     log_p = _log_peak_one(logits)
@@ -70,14 +80,15 @@ def agreement(logits, original, mask):
     return -(target * log_predicted + (1 - target) * torch.log1p(-predicted.clamp(max=_BELOW_ONE))).mean(1)
 
 
-def increase(logits, original, mask, direction):
-    """How far the region's share of saliency falls short of moving in the edit's direction: a hinge on its log.
+def increase(logits: Tensor, original: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
+    """How far the region's share of saliency falls short of moving in the edit's direction: a hinge on its logarithm.
 
-    max(0, MARGIN - direction x (log share_E - log share)), where share = sum(M x density) of the original, without
-    gradient, and share_E of the edited image. The log asks for the same ratio of a small region as of a large one.
+    max(0, MARGIN - direction x (log share_E - log share)). A share is the sum of M x density; share_E is that of the
+    edited image and share that of the original, which takes no gradient. The logarithm asks for the same ratio whether
+    a region is small or large.
 
     Args:
-        logits, original, mask: as for `agreement`.
+        logits, original, mask: see `agreement`.
         direction: (B,), +1 where the share should rise, -1 where it should fall.
     """
     log_mask = torch.log(_flat(mask) + _TINY)
@@ -85,74 +96,96 @@ def increase(logits, original, mask, direction):
     return torch.relu(MARGIN - direction * (edited - before))
 
 
-# name: (function, what it needs of the truth, sign)
-LOSSES = {"kl": (kl, "density", 1), "cc": (cc, "density", -1), "nss": (nss, "counts", -1), "sim": (sim, "density", -1)}
-EDIT_LOSSES = LOSSES | {
+_Loss = tuple[Callable[..., Tensor], str, int]
+# name: (function, the ground truth that it needs, sign)
+LOSSES: dict[str, _Loss] = {
+    "kl": (kl, "density", 1),
+    "cc": (cc, "density", -1),
+    "nss": (nss, "counts", -1),
+    "sim": (sim, "density", -1),
+}
+EDIT_LOSSES: dict[str, _Loss] = LOSSES | {
     "agreement": (agreement, "original mask", 1),
     "increase": (increase, "original mask direction", 1),
 }
 
 
-def check_names(weights, known):
-    """Raise `ValueError` unless there are weights, and all of them of known losses."""
+def check_names(weights: Mapping[str, float], known: Collection[str]) -> None:
+    """Raise `ValueError` unless there are weights, all for known losses."""
     unknown = set(weights) - set(known)
     if unknown or not weights:
-        got = ", ".join(sorted(unknown)) or "none"
+        got = ", ".join(sorted(unknown)) or "no loss"
         raise ValueError(f"loss weights: expected names among {', '.join(known)}, got {got}")
 
 
-def needed(what, weights):
-    """True if a loss with a weight needs `what` of the truth."""
+def needed(what: str, weights: Mapping[str, float]) -> bool:
+    """Whether a loss with a weight needs this kind of ground truth."""
     return any(what in EDIT_LOSSES[name][1].split() for name in weights)
 
 
-def per_image(logits, truth, weights):
-    """Weighted sum of losses, (B,); scores enter with a minus.
+def per_image(logits: Tensor, truth: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Weighted sum of losses, (B,). Scores enter with a minus.
 
     Args:
         logits: (B, H, W).
-        truth: {"density": (B, H, W), "counts": (B, H, W)}; for losses of edited images also their "original" logits
-            and "mask", both (B, H, W), and "direction" (B,).
-        weights: {name in `EDIT_LOSSES`: weight >= 0}.
+        truth: {"density": (B, H, W), "counts": (B, H, W)}. Losses for edited images also need "original", the logits of
+            the originals, and "mask", both (B, H, W), and "direction", (B,).
+        weights: {name in `EDIT_LOSSES`: weight >= 0}, not empty.
     """
-    total = 0.0
+    total = logits.new_zeros(len(logits))
     for name, weight in weights.items():
         function, needs, sign = EDIT_LOSSES[name]
         total = total + weight * sign * function(logits, *(truth[n] for n in needs.split()))
     return total
 
 
-def weighted(logits, truth, weights):
-    """Weighted sum of the losses in `LOSSES`, averaged over the batch: see `per_image`.
+def of_batch(
+    logits: Tensor, batch: Batch, recipe: Recipe, predict: Callable[[Tensor, list[str | None]], Tensor]
+) -> Tensor:
+    """Mean over a batch of the recipe's losses, or of its edit losses for edited images.
 
-    Raises:
-        ValueError: an unknown loss.
+    Args:
+        logits: (B, H, W), as large as the densities of the batch.
+        batch: the images and their ground truth.
+        recipe: names the losses.
+        predict: called if a loss needs the originals of edited images; returns the logits (K, H, W) of uint8 images
+            (K, H, W, 3) with their captions.
     """
-    check_names(weights, LOSSES)
-    return per_image(logits, truth, weights).mean()
+    truth, edits = {"density": batch.density, "counts": batch.counts}, batch.edits
+    if edits is None:
+        return per_image(logits, truth, recipe.losses).mean()
+    plain = torch.ones(len(logits), dtype=torch.bool, device=logits.device).index_fill(0, edits.places, False)
+    of_edits = {name: t[edits.places] for name, t in truth.items()}
+    of_edits |= {"mask": edits.masks, "direction": edits.directions}
+    if needed("original", recipe.edit_losses):
+        of_edits["original"] = predict(edits.originals, [batch.samples[i].caption for i in edits.places.tolist()])
+    values = [per_image(logits[edits.places], of_edits, recipe.edit_losses)]
+    if len(edits.places) < len(logits):
+        values.append(per_image(logits[plain], {name: t[plain] for name, t in truth.items()}, recipe.losses))
+    return torch.cat(values).mean()
 
 
-def _log_density(logits):
+def _log_density(logits: Tensor) -> Tensor:
     return log_softmax(_flat(logits), dim=1)
 
 
-def _peak_one(logits):
-    """The predicted density scaled to a peak of one: a constant one then has deviation 0, without rounding."""
+def _peak_one(logits: Tensor) -> Tensor:
+    """The predicted density scaled to a peak of one. A constant prediction then has a deviation of exactly 0."""
     flat = _flat(logits)
     return (flat - flat.detach().amax(1, keepdim=True)).exp()
 
 
-def _log_peak_one(logits):
-    """Log of `_peak_one`; the scale takes a gradient, as it is a part of what is compared."""
+def _log_peak_one(logits: Tensor) -> Tensor:
+    """Logarithm of the density with a peak of one. Its scale takes a gradient, as the loss compares scaled maps."""
     flat = _flat(logits)
     return flat - flat.amax(1, keepdim=True)
 
 
-def _unit_sum(density):
+def _unit_sum(density: Tensor) -> Tensor:
     flat = _flat(density)
     return flat / flat.sum(1, keepdim=True).clamp(min=_TINY)
 
 
-def _flat(maps):
-    """(B, H * W), in float32 at least."""
+def _flat(maps: Tensor) -> Tensor:
+    """(B, H * W), float32 or float64."""
     return maps.to(torch.promote_types(maps.dtype, torch.float32)).flatten(1)

@@ -73,15 +73,25 @@ def make_spots():
     return make
 
 
+@pytest.fixture(scope="session")
+def learned_folder():
+    """A function of a monkeypatch, a new folder and names: learned methods by these names, while the patch lasts."""
+
+    def make(patch, folder, *names, channels=4):
+        folder.mkdir(exist_ok=True)
+        patch.setattr(registry, "_FOLDERS", list(dict.fromkeys([*registry._FOLDERS, folder])))
+        for name in names:
+            (folder / f"{name}.py").write_text(METHOD.replace("CHANNELS", str(channels)))
+
+    return make
+
+
 @pytest.fixture
-def add_learned(tmp_path, monkeypatch):
+def add_learned(learned_folder, tmp_path, monkeypatch):
     """A function of a name and a number of channels: a learned method by this name, forgotten after the test."""
-    folder = tmp_path / "learned_methods"
-    folder.mkdir()
-    monkeypatch.setattr(registry, "_FOLDERS", [*registry._FOLDERS, folder])
 
     def add(name, channels=4):
-        (folder / f"{name}.py").write_text(METHOD.replace("CHANNELS", str(channels)))
+        learned_folder(monkeypatch, tmp_path / "learned_methods", name, channels=channels)
         return name
 
     return add

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,39 +15,60 @@ from salbench.ablation import run as ablation
 from salbench.ablation.arms import AblationProblem
 from salbench.datasets import DATASETS, Dataset
 from salbench.metrics import METRICS
+from salbench.runtime import Runtime
 from salbench.stats import holm, paired_difference
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def ablate(add_learned, make_spots, tmp_path, monkeypatch):
-    """A function of augmentations and seeds: run the ablation of a toy method on toy splits."""
-    splits = {
+@pytest.fixture(scope="module")
+def splits(make_spots):
+    return {
         name: Dataset(name, make_spots(n, seed), gaze="none", licence="none", citation="none")
         for name, n, seed in (("toy_train", 20, 0), ("toy_test", 6, 1))
     }
-    monkeypatch.setattr(ablation, "load", lambda name, root: splits[name])
+
+
+def use(splits, patch):
+    patch.setattr(ablation, "load", lambda name, root: splits[name])
     for name in splits:
-        monkeypatch.setitem(DATASETS, name, None)
+        patch.setitem(DATASETS, name, None)
+
+
+@pytest.fixture
+def ablate(add_learned, splits, tmp_path, monkeypatch):
+    """A function of augmentations and seeds: run the ablation of a toy method on toy splits."""
+    use(splits, monkeypatch)
 
     def run(augmentations, seeds=(0, 1), name="own", **options):
         if name not in registry.available():
             add_learned(name)
-        places = {"out": tmp_path / "r", "checkpoints": tmp_path / "c"}
-        return ablation.ablate(name, "toy", augmentations, seeds, **places, progress=False, **options)
+        places = {"out": tmp_path / "r", "checkpoints": tmp_path / "c", "runtime": Runtime(progress=False)}
+        return ablation.ablate(name, "toy", augmentations, seeds, **places, **options)
 
     return run
 
 
+@pytest.fixture(scope="module")
+def finished(splits, learned_folder, tmp_path_factory):
+    """Results of the arms hflip and invert, with two seeds."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        use(splits, patch)
+        learned_folder(patch, folder / "methods", "own")
+        places = {"out": folder / "r", "checkpoints": folder / "c", "runtime": Runtime(progress=False)}
+        assert ablation.ablate("own", "toy", ["hflip", "invert"], [0, 1], **places) == []
+    return folder / "r"
+
+
 def test_every_arm_is_trained_scored_and_kept(ablate, tmp_path, monkeypatch):
     monkeypatch.setattr("salbench.training.loop.Trainer._best", lambda self: self.history[0])  # never gets better
-    assert ablate(["hflip", "invert"], epochs=6) == []
+    assert ablate(["hflip"], recipe={"epochs": 6}) == []
     found = results.read_all(tmp_path / "r", "toy_ablation")
-    assert set(found) == {f"own+{arm}-seed{seed}" for arm in ("none", "hflip", "invert") for seed in (0, 1)}
-    assert len({r.key.weights for r in found.values()}) == 6
+    assert set(found) == {f"own+{arm}-seed{seed}" for arm in ("none", "hflip") for seed in (0, 1)}
+    assert len({r.identity["weights"] for r in found.values()}) == 4
     steps = {p.parent.parent.name: json.loads(p.read_text())["step"] for p in (tmp_path / "c").rglob("last.json")}
-    assert len(steps) == 3
+    assert len(steps) == 2
     assert set(steps.values()) == {6 * 3}, "six epochs of three batches in all arms: none stops early"
 
 
@@ -55,16 +77,15 @@ def rows(text):
     return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
 
 
-def test_tables_of_means_and_of_changes(ablate, tmp_path):
-    ablate(["hflip", "invert"])
-    text = report.table(tmp_path / "r", "toy")
+def test_tables_of_means_and_of_changes(finished):
+    text = report.table(finished, "toy")
     assert rows(text) == ["method", "none", "hflip", "invert", "method", "hflip", "invert"]
     assert text.count("6 test images x 2 seeds") == 2
-    by_arm = arms.read(tmp_path / "r", "toy")["own"]
+    by_arm = arms.read(finished, "toy")["own"]
     assert f"{by_arm['hflip']['kl'].mean():.3f}" in text
     assert f"{(by_arm['hflip']['kl'] - by_arm['none']['kl']).mean():+.3f} ±" in text
-    assert report.table(tmp_path / "r", "toy", "latex").count(r"\begin{tabular}") == 2
-    lines = list(csv.DictReader(io.StringIO(report.table(tmp_path / "r", "toy", "csv"))))
+    assert report.table(finished, "toy", "latex").count(r"\begin{tabular}") == 2
+    lines = list(csv.DictReader(io.StringIO(report.table(finished, "toy", "csv"))))
     assert [line["method"] for line in lines] == ["hflip", "invert"]
     expected = (by_arm["invert"]["nss"] - by_arm["none"]["nss"]).mean()
     assert float(lines[1]["nss"]) == pytest.approx(expected, rel=1e-9)
@@ -94,25 +115,37 @@ def test_how_an_augmentation_is_shown_is_part_of_the_arm(ablate, tmp_path):
     ablate(["hflip"], seeds=[0], labels="as_released")
     found = results.read_all(tmp_path / "r", "toy_ablation")
     assert set(found) == {f"own+{arm}-seed0" for arm in ("none", "hflip", "hflip-p0.25", "hflip-as_released")}
-    assert len({r.key.weights for r in found.values()}) == 4
-    keys = {p.parent.parent.name: json.loads(p.read_text())["key"] for p in (tmp_path / "c").rglob("last.json")}
-    assert (keys["hflip-p0.25"]["recipe"]["p"], keys["hflip-as_released"]["recipe"]["labels"]) == (0.25, "as_released")
-    assert (keys["none"]["recipe"]["p"], keys["none"]["recipe"]["labels"]) == (None, "moved")
+    assert len({r.identity["weights"] for r in found.values()}) == 4
+    records = {p.parent.parent.name: json.loads(p.read_text()) for p in (tmp_path / "c").rglob("last.json")}
+    recipes = {arm: record["identity"]["recipe"] for arm, record in records.items()}
+    assert (recipes["hflip-p0.25"]["p"], recipes["hflip-as_released"]["labels"]) == (0.25, "as_released")
+    assert (recipes["none"]["p"], recipes["none"]["labels"]) == (None, "moved")
+
+
+def test_every_edit_set_with_every_loss_is_an_arm():
+    sets = [SimpleNamespace(name=name) for name in ("a", "b")]
+    losses = [{"kl": 1.0}, {"agreement": 1.0, "increase": 0.5}]
+    plans = ablation._arms([], 0.5, "moved", sets, losses)
+    assert list(plans) == [
+        "none", "edits-a-p0.5-kl1", "edits-a-p0.5-agreement1-increase0.5",
+        "edits-b-p0.5-kl1", "edits-b-p0.5-agreement1-increase0.5",
+    ]  # fmt: skip
+    last = plans["edits-b-p0.5-agreement1-increase0.5"]
+    assert (last.edits, last.augment) == (sets[1], ())
+    assert last.recipe == {"p": 0.5, "edit_losses": losses[1]}
 
 
 @pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
-def test_the_figure_is_the_same_to_the_byte(ablate, tmp_path, ending, start):
-    ablate(["hflip"], seeds=[0])
+def test_the_figure_is_the_same_to_the_byte(finished, tmp_path, ending, start):
     first, second = tmp_path / f"1.{ending}", tmp_path / f"2.{ending}"
-    report.figure(tmp_path / "r", "toy", first)
-    report.figure(tmp_path / "r", "toy", second)
+    report.figure(finished, "toy", first)
+    report.figure(finished, "toy", second)
     assert first.read_bytes().startswith(start)
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_the_figure_shows_every_change_on_its_side(ablate, tmp_path):
-    ablate(["hflip", "invert"], seeds=[0])
-    changes = arms.changes(arms.read(tmp_path / "r", "toy")["own"])
+def test_the_figure_shows_every_change_on_its_side(finished):
+    changes = arms.changes(arms.read(finished, "toy")["own"])
     panels = report._draw({"own": changes}, "toy").axes
     for panel, metric in zip(panels, METRICS, strict=True):
         dots = {round(line.get_ydata()[0]): line.get_xdata()[0] for line in panel.lines if line.get_marker() == "o"}
@@ -141,9 +174,8 @@ def test_finished_arms_are_not_trained_again(ablate, tmp_path):
     assert {p: p.read_bytes() for p in before} == before
 
 
-def test_a_change_is_the_mean_difference_of_the_same_images(ablate, tmp_path):
-    ablate(["hflip"])
-    by_arm = arms.read(tmp_path / "r", "toy")["own"]
+def test_a_change_is_the_mean_difference_of_the_same_images(finished):
+    by_arm = arms.read(finished, "toy")["own"]
     changes = arms.changes(by_arm)
     for name in METRICS:
         expected = np.mean(by_arm["hflip"][name] - by_arm["none"][name])
@@ -152,40 +184,42 @@ def test_a_change_is_the_mean_difference_of_the_same_images(ablate, tmp_path):
 
 
 def test_arms_by_another_recipe_are_refused_before_anything_is_trained(ablate, tmp_path):
-    ablate(["hflip"], seeds=[0], epochs=1)
+    ablate(["hflip"], seeds=[0], recipe={"epochs": 1})
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(AblationProblem, match=r"holds an ablation of own with epochs 1, here 2"):
-        ablate(["invert"], seeds=[0], epochs=2)
+    with pytest.raises(
+        AblationProblem, match=r"made with other settings \(epochs 2 instead of 1\)\. All arms of own need"
+    ):
+        ablate(["invert"], seeds=[0], recipe={"epochs": 2})
     assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", ["nus_scene", "osie_train", "osei"])
 def test_a_data_set_without_splits_is_told(name, tmp_path):
     with pytest.raises(AblationProblem, match=rf"expected one with splits to train and to test on, osie, .*got {name}"):
-        ablation.ablate("lite", name, [], [0], out=tmp_path, checkpoints=tmp_path)
+        ablation.ablate("lite", name, [], [0], out=tmp_path, checkpoints=tmp_path, runtime=Runtime())
 
 
 def test_one_seed_is_said_to_say_little(ablate, tmp_path):
     ablate(["hflip"], seeds=[0])
-    assert "One seed: neither intervals nor stars" in report.table(tmp_path / "r", "toy")
+    assert "One seed: intervals and stars do not say" in report.table(tmp_path / "r", "toy")
     ablate(["hflip"], seeds=[1])
     assert "One seed" not in report.table(tmp_path / "r", "toy")
 
 
-def test_an_ablation_that_is_kept_with_the_project_can_go_on(ablate, tmp_path):
+def test_an_ablation_that_is_kept_with_the_project_can_be_resumed(ablate, tmp_path):
     """Its recipe has every field that a new one would be compared by."""
-    ablate([], seeds=[0], epochs=1)
+    ablate([], seeds=[0], recipe={"epochs": 1})
     kept, new = (next(folder.rglob("recipes/*.json")) for folder in (ROOT / "results" / "osie_ablation", tmp_path))
     assert json.loads(kept.read_text()).keys() == json.loads(new.read_text()).keys()
 
 
 def test_a_method_without_a_recipe_is_refused(ablate, tmp_path):
     with pytest.raises(ValueError, match="uniform: expected a method that can be trained"):
-        ablation.ablate("uniform", "toy", [], [0], out=tmp_path, checkpoints=tmp_path)
+        ablation.ablate("uniform", "toy", [], [0], out=tmp_path, checkpoints=tmp_path, runtime=Runtime())
 
 
 def test_no_arms_is_told_with_the_command_that_makes_them(tmp_path):
-    with pytest.raises(AblationProblem, match=r"found nothing; make them with: python benchmark\.py ablate"):
+    with pytest.raises(AblationProblem, match=r"found nothing; make them with: salbench ablate"):
         report.table(tmp_path, "toy")
 
 

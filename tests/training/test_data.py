@@ -206,11 +206,31 @@ class TestBatches:
         assert sorted(names) == ["spot_0_0", "spot_0_1", "spot_0_2"]
         assert len(images) == 3
 
-    def test_stopping_early_ends_the_thread(self, make_spots):
+    @pytest.mark.parametrize(
+        "options",
+        [{"copies": ("noise_var_0.1", "hflip"), "p": 0.3}, {"copies": ("hflip",)}, {"jitter": ("random_zoom",)}],
+    )
+    def test_do_not_depend_on_the_number_of_threads(self, make_spots, options):
+        samples = make_spots(9)
+        one, four = (TrainingSet(samples, SIZE, seed=3, workers=n, **options) for n in (1, 4))
+        for epoch in range(2):
+            assert_same(collect(one, epoch), collect(four, epoch))
+
+    def test_several_threads_prepare_images_at_once(self, make_spots):
+        meeting = threading.Barrier(3, timeout=10)  # breaks unless three threads are inside
+
+        def read(sample):
+            meeting.wait()
+            return sample.read_image()
+
+        samples = [replace(s, read_image=partial(read, s)) for s in make_spots(6)]
+        assert len(collect(TrainingSet(samples, SIZE, workers=3), 0)) == 3
+
+    def test_stopping_early_ends_the_threads(self, make_spots):
         before = threading.active_count()
-        batches = TrainingSet(make_spots(20), SIZE).batches(0, 2)
+        batches = TrainingSet(make_spots(20), SIZE, workers=2).batches(0, 2)
         next(batches)
-        assert threading.active_count() == before + 1
+        assert before < threading.active_count() <= before + 2
         batches.close()
         assert threading.active_count() == before
 

@@ -1,6 +1,5 @@
 """Training with edits: what is shown, what moves with it, and what its losses are, by hand."""
 
-import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -11,33 +10,21 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from torch import nn
+from toys import write_edits
 
-import benchmark
-from salbench import datasets, edits, registry
+from salbench import edits, registry
 from salbench.augment import augment
 from salbench.edits import NewEdit, Writer
 from salbench.maps import resize
-from salbench.training import LearnedMethod, Recipe, Trainer, TrainingProblem, checkpoint
+from salbench.plan import Plan
+from salbench.runtime import Runtime
+from salbench.training import LearnedMethod, Recipe, Trainer, TrainingProblem
+from salbench.training.checkpoint import EditCounts
 from salbench.training.data import EditBatch, NoTrainingData, TrainingSet, to_arrays
 from salbench.training.loop import split
 from salbench.training.losses import EDIT_LOSSES, LOSSES, MARGIN, agreement, increase, kl, per_image
 
 SIZE = (24, 32)
-
-
-def write_edits(folder, samples, *, shape=(48, 48)):
-    """A set of two edits of each sample: the upper left quarter brighter, to gain; the upper right black, to lose."""
-    writer = Writer(folder, {"maker": "test", "shape": shape})
-    mask = np.zeros((16, 16))
-    mask[:8, :8] = 1
-    for sample in samples:
-        original = np.asarray(Image.fromarray(sample.image).resize(shape[::-1]))
-        bright, dark, (rows, columns) = original.copy(), original.copy(), np.array(shape) // 2
-        bright[:rows, :columns] = original[:rows, :columns] // 2 + 70
-        dark[:rows, columns:] = 0
-        made = [NewEdit("bright", 2.0, 2.0, 1, bright), NewEdit("dark", 0.1, 0.1, -1, dark)]
-        writer.add(sample.id, original, {"bright": mask, "dark": np.fliplr(mask)}, made)
-    return edits.read(folder)
 
 
 def batches(data, epoch, size=4):
@@ -175,7 +162,7 @@ class TestShown:
         batch = batches(data, 0, 8)[0]
         edited = [i for i, id in enumerate(batch.ids) if "bright" in id or "dark" in id]
         assert 0 < len(edited) < 8
-        assert batch.edits.index.tolist() == edited
+        assert batch.edits.places.tolist() == edited
         for k, i in enumerate(edited):
             edit = batch.samples[i].edit
             assert_array_equal(batch.edits.originals[k], edit.read_original())
@@ -187,10 +174,10 @@ class TestShown:
     def test_at_the_size_of_training(self, samples, edit_set):
         batch = batches(TrainingSet(samples, (12, 20), edits=edit_set, p=0.0), 0, 8)[0]
         assert batch.edits.originals.shape == (6, 12, 20, 3)
-        sample = next(s for s in samples if s.id == batch.samples[batch.edits.index[0]].id.partition("@")[0])
+        sample = next(s for s in samples if s.id == batch.samples[batch.edits.places[0]].id.partition("@")[0])
         expected = np.asarray(Image.fromarray(sample.image).resize((20, 12), Image.Resampling.BILINEAR))
         assert_array_equal(batch.edits.originals[0], expected)
-        mask = batch.samples[batch.edits.index[0]].edit.read_mask()
+        mask = batch.samples[batch.edits.places[0]].edit.read_mask()
         assert_allclose(batch.edits.masks[0], resize(mask, (12, 20)), atol=1e-6)
 
     def test_without_edits_there_is_nothing_of_them(self, samples, edit_set):
@@ -222,21 +209,21 @@ class TestPart:
         seen = []
         for process in range(of):
             part = whole.part(process, of, "cpu")
-            for k, i in enumerate(part.edits.index.tolist() if part.edits else []):
+            for k, i in enumerate(part.edits.places.tolist() if part.edits else []):
                 edit = part.samples[i].edit
                 assert_array_equal(part.edits.originals[k].numpy(), edit.read_original())
                 assert_allclose(part.edits.masks[k].numpy(), edit.read_mask(), atol=1e-6)
                 assert part.edits.directions[k] == edit.direction
                 seen.append(part.ids[i])
-            assert sum(s.edit is not None for s in part.samples) == (len(part.edits.index) if part.edits else 0)
-        assert sorted(seen) == sorted(whole.ids[i] for i in whole.edits.index)
+            assert sum(s.edit is not None for s in part.samples) == (len(part.edits.places) if part.edits else 0)
+        assert sorted(seen) == sorted(whole.ids[i] for i in whole.edits.places)
 
     def test_a_part_without_edits_has_none(self, whole):
         only = EditBatch(*(a[:1] for a in whole.edits))
-        place = int(only.index[0])
+        place = int(only.places[0])
         batch = whole._replace(edits=only)
         assert batch.part((place + 1) % 2, 2, "cpu").edits is None
-        assert batch.part(place % 2, 2, "cpu").edits.index.tolist() == [place // 2]
+        assert batch.part(place % 2, 2, "cpu").edits.places.tolist() == [place // 2]
 
 
 def looped_agreement(logits, original, mask):
@@ -403,7 +390,7 @@ class Plain(LearnedMethod):
 
     def __init__(self, recipe=RECIPE):
         super().__init__()
-        self.recipe, self.passes = recipe, []
+        self.recipe, self.runtime, self.passes = recipe, Runtime(progress=False), []
 
     def preprocess(self, images):
         return images.permute(0, 3, 1, 2).float() / 255 - 0.5
@@ -420,7 +407,7 @@ class TestLoss:
     @pytest.fixture
     def batch(self, samples, edit_set):
         batch = batches(TrainingSet(samples, SIZE, edits=edit_set, p=0.4), 0, 8)[0].part(0, 1, "cpu")
-        assert 0 < len(batch.edits.index) < 8
+        assert 0 < len(batch.edits.places) < 8
         return batch
 
     def loss(self, batch, net=None, **changes):
@@ -445,12 +432,12 @@ class TestLoss:
                 + 3 * increase(logits, original, mask, direction).item()
             )  # fmt: skip
             k += 1
-        assert k == len(batch.edits.index)
+        assert k == len(batch.edits.places)
         assert value.item() == pytest.approx(np.mean(expected), rel=1e-4)
 
     def test_the_originals_are_predicted_once_without_gradient_or_dropout(self, batch):
         _, method = self.loss(batch)
-        assert method.passes == [(8, 8, True, True), (len(batch.edits.index),) * 2 + (False, False)]
+        assert method.passes == [(8, 8, True, True), (len(batch.edits.places),) * 2 + (False, False)]
 
     def test_only_where_a_loss_needs_them(self, batch):
         value, method = self.loss(batch, losses={"kl": 1.0}, edit_losses={"kl": 1.0})
@@ -461,7 +448,7 @@ class TestLoss:
     def test_the_network_is_left_as_it_was(self, batch):
         net = network()
         before = {name: t.clone() for name, t in net.state_dict().items()}
-        Plain()._logits_of_originals(net, batch.edits.originals, [None] * len(batch.edits.index))
+        Plain()._logits_of_originals(net, batch.edits.originals, [None] * len(batch.edits.places))
         assert net.training
         assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
 
@@ -477,7 +464,7 @@ class TestLoss:
         known = "kl, cc, nss, sim, agreement, increase"
         with pytest.raises(ValueError, match=f"expected names among {known}, got agrement"):
             replace(RECIPE, edit_losses={"agrement": 1.0})
-        with pytest.raises(ValueError, match=f"expected names among {known}, got none"):
+        with pytest.raises(ValueError, match=f"expected names among {known}, got no loss"):
             replace(RECIPE, edit_losses={})
 
 
@@ -496,10 +483,8 @@ class TestTrainer:
     @pytest.fixture
     def trainer(self, samples, edit_set, make_spots, tmp_path):
         def make(folder="run", recipe=RECIPE, edits=edit_set, stop_at=None, samples=samples):
-            one = Trainer(
-                network(), Plain(recipe), samples, make_spots(3, seed=1), recipe, tmp_path / folder, edits=edits,
-                progress=False,
-            )  # fmt: skip
+            plan = Plan(folder=tmp_path / folder, edits=edits)
+            one = Trainer(network(), Plain(recipe), samples, make_spots(3, seed=1), plan)
             kept = one._train_on
 
             def train_on(batch):
@@ -513,32 +498,31 @@ class TestTrainer:
         return make
 
     def test_killed_and_resumed(self, trainer):
-        whole, _ = trainer("whole").run()
+        whole = trainer("whole").run().tensors
         with pytest.raises(KeyboardInterrupt):
             trainer(stop_at=3).run()
-        again, _ = trainer().run()
+        again = trainer().run().tensors
         assert all(torch.equal(t, again[name]) for name, t in whole.items())
 
     def test_edits_change_what_is_learned(self, trainer):
-        one, _ = trainer("edits").run()
-        other, _ = trainer("without", recipe=replace(RECIPE, p=None), edits=None).run()
+        one = trainer("edits").run().tensors
+        other = trainer("without", recipe=replace(RECIPE, p=None), edits=None).run().tensors
         assert not torch.equal(one["0.weight"], other["0.weight"])
 
     def test_with_other_edits_it_is_another_training(self, trainer, samples, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             trainer(stop_at=2).run()
         others = write_edits(tmp_path / "others", samples[:6], shape=(40, 40))
-        with pytest.raises(TrainingProblem, match="holds a training with another edits; choose another folder"):
+        with pytest.raises(TrainingProblem, match=r"\(the edits differ\)\. Choose another folder"):
             trainer(edits=others).run()
-        with pytest.raises(TrainingProblem, match="holds a training with another edits; choose another folder"):
+        with pytest.raises(TrainingProblem, match=r"\(the edits differ\)\. Choose another folder"):
             trainer(edits=None).run()
-        with pytest.raises(TrainingProblem, match="holds a training with another recipe"):
+        with pytest.raises(TrainingProblem, match=r"recipe\.edit_losses\.kl 1\.0 instead of nothing"):
             trainer(recipe=replace(RECIPE, edit_losses={"kl": 1.0})).run()
 
-    def test_the_facts_tell_what_was_shown(self, trainer):
-        _, facts = trainer().run()
-        strengths = {"bright": [2.0, 2.0], "dark": [0.1, 0.1]}
-        assert facts["data"]["edits"] == {"images": 12, "strengths": strengths, "p": 0.5}
+    def test_the_record_says_what_was_shown(self, trainer):
+        strengths = {"bright": (2.0, 2.0), "dark": (0.1, 0.1)}
+        assert trainer().run().record.data.edits == EditCounts(12, strengths, 0.5)
 
     def test_a_loss_that_needs_fixations_where_no_edited_image_has_any_is_refused(self, trainer, samples):
         def blind(some):
@@ -548,7 +532,7 @@ class TestTrainer:
             ]
 
         for_nss = replace(RECIPE, edit_losses={"agreement": 1.0, "nss": 0.1})
-        with pytest.raises(NoTrainingData, match="edit losses: expected fixations for nss, no edited image has any"):
+        with pytest.raises(NoTrainingData, match="edit losses: nss needs fixations, but no edited image has any"):
             trainer(recipe=for_nss, samples=[*blind(samples[:6]), *samples[6:]])
         trainer(recipe=for_nss, samples=[*blind(samples[:5]), *samples[5:]])
         trainer(samples=[*blind(samples[:6]), *samples[6:]])
@@ -559,9 +543,7 @@ class TestTrainer:
         edit_set = write_edits(tmp_path / "edits", samples)
         recipe = replace(RECIPE, epochs=8, p=0.0, edit_losses={"increase": 1.0})
         net, method = network(), Plain(recipe)
-        one = Trainer(
-            net, method, samples, make_spots(2, seed=1), recipe, tmp_path / "run", edits=edit_set, progress=False
-        )
+        one = Trainer(net, method, samples, make_spots(2, seed=1), Plan(folder=tmp_path / "run", edits=edit_set))
 
         def fallen_short():
             (batch,) = one.data.batches(0, 12)
@@ -574,72 +556,42 @@ class TestTrainer:
         assert fallen_short() < 0.5 * before
 
 
-class TestCommandLine:
-    """Edits of popout images, and a network of a second."""
+class TestMethod:
+    """A learned method with a network of a second."""
 
     @pytest.fixture
-    def command(self, add_learned, tmp_path):
+    def fit(self, add_learned, tmp_path):
         add_learned("own")
-        some = datasets.load("popout").samples[:10]
-        write_edits(tmp_path / "bright", some)
-        out = tmp_path / "checkpoints"
-        common = ["fit", "--methods", "own", "--dataset", "popout", "--epochs", "1", "--out", str(out)]
-        return lambda *more: benchmark.main([*common, "--augment", f"edits:{tmp_path / 'bright'}", *more])
 
-    def test_fit_and_what_is_said_of_it(self, command, tmp_path):
-        assert command() == 0
-        folder = tmp_path / "checkpoints" / "own" / "popout+edits-bright-p0.5" / "seed0"
-        facts = json.loads((folder / "best.json").read_text())
-        assert facts["key"]["edits"] == edits.read(tmp_path / "bright").fingerprint
-        assert facts["key"]["recipe"]["p"] == 0.5
-        assert facts["key"]["recipe"]["edit_losses"] == {"agreement": 1.0}
-        shown = facts["data"]["edits"]["images"]
-        assert 0 < shown <= 20
-        notes = registry.create(f"own:{folder}").notes()
-        assert notes[1] == f"trained with edits: {shown} images, bright 2, dark 0.1, p 0.5."
+        def fitted(samples, edit_set, **recipe):
+            plan = Plan(folder=tmp_path / "run", edits=edit_set, recipe={"epochs": 1, **recipe})
+            return registry.create("own", Runtime(progress=False)).fit(samples, plan)
 
-    def test_p_and_losses(self, command, tmp_path):
-        assert command("--p", "0.25", "--edit-losses", "kl=1,increase=0.5") == 0
-        folder = tmp_path / "checkpoints" / "own" / "popout+edits-bright-p0.25-kl1-increase0.5" / "seed0"
-        recipe = checkpoint.load(folder / "best.safetensors")[1]["key"]["recipe"]
-        assert recipe["p"] == 0.25
-        assert recipe["edit_losses"] == {"kl": 1.0, "increase": 0.5}
+        return fitted
 
-    def test_several_sets_and_data_sets_in_batches_of_one_s_own(self, command, tmp_path):
-        """Of each data set the first images are taken."""
-        for folder in ("images", "fixations"):
-            (tmp_path / "mine" / folder).mkdir(parents=True)
-        samples = datasets.load("popout").samples[15:]
-        for sample in samples:
-            Image.fromarray(sample.image).save(tmp_path / "mine" / "images" / f"{sample.id}.png")
-            np.save(tmp_path / "mine" / "fixations" / f"{sample.id}.npy", sample.fixations)
-        write_edits(tmp_path / "others", samples)
-        both = f"edits:{tmp_path / 'bright'},edits:{tmp_path / 'others'}"
-        some = "--dataset", f"popout,folder:{tmp_path / 'mine'}", "--limit", "12", "--batch-size", "3"
-        assert command(*some, "--augment", both) == 0
-        name = "popout_first12+folder+mine_first12+edits-bright+others-p0.5"
-        facts = checkpoint.load(tmp_path / "checkpoints" / "own" / name / "seed0" / "best.safetensors")[1]
-        assert facts["key"]["recipe"]["batch_size"] == 3
-        method = registry.create(f"own:{tmp_path / 'checkpoints' / 'own' / name / 'seed0'}")
-        assert all(method.knows_edits(edits.read(tmp_path / of).fingerprint) for of in ("bright", "others"))
-        assert not method.knows_edits("0123456789abcdef")
-        assert len(facts["samples"].split()) == 24
+    def test_knows_and_notes_its_edits(self, fit, samples, edit_set, tmp_path):
+        method = fit(samples, edit_set, p=0.25)
+        for known in (method, registry.create(f"own:{tmp_path / 'run'}")):
+            assert known.knows_edits(edit_set.fingerprint)
+            assert not known.knows_edits("0123456789abcdef")
+            shown = known.trained.record.data.edits.images
+            assert 0 < shown <= 12
+            assert known.notes()[1] == f"trained with edits: {shown} images, bright 2, dark 0.1, p 0.25."
 
-    @pytest.mark.parametrize(("more", "said"), [
-        (["--mode", "copies"], "--augment edits: expected --mode replace with it, got copies"),
-        (["--edit-losses", "agrement=1"], "expected names among kl, cc, nss, sim, agreement, increase, got agrement"),
-        (["--augment", "edits:nowhere"], "nowhere: expected an edit set, no such folder"),
-        (["--augment", "hflip,edits:nowhere"], "expected edits:DIR alone or several of them, got hflip,edits:nowhere"),
-        (["--augment", "hflip", "--edit-losses", "kl=1"], "--edit-losses: expected --augment edits:DIR with it"),
-        (["--dataset", "popout,popout"], "popout+popout: expected unique ids, got 30 twice"),
-    ])  # fmt: skip
-    def test_what_is_refused(self, command, tmp_path, capsys, more, said):
-        assert command(*more) == 2
-        assert said in capsys.readouterr().err
-        assert not (tmp_path / "checkpoints").exists()
+    def test_knows_each_of_several_sets(self, fit, samples, tmp_path):
+        sets = [write_edits(tmp_path / name, some) for name, some in (("a", samples[:3]), ("b", samples[3:6]))]
+        method = fit(samples, edits.join(sets), p=0.5, batch_size=2)
+        assert all(method.knows_edits(one.fingerprint) for one in sets)
 
-    @pytest.mark.parametrize("typed", ["kl", "kl=x", "kl=-1", "kl=nan", "", "kl=0", "kl=0,cc=0"])
-    def test_weights_that_are_none(self, command, capsys, typed):
-        with pytest.raises(SystemExit):
-            command("--edit-losses", typed)
-        assert "expected NAME=WEIGHT with commas between, weights from 0 up and one above" in capsys.readouterr().err
+    def test_without_p_it_is_refused(self, fit, samples, edit_set, tmp_path):
+        with pytest.raises(ValueError, match="edits: expected p, the probability of the original"):
+            fit(samples, edit_set)
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize("workers", [1, 4])
+    def test_batches_do_not_depend_on_the_number_of_threads(self, samples, edit_set, workers):
+        one, other = (TrainingSet(samples, SIZE, edits=edit_set, p=0.3, workers=n) for n in (2, workers))
+        for a, b in zip(batches(one, 0), batches(other, 0), strict=True):
+            assert a.ids == b.ids
+            for first, second in zip(a.edits or (), b.edits or (), strict=True):
+                assert_array_equal(first, second)

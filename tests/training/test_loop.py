@@ -15,6 +15,8 @@ from torch import nn
 
 from salbench.files import FileProblem, read_image
 from salbench.metrics import METRICS
+from salbench.plan import Plan
+from salbench.runtime import Runtime
 from salbench.training import LearnedMethod, Recipe, Trainer, TrainingProblem, checkpoint, loop
 from salbench.training.data import NoTrainingData, TrainingSet
 from salbench.training.loop import split
@@ -44,9 +46,9 @@ def network(seed=0):
 class Plain(LearnedMethod):
     """What a trainer asks of a method."""
 
-    def __init__(self, recipe=RECIPE):
+    def __init__(self, recipe=RECIPE, seed=0, progress=False):
         super().__init__()
-        self.recipe = recipe
+        self.recipe, self.runtime = recipe, Runtime(seed=seed, progress=progress)
 
     def preprocess(self, images):
         return images.permute(0, 3, 1, 2).float() / 255 - 0.5
@@ -56,7 +58,7 @@ class Plain(LearnedMethod):
 
 
 class Traced(Trainer):
-    """Keeps what happens at every step; `stop_at`: number of the step before which it is killed; `scores`: made up."""
+    """Keeps what happens at every step. It is killed before step `stop_at`; `scores` replace those of validation."""
 
     def __init__(self, *args, stop_at=None, scores=None, **options):
         super().__init__(*args, **options)
@@ -66,11 +68,11 @@ class Traced(Trainer):
     def _train_on(self, batch):
         if self.step == self.stop_at:
             raise KeyboardInterrupt
-        value = super()._train_on(batch)
         self.rates.append([group["lr"] for group in self.optimizer.param_groups])
+        value = super()._train_on(batch)
         self.norms.append(math.sqrt(sum(float((p.grad**2).sum()) for p in self._own().parameters())))
         self.weights.append(copied(self._own().state_dict()))
-        self.averages.append(copied(self.average))
+        self.averages.append(copied(self.average.module.state_dict()))
         return value
 
     def _validate(self):
@@ -97,15 +99,17 @@ def without_clock(history):
 def trainer(make_spots, tmp_path):
     """A function: a `Traced` trainer on eight images, validated on three others."""
 
-    def make(folder="run", recipe=RECIPE, *, net=None, samples=None, validation=None, **options):
+    def make(
+        folder="run", recipe=RECIPE, *, net=None, samples=None, validation=None, copies=(), seed=0, progress=False,
+        **options,
+    ):  # fmt: skip
         return Traced(
             net or network(),
-            Plain(recipe),
+            Plain(recipe, seed, progress),
             make_spots(8) if samples is None else samples,
             make_spots(3, seed=1) if validation is None else validation,
-            recipe,
-            tmp_path / folder,
-            **{"progress": False} | options,
+            Plan(folder=tmp_path / folder, augment=copies),
+            **options,
         )
 
     return make
@@ -113,22 +117,19 @@ def trainer(make_spots, tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(make_spots, tmp_path_factory):
-    """A training that nothing stopped: its folder, and what `run` returned."""
+    """A training that nothing stopped: its folder, and the checkpoint that `run` returned."""
     folder = tmp_path_factory.mktemp("whole")
-    trainer = Traced(network(), Plain(), make_spots(8), make_spots(3, seed=1), RECIPE, folder, progress=False)
-    tensors, facts = trainer.run()
-    return folder, tensors, facts
+    trainer = Traced(network(), Plain(), make_spots(8), make_spots(3, seed=1), Plan(folder=folder))
+    return folder, trainer.run()
 
 
 def assert_as_whole(folder, whole):
     """Both checkpoints and the log are those of the training that nothing stopped."""
     for name in ("best.safetensors", "last.safetensors"):
-        expected, expected_facts = checkpoint.load(whole[0] / name)
-        given, facts = checkpoint.load(folder / name)
-        assert_equal(given, expected)
-        assert facts["key"] == expected_facts["key"]
-        assert facts["step"] == expected_facts["step"]
-        assert without_clock(facts["history"]) == without_clock(expected_facts["history"])
+        expected, given = checkpoint.read(whole[0] / name), checkpoint.read(folder / name)
+        assert_equal(given.tensors, expected.tensors)
+        assert without_clock(given.record.history) == without_clock(expected.record.history)
+        assert replace(given.record, history=()) == replace(expected.record, history=())
     assert without_clock(read_log(folder)) == without_clock(read_log(whole[0]))
 
 
@@ -143,12 +144,12 @@ class TestRepeats:
         assert_as_whole(tmp_path / "again", whole)
 
     def test_other_seed_other_weights(self, trainer, whole):
-        tensors, _ = trainer("other", seed=1).run()
-        assert not torch.equal(tensors["0.weight"], whole[1]["0.weight"])
+        other = trainer("other", seed=1).run()
+        assert not torch.equal(other.tensors["0.weight"], whole[1].tensors["0.weight"])
 
     def test_the_weights_do_learn(self, whole):
-        _, tensors, _ = whole
-        assert (tensors["0.weight"] - network().state_dict()["0.weight"]).abs().max() > 0.01
+        _, best = whole
+        assert (best.tensors["0.weight"] - network().state_dict()["0.weight"]).abs().max() > 0.01
 
     @pytest.mark.parametrize("step", [0, 1, STEPS, STEPS + 2, 3 * STEPS - 1])
     def test_killed_at_a_step_and_resumed(self, trainer, whole, tmp_path, step):
@@ -187,35 +188,45 @@ class TestRepeats:
     def test_a_finished_training_is_not_trained_further(self, trainer, whole, tmp_path):
         trainer().run()
         before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
-        tensors, facts = trainer(stop_at=3 * STEPS).run()
+        best = trainer(stop_at=3 * STEPS).run()
         assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
-        assert_equal(tensors, whole[1])
-        assert without_clock(facts["history"]) == without_clock(whole[2]["history"])
+        assert_equal(best.tensors, whole[1].tensors)
+        assert without_clock(best.record.history) == without_clock(whole[1].record.history)
 
 
 class TestAnotherTraining:
     @pytest.mark.parametrize(
-        ("name", "options"),
+        ("said", "options"),
         [
-            ("recipe", {"recipe": replace(RECIPE, learning_rate=0.01)}),
-            ("recipe", {"recipe": replace(RECIPE, epochs=4)}),
-            ("seed", {"seed": 1}),
-            ("copies, code", {"copies": ("vflip",)}),
+            ("recipe.learning_rate 0.01 instead of 0.02", {"recipe": replace(RECIPE, learning_rate=0.01)}),
+            ("recipe.epochs 4 instead of 3", {"recipe": replace(RECIPE, epochs=4)}),
+            ("seed 1 instead of 0", {"seed": 1}),
+            ("copies.vflip 0 instead of nothing; the code has changed", {"copies": ("vflip",)}),
         ],
     )
-    def test_is_refused(self, trainer, tmp_path, name, options):
+    def test_is_refused(self, trainer, tmp_path, said, options):
         with pytest.raises(KeyboardInterrupt):
             trainer(stop_at=STEPS).run()
         before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
-        with pytest.raises(TrainingProblem, match=f"run: holds a training with another {name}; choose another folder"):
+        expected = rf"run: made with other settings \({said}\)\. Choose another folder, or remove it"
+        with pytest.raises(TrainingProblem, match=expected):
             trainer(**options).run()
         assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
 
     def test_of_other_images_is_refused(self, trainer, make_spots):
         with pytest.raises(KeyboardInterrupt):
             trainer(stop_at=STEPS).run()
-        with pytest.raises(TrainingProblem, match="another images"):
+        with pytest.raises(TrainingProblem, match="the images or their ground truth differ"):
             trainer(samples=make_spots(8, seed=2)).run()
+
+    @pytest.mark.parametrize("name", loop._CODE)
+    def test_with_another_loop_is_refused(self, trainer, monkeypatch, name):
+        with pytest.raises(KeyboardInterrupt):
+            trainer(stop_at=STEPS).run()
+        kept = loop.definition_hash
+        monkeypatch.setattr(loop, "definition_hash", lambda *names: kept(*(n for n in names if n != name)))
+        with pytest.raises(TrainingProblem, match="the code has changed"):
+            trainer().run()
 
     def test_of_another_network_is_refused(self, trainer):
         with pytest.raises(KeyboardInterrupt):
@@ -235,30 +246,32 @@ class TestAnotherTraining:
 
 class TestRecords:
     def test_log(self, whole):
-        folder, _, _ = whole
+        folder, _ = whole
         rows = read_log(folder)
         assert list(rows[0]) == ["epoch", "loss", *METRICS, "seconds", "busy"]
         assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-        history = checkpoint.load(folder / "last.safetensors")[1]["history"]
-        assert [{name: float(value) for name, value in row.items()} for row in rows] == history
+        history = checkpoint.read(folder / "last.safetensors").record.history
+        assert [{name: float(value) for name, value in row.items()} for row in rows] == list(history)
         for row in history:
             assert all(math.isfinite(value) for value in row.values())
             assert 0 < row["busy"] <= 1
             assert 0 <= row["auc"] <= 1
 
-    def test_facts_name_the_training(self, whole):
-        folder, _, facts = whole
-        assert facts["key"]["recipe"] == json.loads(json.dumps(vars(RECIPE)))
-        assert facts["key"]["seed"] == 0
-        assert checkpoint.load(folder / "last.safetensors")[1]["step"] == 3 * STEPS
+    def test_the_record_names_the_training(self, whole):
+        folder, best = whole
+        assert best.record.identity["recipe"] == json.loads(json.dumps(vars(RECIPE)))
+        assert best.record.identity["seed"] == 0
+        assert best.record.data == checkpoint.Counts(images=8)
+        assert len(best.record.marks) == 8 + 3
+        assert checkpoint.read(folder / "last.safetensors").record.step == 3 * STEPS
 
     def test_copies_without_fixations_are_kept_on_record(self, trainer, make_spots):
         samples = make_spots(8)
         samples[0] = replace(samples[0], fixations=np.array([(31.0, 23.0)]), observers=None)
         one = trainer(samples=samples, copies=("shear_x_0.5",), recipe=replace(RECIPE, epochs=1))
-        _, facts = one.run()
-        assert facts["key"]["copies"] == one.data.empty_copies
-        assert facts["key"]["copies"]["shear_x_0.5"] >= 1
+        copies = one.run().record.identity["copies"]
+        assert copies == one.data.empty_copies
+        assert copies["shear_x_0.5"] >= 1
 
     def test_the_bar_shows_the_running_loss(self, trainer, capsys):
         trainer(recipe=replace(RECIPE, epochs=1), progress=True).run()
@@ -272,9 +285,9 @@ class TestRecords:
         one = trainer(recipe=replace(RECIPE, epochs=1))
         step = one._train_on
         one._train_on = lambda *batch: values.append(step(*batch)) or values[-1]
-        _, facts = one.run()
+        best = one.run()
         assert len(values) == STEPS
-        assert facts["history"][0]["loss"] == pytest.approx(np.mean(values))
+        assert best.record.history[0]["loss"] == pytest.approx(np.mean(values))
 
 
 class TestSchedule:
@@ -334,13 +347,12 @@ class TestAverage:
 
     def test_it_is_what_is_kept_and_validated(self, trainer):
         one = trainer(recipe=replace(RECIPE, epochs=1))
-        tensors, facts = one.run()
-        assert_equal(tensors, one.averages[-1])
-        assert_equal(one._own().state_dict(), one.weights[-1])  # validation has put the network's own back
-        other = trainer("other", recipe=replace(RECIPE, epochs=1))
-        other._own().load_state_dict(tensors)
-        other.average = copied(tensors)
-        assert other._validate() == {name: facts["history"][0][name] for name in METRICS}
+        best = one.run()
+        assert_equal(best.tensors, one.averages[-1])
+        assert_equal(one._own().state_dict(), one.weights[-1])  # validation leaves the network alone
+        other = trainer("other", recipe=replace(RECIPE, epochs=1), net=network(seed=7))
+        other.average.module.load_state_dict(best.tensors)
+        assert other._validate() == {name: best.record.history[0][name] for name in METRICS}
 
 
 class TestWeightDecay:
@@ -379,11 +391,11 @@ class TestBest:
     )
     def test_by_the_criterion_in_its_direction_and_early_stop(self, trainer, criterion, scores, best, epochs):
         one = trainer(recipe=replace(RECIPE, epochs=5, patience=2, criterion=criterion), scores=scores)
-        tensors, facts = one.run()
+        found = one.run()
         assert len(one.history) == epochs
-        assert len(facts["history"]) == best
-        assert facts["history"][-1][criterion] == scores[best - 1]
-        assert_equal(tensors, one.averages[best * STEPS - 1])
+        assert len(found.record.history) == best
+        assert found.record.history[-1][criterion] == scores[best - 1]
+        assert_equal(found.tensors, one.averages[best * STEPS - 1])
 
     def test_a_resumed_training_knows_that_it_is_over(self, trainer):
         recipe, scores = replace(RECIPE, epochs=5, patience=2), [1.0, 2.0, 3.0, 0.5, 0.1]
@@ -423,7 +435,7 @@ class _InfiniteGradient(torch.autograd.Function):
 
 class TestStops:
     def last(self, folder):
-        return checkpoint.load(folder / "last.safetensors")
+        return checkpoint.read(folder / "last.safetensors")
 
     @pytest.mark.parametrize(
         ("what", "said"),
@@ -441,13 +453,10 @@ class TestStops:
         message = str(problem.value)
         assert message.startswith(f"{said} on the batch {', '.join(batches[1][0])}. ")
         assert f"the last good weights are kept in {tmp_path / 'run'}" in message
-        tensors, facts = self.last(tmp_path / "run")
-        assert len(facts["history"]) == 1
-        assert_equal(
-            {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")},
-            one.weights[STEPS - 1],
-        )
-        assert_equal(checkpoint.load(tmp_path / "run" / "best.safetensors")[0], one.averages[STEPS - 1])
+        last = self.last(tmp_path / "run")
+        assert len(last.record.history) == 1
+        assert_equal(last.part("network"), one.weights[STEPS - 1])
+        assert_equal(checkpoint.read(tmp_path / "run" / "best.safetensors").tensors, one.averages[STEPS - 1])
         for tensor in one._own().state_dict().values():
             assert tensor.isfinite().all()
 
@@ -464,7 +473,7 @@ class TestStops:
     def test_out_of_memory_says_what_to_lower(self, trainer, tmp_path, where):
         with pytest.raises(TrainingProblem, match=r"^out of memory: lower the batch size \(now 2\): ."):
             trainer(net=_FailsAt(STEPS + 1, getattr(self, where))).run()
-        assert len(self.last(tmp_path / "run")[1]["history"]) == 1
+        assert len(self.last(tmp_path / "run").record.history) == 1
 
     def test_other_errors_of_a_network_are_not_taken_for_it(self, trainer):
         with pytest.raises(RuntimeError, match="must match the size") as problem:
@@ -480,7 +489,7 @@ class TestStops:
         samples[3] = replace(samples[3], read_image=partial(read_image, path))
         with pytest.raises(FileProblem, match=r"broken\.png"):
             trainer(samples=samples).run()
-        assert len(self.last(tmp_path / "run")[1]["history"]) == 1
+        assert len(self.last(tmp_path / "run").record.history) == 1
 
     @pytest.mark.parametrize("fixations", [np.empty((0, 2)), None])
     def test_nothing_to_validate_on(self, trainer, make_spots, fixations):
@@ -491,7 +500,7 @@ class TestStops:
             replace(s, read_density=partial(np.ones, s.size), fixations=fixations, observers=None)
             for s in make_spots(8)
         ]
-        with pytest.raises(NoTrainingData, match="none has any; train on a data set with fixations too"):
+        with pytest.raises(NoTrainingData, match="no image has any; train on a data set with fixations too"):
             trainer(samples=samples, validation=[])
 
     def test_an_image_without_fixations_is_not_validated_on(self, trainer, make_spots):
@@ -547,10 +556,10 @@ class TestLearning:
         recipe = replace(RECIPE, epochs=12, batch_size=4, losses={"kl": 1.0}, jitter=(), learning_rate=0.05)
         one = trainer(recipe=recipe, samples=make_spots(24))
         untrained = one._validate()
-        _, facts = one.run()
+        found = one.run()
         losses = [row["loss"] for row in one.history]
         assert losses[-1] < 0.5 * losses[0]
-        best = facts["history"][-1]
+        best = found.record.history[-1]
         assert best["kl"] == min(row["kl"] for row in one.history)
         assert best["kl"] < 0.5 * untrained["kl"]
         assert best["nss"] > untrained["nss"] + 1

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from salbench.metrics import METRICS, cc, kl, nss, sim
-from salbench.training.losses import LOSSES, weighted
+from salbench.training import Recipe
+from salbench.training.losses import LOSSES, per_image
 
 NUMPY = {
     # The loss has 1e-12 inside its logarithm, so that q log q is 0 at q = 0. As q log((q + t) / q) <= t, this adds at
@@ -114,7 +115,7 @@ class TestOne:
         logits, truth = make(12)
         before = metric(name, logits, truth)
         logits.requires_grad_(True)
-        weighted(logits, truth, {name: 1.0}).backward()
+        per_image(logits, truth, {name: 1.0}).mean().backward()
         after = metric(name, (logits - 0.1 * logits.grad / logits.grad.abs().max()).detach(), truth)
         better = after - before if METRICS[name].higher_is_better else before - after
         assert (better > 1e-5).all()
@@ -143,18 +144,17 @@ def test_nss_counts_a_pixel_as_often_as_it_was_fixated():
 
 
 class TestWeighted:
-    def test_signs_and_mean_over_the_batch(self):
+    def test_signs_and_weights(self):
         logits, truth = make(20)
         weights = {"kl": 2.0, "cc": 0.5, "nss": 0.25, "sim": 3.0}
-        scores = {name: metric(name, logits, truth).mean() for name in weights}
+        scores = {name: metric(name, logits, truth) for name in weights}
         expected = 2 * scores["kl"] - 0.5 * scores["cc"] - 0.25 * scores["nss"] - 3 * scores["sim"]
-        assert weighted(logits, truth, weights).item() == pytest.approx(expected, abs=1e-8)
+        np.testing.assert_allclose(per_image(logits, truth, weights), expected, atol=1e-8)
 
     @pytest.mark.parametrize("name", LOSSES)
     def test_lower_is_better(self, name):
         assert LOSSES[name][2] == (-1 if METRICS[name].higher_is_better else 1)
 
-    def test_unknown_names_are_told(self):
-        logits, truth = make(21)
+    def test_a_recipe_with_unknown_names_is_refused(self):
         with pytest.raises(ValueError, match=r"expected names among kl, cc, nss, sim, got auc, ig$"):
-            weighted(logits, truth, {"kl": 1.0, "ig": 1.0, "auc": 1.0})
+            Recipe(size=(24, 32), losses={"kl": 1.0, "ig": 1.0, "auc": 1.0})

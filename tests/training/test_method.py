@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from salbench import registry, tables
+from salbench import registry, source, tables
 from salbench.augment import add_folder as add_augmentations
 from salbench.augment import catalog
 from salbench.datasets import Dataset
-from salbench.evaluate import Broken, Evaluation, Skipped
+from salbench.evaluation import Broken, Evaluation, Skipped
 from salbench.metrics import METRICS
+from salbench.plan import Plan
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable
-from salbench.training import LearnedMethod, Recipe, checkpoint, create
-from salbench.training.checkpoint import CheckpointProblem
+from salbench.runtime import Runtime
+from salbench.training import LearnedMethod, Recipe, TrainingProblem, checkpoint
+from salbench.training.checkpoint import CheckpointProblem, Counts, EditCounts
 from salbench.training.data import NoTrainingData
-from salbench.training.loop import TrainingProblem, split
+from salbench.training.loop import split
 from salbench.weights import WeightsProblem, hash_tensors
 
 
@@ -30,6 +32,11 @@ def _own_catalog(monkeypatch):
 
 
 SHARE = 0.3  # held out by the recipe
+QUIET = Runtime(progress=False)
+RANDOM = Runtime(init="random", progress=False)
+
+
+needs_gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
 
 @pytest.fixture
@@ -42,17 +49,20 @@ def fit(add_learned, samples, tmp_path):
     """A function: the method "own", fitted into a folder."""
     add_learned("own")
 
-    def fitted(folder="seed0", **options):
-        method = registry.create("own")
-        method.folder = tmp_path / "checkpoints" / folder
-        return method.fit(samples, **options)
+    def fitted(folder="seed0", *, seed=0, **options):
+        method = registry.create("own", replace(QUIET, seed=seed))
+        return method.fit(samples, Plan(folder=tmp_path / "checkpoints" / folder, **options))
 
     return fitted
 
 
-def evaluate(spec, samples, out, **options):
+def folder_of(method):
+    return method.weights.parent
+
+
+def evaluate(spec, samples, out):
     dataset = Dataset("spots", tuple(samples), gaze="simulated", licence="none", citation="none")
-    return Evaluation(dataset, PROTOCOLS["tuebingen"], out, progress=False, **options).run(spec)
+    return Evaluation(dataset, PROTOCOLS["tuebingen"], out, QUIET).run(spec)
 
 
 class TestFit:
@@ -68,88 +78,85 @@ class TestFit:
     def test_the_prediction_is_of_the_best_weights(self, fit, samples):
         method = fit()
         before = method.predict(samples[0])
-        tensors, facts = checkpoint.load(method.folder / "best.safetensors")
-        checkpoint.save(method.folder / "best.safetensors", {n: 0 * t for n, t in tensors.items()}, facts)
+        best = checkpoint.read(method.weights)
+        checkpoint.save(method.weights, {n: 0 * t for n, t in best.tensors.items()}, best.record)
         np.testing.assert_array_equal(method.predict(samples[0]), before)  # they are in memory
-        again = registry.create(f"own:{method.folder}").predict(samples[0])
+        again = registry.create(f"own:{folder_of(method)}").predict(samples[0])
         np.testing.assert_allclose(again, -np.log(24 * 32), rtol=1e-6)
 
     def test_fitting_again_forgets_the_old_network(self, fit, samples, tmp_path):
         method = fit()
-        before = method.predict(samples[0])
-        method.folder = tmp_path / "other"
-        method.fit(samples, seed=1)
+        before, hashed = method.predict(samples[0]), method.weights_hash()
+        method.fit(samples, Plan(folder=tmp_path / "other", augment=("hflip",)))
         assert np.abs(method.predict(samples[0]) - before).max() > 1e-3
+        assert method.weights_hash() != hashed
 
     def test_only_the_training_side_is_trained_on(self, fit, samples):
         """The recipe holds images out, and no fact of them moves a weight."""
+
+        def last(method):
+            return checkpoint.read(folder_of(method) / "last.safetensors").tensors
+
         train, validation = split(samples, SHARE)
         assert len(train) > 4
         assert validation
-        tensors, _ = checkpoint.load(fit("a").folder / "last.safetensors")
+        tensors = last(fit("a"))
         samples[:] = [replace(s, fixations=s.fixations[:1], observers=None) if s in validation else s for s in samples]
-        other, _ = checkpoint.load(fit("b").folder / "last.safetensors")
+        other = last(fit("b"))
         assert all(torch.equal(t, other[n]) for n, t in tensors.items())
         samples[:] = [replace(s, fixations=s.fixations[:1], observers=None) if s in train else s for s in samples]
-        other, _ = checkpoint.load(fit("c").folder / "last.safetensors")
+        other = last(fit("c"))
         assert not all(torch.equal(t, other[n]) for n, t in tensors.items())
 
     def test_seed(self, fit):
         """It decides on the first weights too."""
-        first, same, other = (checkpoint.load(fit(f, seed=s).weights)[0] for f, s in (("a", 0), ("b", 0), ("c", 1)))
+        first, same, other = (fit(f, seed=s).trained.tensors for f, s in (("a", 0), ("b", 0), ("c", 1)))
         assert all(torch.equal(t, same[name]) for name, t in first.items())
         assert not any(torch.equal(t, other[name]) for name, t in first.items())
 
     def test_copies_are_trained_on(self, fit):
-        plain, more = fit("plain"), fit("more", augment=["hflip"])
-        facts = json.loads((more.folder / "best.json").read_text())
-        assert facts["key"]["copies"] == {"hflip": 0}
-        tensors, other = (checkpoint.load(m.weights)[0] for m in (plain, more))
-        assert not torch.equal(tensors["0.weight"], other["0.weight"])
+        plain, more = fit("plain"), fit("more", augment=("hflip",))
+        assert more.trained.record.identity["copies"] == {"hflip": 0}
+        assert not torch.equal(plain.trained.tensors["0.weight"], more.trained.tensors["0.weight"])
 
-    def test_epochs(self, add_learned, samples, tmp_path):
-        method, other = create(add_learned("own"), epochs=1), create("own")
-        method.folder = tmp_path / "short"
-        method.fit(samples)
-        assert len(json.loads((tmp_path / "short" / "last.json").read_text())["history"]) == 1
-        assert other.recipe.epochs == 2
+    def test_the_recipe_is_changed_as_planned(self, fit):
+        method, other = fit(recipe={"epochs": 1, "batch_size": 2}), registry.create("own")
+        assert len(method.trained.record.history) == 1
+        assert method.trained.record.step == 4  # of two of nine images
+        assert (other.recipe.epochs, other.recipe.batch_size) == (2, 4)
 
-    def test_a_method_without_a_recipe_cannot_be_trained(self):
-        with pytest.raises(registry.MethodProblem, match="uniform: expected a method that can be trained"):
-            create("uniform")
+    def test_an_unknown_field_of_the_recipe(self, fit):
+        with pytest.raises(ValueError, match=r"recipe: expected fields among size, epochs, .*, got epoch$"):
+            fit(recipe={"epoch": 1})
 
     def test_without_a_folder(self, add_learned, samples):
-        with pytest.raises(ValueError, match="own: set its `folder`"):
-            registry.create(add_learned("own")).fit(samples)
+        with pytest.raises(TrainingProblem, match="own: expected a plan with a folder for the checkpoints"):
+            registry.create(add_learned("own"), QUIET).fit(samples, Plan())
 
     def test_too_few_samples(self, add_learned, samples, tmp_path):
-        method = registry.create(add_learned("own"))
-        method.folder = tmp_path / "few"
+        method, plan = registry.create(add_learned("own"), QUIET), Plan(folder=tmp_path / "few")
         train, validation = split(samples, SHARE)
         with pytest.raises(NoTrainingData, match="to train on"):
-            method.fit(validation)
+            method.fit(validation, plan)
         with pytest.raises(NoTrainingData, match="to validate on"):
-            method.fit(train)
+            method.fit(train, plan)
         assert not (tmp_path / "few").exists()
 
     def test_a_network_of_the_wrong_shape_is_told_at_the_first_step(self, add_learned, samples, tmp_path):
-        add_learned("own")
-        method = registry.create("own")
-        method.folder, build = tmp_path / "run", method.build_network
+        method = registry.create(add_learned("own"), QUIET)
+        build = method.build_network
         method.build_network = lambda: torch.nn.Sequential(build(), torch.nn.Unflatten(1, (1, -1)))
         with pytest.raises(ValueError, match=r"^own: expected .* logits .* here \(4, 24, 32\), got \(4, 1, 24, 32\)"):
-            method.fit(samples)
+            method.fit(samples, Plan(folder=tmp_path / "run"))
 
     def test_a_folder_that_cannot_be_written_is_told_before_training(self, add_learned, samples, tmp_path, monkeypatch):
-        add_learned("own")
+        method = registry.create(add_learned("own"), QUIET)
         (tmp_path / "file").write_text("")
-        method = registry.create("own")
-        method.folder = tmp_path / "file" / "run"
         monkeypatch.setattr("salbench.training.loop.Trainer._epoch", None)
         with pytest.raises(OSError, match="file"):
-            method.fit(samples)
+            method.fit(samples, Plan(folder=tmp_path / "file" / "run"))
 
-    def test_a_training_goes_on_with_the_same_code_only(self, fit, samples, add_learned, tmp_path):
+    def test_a_training_resumes_with_the_same_code_only(self, fit, samples, add_learned, tmp_path):
         folder = tmp_path / "augmentations"
         folder.mkdir()
         text = (
@@ -158,20 +165,20 @@ class TestFit:
         )
         (folder / "mine.py").write_text(text)
         add_augmentations(folder)
-        fit(augment=["mine"])
+        fit(augment=("mine",))
         (folder / "mine.py").write_text(text.replace("return image", "return image // 2"))
-        with pytest.raises(TrainingProblem, match="another code"):
-            fit(augment=["mine"])
+        with pytest.raises(TrainingProblem, match="the code has changed"):
+            fit(augment=("mine",))
         fit("plain")
         add_learned("own", channels=5)
-        with pytest.raises(TrainingProblem, match="another code"):
+        for cached in (source._tree, source._bindings, source._all_imports):
+            cached.cache_clear()  # as a new process would
+        with pytest.raises(TrainingProblem, match="the code has changed"):
             fit("plain")
 
     def test_the_folder_above_is_told_where_the_weights_are(self, add_learned, samples, tmp_path):
-        add_learned("own")
-        method = registry.create("own")
-        method.folder = tmp_path / "out" / "own" / "spots" / "seed0"
-        method.fit(samples)
+        method = registry.create(add_learned("own"), QUIET)
+        method.fit(samples, Plan(folder=tmp_path / "out" / "own" / "spots" / "seed0"))
         with pytest.raises(WeightsProblem, match=r"best\.safetensors: no .*\(but .*own/spots/seed0 has\); expected"):
             registry.create(f"own:{tmp_path / 'out'}").predict(samples[0])
 
@@ -182,11 +189,11 @@ class TestWeights:
         file = tmp_path / "mine.safetensors"
         file.write_bytes(method.weights.read_bytes())
         expected = method.predict(samples[0])
-        for place in (method.folder, file, method.folder / "last" / ".." / "best.safetensors"):
+        for place in (folder_of(method), file, folder_of(method) / "last" / ".." / "best.safetensors"):
             np.testing.assert_array_equal(registry.create(f"own:{place}").predict(samples[0]), expected)
 
     def test_names_of_variants(self, fit, tmp_path):
-        folder = fit("seed0").folder
+        folder = folder_of(fit("seed0"))
         assert registry.create("own").label == "own"
         assert registry.create(f"own:{folder}").label == "own+checkpoints-seed0"
         assert registry.create(f"own:{folder}/").label == "own+checkpoints-seed0"
@@ -197,17 +204,36 @@ class TestWeights:
 
     def test_hash(self, fit, tmp_path):
         method = fit("a")
-        tensors, facts = checkpoint.load(method.folder / "best.safetensors")
+        tensors, record = method.trained.tensors, method.trained.record
         assert method.weights_hash() == hash_tensors(tensors)
-        checkpoint.save(tmp_path / "told_more.safetensors", tensors, facts | {"more": 1})
+        checkpoint.save(tmp_path / "told_more.safetensors", tensors, replace(record, notes=("more",)))
         assert registry.create(f"own:{tmp_path / 'told_more.safetensors'}").weights_hash() == method.weights_hash()
-        assert registry.create(f"own:{method.folder}").weights_hash() == method.weights_hash()
+        assert registry.create(f"own:{folder_of(method)}").weights_hash() == method.weights_hash()
         assert fit("b", seed=1).weights_hash() != method.weights_hash()
+
+    def test_a_file_is_read_once(self, fit, samples, monkeypatch):
+        folder, reads, read = folder_of(fit()), [], checkpoint.read
+        monkeypatch.setattr(checkpoint, "read", lambda path: reads.append(path) or read(path))
+        method = registry.create(f"own:{folder}")
+        assert method.notes()
+        assert method.seen(samples)
+        assert not method.knows_edits("0123456789abcdef")
+        assert method.weights_hash()
+        method.predict(samples[0])
+        assert reads == [folder / "best.safetensors"]
+
+    def test_what_a_training_made_is_read_once_too(self, fit, samples, monkeypatch):
+        reads, read = [], checkpoint.read
+        monkeypatch.setattr(checkpoint, "read", lambda path: reads.append(path) or read(path))
+        method = fit()
+        method.predict(samples[0])
+        assert method.notes()
+        assert reads == [method.weights]
 
     @pytest.mark.parametrize("call", [lambda m, s: m.predict(s), lambda m, s: m.weights_hash()])
     def test_none_say_how_to_get_them(self, add_learned, samples, tmp_path, call):
         add_learned("own")
-        command = "python benchmark.py fit --methods own --dataset osie_train$"
+        command = "salbench fit --methods own --dataset osie_train$"
         with pytest.raises(MethodUnavailable, match=f"^has no weights; train it with: {command}"):
             call(registry.create("own"), samples[0])
         with pytest.raises(WeightsProblem, match=r"gone\.safetensors: no such weights of own; expected a folder"):
@@ -218,31 +244,31 @@ class TestWeights:
     def test_of_another_network_are_refused(self, fit, add_learned, samples):
         add_learned("wide", channels=6)
         with pytest.raises(CheckpointProblem, match=r"another network: 3 of another shape, such as 0\.bias \(4,\)"):
-            registry.create(f"wide:{fit().folder}").predict(samples[0])
+            registry.create(f"wide:{folder_of(fit())}").predict(samples[0])
 
     def test_of_a_stopped_training_are_no_network(self, fit, samples):
         """`last` also holds the optimizer; `best` is what predicts."""
         with pytest.raises(CheckpointProblem, match="another network: 4 missing"):
-            registry.create(f"own:{fit().folder}/last.safetensors").predict(samples[0])
+            registry.create(f"own:{folder_of(fit())}/last.safetensors").predict(samples[0])
 
 
 class TestEvaluation:
     def test_end_to_end(self, fit, tiny, tmp_path):
         method = fit()
-        evaluation = Evaluation(tiny, PROTOCOLS["tuebingen"], tmp_path / "out", progress=False, workers=2)
-        result = evaluation.run(f"own:{method.folder}")
+        evaluation = Evaluation(tiny, PROTOCOLS["tuebingen"], tmp_path / "out", replace(QUIET, workers=2))
+        result = evaluation.run(f"own:{folder_of(method)}")
         assert result.n_failed == 0
         assert result.n_images == 6
-        assert result.key.method == "own+checkpoints-seed0"
-        assert result.key.weights == method.weights_hash()
+        assert result.method == "own+checkpoints-seed0"
+        assert result.identity["weights"] == method.weights_hash()
         assert set(result.metrics) == set(METRICS)
         assert all(np.isfinite(m["mean"]) for m in result.metrics.values())
 
     def test_validation_scores_as_the_evaluator_does(self, fit, samples, tmp_path):
         method = fit()
         _, validation = split(samples, SHARE)
-        history = json.loads((method.folder / "best.json").read_text())["history"]
-        result = evaluate(f"own:{method.folder}", validation, tmp_path / "out")
+        history = json.loads(method.weights.with_suffix(".json").read_text())["history"]
+        result = evaluate(f"own:{folder_of(method)}", validation, tmp_path / "out")
         assert len(validation) > 1
         for name in METRICS:
             assert history[-1][name] == pytest.approx(result.metrics[name]["mean"], rel=1e-9, abs=1e-9), name
@@ -253,30 +279,38 @@ class TestEvaluation:
         assert skipped.reason.startswith("has no weights; train it with")
 
     def test_weights_that_are_not_where_they_were_said_to_be_are_no_reason_to_skip(self, fit, samples, tmp_path):
-        broken = evaluate(f"own:{fit().folder}x", samples, tmp_path / "out")
+        broken = evaluate(f"own:{folder_of(fit())}x", samples, tmp_path / "out")
         assert isinstance(broken, Broken)
         assert "no such weights of own" in broken.reason
 
     def test_damaged_weights_are_told_once(self, fit, samples, tmp_path):
-        path = fit().folder / "best.safetensors"
+        path = fit().weights
         path.write_bytes(path.read_bytes()[:100])
         broken = evaluate(f"own:{path.parent}", samples, tmp_path / "out")
         assert isinstance(broken, Broken)
-        assert "damaged, or no checkpoint" in broken.reason
+        assert "damaged, or not a checkpoint" in broken.reason
 
     def test_the_table_says_how_much_it_was_trained_on(self, fit, samples, tmp_path):
-        result = evaluate(f"own:{fit().folder}", samples, tmp_path / "out")
+        result = evaluate(f"own:{folder_of(fit())}", samples, tmp_path / "out")
         train, _ = split(samples, SHARE)
         assert result.notes == [f"trained on {len(train)} images."]
-        own = registry.create("own")
-        assert own.notes_on({"images": 7, "dataset": "spots"}) == ["trained on 7 images of spots."]
-        unisal = registry.create("unisal")  # its authors started from weights of ImageNet
-        assert unisal.notes_on({"images": 7}) == ["trained from random weights on 7 images."]
         table = tables.dataset_table(tmp_path / "out", "spots")
         assert f"- own+checkpoints-seed0: trained on {len(train)} images." in table
 
+    def test_notes_on_a_training(self, add_learned):
+        own = registry.create(add_learned("own"))
+        assert own.notes_on(Counts(7, dataset="spots")) == ["trained on 7 images of spots."]
+        edits = EditCounts(12, {"contrast": (1.2, 2.0), "dark": (0.1, 0.1)}, 0.5)
+        said = "trained with edits: 12 images, contrast 1.2 to 2, dark 0.1, p 0.5."
+        assert own.notes_on(Counts(7, edits=edits)) == ["trained on 7 images.", said]
+        unisal = registry.create("unisal")  # its authors started from weights of ImageNet
+        assert unisal.notes_on(Counts(7)) == ["trained from random weights on 7 images."]
+
+    def test_the_plan_names_the_data_set(self, fit):
+        assert fit(dataset="spots").notes() == ["trained on 9 images of spots."]
+
     def test_images_that_it_was_trained_or_validated_on_are_counted(self, fit, samples, make_spots, tmp_path):
-        spec, others = f"own:{fit().folder}", make_spots(15)[12:]
+        spec, others = f"own:{folder_of(fit())}", make_spots(15)[12:]
         assert evaluate(spec, others, tmp_path / "test").n_seen == 0
         assert evaluate(spec, [*samples, *others], tmp_path / "both").n_seen == len(samples)
         moved = [replace(sample, fixations=sample.fixations[1:], observers=None) for sample in samples]
@@ -284,7 +318,7 @@ class TestEvaluation:
 
     def test_weights_of_another_network_are_told_once_and_not_by_every_image(self, fit, add_learned, samples, tmp_path):
         add_learned("wide", channels=6)
-        broken = evaluate(f"wide:{fit().folder}", samples[:3], tmp_path / "out")
+        broken = evaluate(f"wide:{folder_of(fit())}", samples[:3], tmp_path / "out")
         assert isinstance(broken, Broken)
         assert "the checkpoint of another network" in broken.reason
         assert not list((tmp_path / "out").rglob("*.json*"))
@@ -293,9 +327,7 @@ class TestEvaluation:
 class TestBatches:
     @pytest.fixture
     def method(self, add_learned):
-        method = registry.create(add_learned("own"))
-        method.init_random()
-        return method
+        return registry.create(add_learned("own"), RANDOM)
 
     @pytest.fixture
     def mixed_samples(self, make_spots):
@@ -332,12 +364,15 @@ class TestBatches:
 
     @pytest.mark.parametrize(
         ("device", "mixed", "dtype"),
-        [("cpu", True, torch.float32), ("cuda", False, torch.float32), ("cuda", True, torch.float16)],
+        [
+            ("cpu", True, torch.float32),
+            pytest.param("cuda", False, torch.float32, marks=needs_gpu),
+            pytest.param("cuda", True, torch.float16, marks=needs_gpu),
+        ],
     )
-    def test_in_inference_mode_and_on_cuda_in_float16(self, method, mixed_samples, device, mixed, dtype):
-        if device == "cuda" and not torch.cuda.is_available():
-            pytest.skip("needs a GPU")
-        method.device, method.mixed_precision, seen = device, mixed, []
+    def test_in_inference_mode_and_on_cuda_in_float16(self, add_learned, mixed_samples, device, mixed, dtype):
+        method, seen = registry.create(add_learned("own"), replace(RANDOM, device=device)), []
+        method.mixed_precision = mixed
 
         def look(network, given, output):
             seen.append((output.dtype, output.is_inference()))
@@ -348,10 +383,16 @@ class TestBatches:
         assert log_density.dtype == np.float32
 
     def test_the_first_prediction_is_at_the_size_of_the_weights(self, add_learned, samples, tmp_path):
-        method = create(add_learned("own"), size=(12, 20), epochs=1)
-        method.folder = tmp_path / "small"
-        method.fit(samples)
-        assert registry.create(f"own:{method.folder}").predict(samples[0]).shape == (12, 20)
+        plan = Plan(folder=tmp_path / "small", recipe={"size": (12, 20), "epochs": 1})
+        registry.create(add_learned("own"), QUIET).fit(samples, plan)
+        assert registry.create(f"own:{tmp_path / 'small'}").predict(samples[0]).shape == (12, 20)
+
+    def test_weights_that_need_another_setup_are_refused(self, fit, samples):
+        folder = folder_of(fit())
+        method = registry.create(f"own:{folder}")
+        method.setup = lambda: {"backbone": "another"}
+        with pytest.raises(CheckpointProblem, match=r"best\.safetensors: made with other settings \(backbone another"):
+            method.predict(samples[0])
 
     def test_a_network_is_loaded_once_for_all_threads(self, method, mixed_samples, monkeypatch):
         loads, load = [], method._loaded
@@ -366,13 +407,13 @@ class TestBatches:
         assert method.predict(mixed_samples[2]).shape == (60, 50)
 
     def test_a_predict_of_its_own_would_be_passed_by(self):
-        with pytest.raises(registry.MethodProblem, match=r"Mine: expected no `predict` .* write `finished`"):
+        with pytest.raises(registry.MethodProblem, match=r"Mine: expected no `predict`, .* write `finished`"):
             type("Mine", (LearnedMethod,), {"predict": lambda self, sample: None})
 
     def test_scores_are_those_of_one_at_a_time(self, fit, tiny, tmp_path):
-        spec = f"own:{fit().folder}"
+        spec = f"own:{folder_of(fit())}"
         results = [
-            Evaluation(tiny, PROTOCOLS["mit"], tmp_path / str(n), progress=False, batch_size=n).run(spec)
+            Evaluation(tiny, PROTOCOLS["mit"], tmp_path / str(n), replace(QUIET, batch_size=n)).run(spec)
             for n in (1, 4)
         ]
         for name in METRICS:

@@ -1,4 +1,4 @@
-"""Several processes, as on several GPUs: the weights are those that one process makes."""
+"""Several processes, as on several GPUs: they make the weights that one process makes."""
 
 import os
 import subprocess
@@ -36,16 +36,32 @@ class Twin(LearnedMethod):
     def preprocess(self, images):
         return images.permute(0, 3, 1, 2).float() / 255 - 0.5
 """
+FIT = """
+import sys
+from pathlib import Path
+from salbench import datasets, edits, registry
+from salbench.plan import Plan
+from salbench.runtime import Runtime
+
+place, out = Path(sys.argv[1]), sys.argv[2]
+registry.add_folder(place / "methods")
+plan = Plan(folder=out)
+if (place / "edits").exists():
+    losses = {"agreement": 1.0, "increase": 1.0}
+    plan = Plan(folder=out, edits=edits.read(place / "edits"), recipe={"p": 0.0, "edit_losses": losses})
+registry.create("twin", Runtime(progress=False)).fit(datasets.load(f"folder:{place / 'set'}").samples, plan)
+"""
 
 
 def write_edits(folder):
-    """Of every fourth image, so that often one process has an edit in its share of the batch and the other none."""
+    """Edits of every fourth image: often one process has an edit in its share of the batch and the other none."""
     writer = Writer(folder, {})
     for i in range(0, 16, 4):
         original = np.full((24, 32, 3), i, np.uint8)
         writer.add(f"picture{i}", original, {"grey": np.eye(8)}, [NewEdit("grey", 1.0, 1.0, 1, original)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edits", [False, True])
 def test_two_processes_make_the_weights_of_one(tmp_path, edits):
     rng = np.random.default_rng(0)
@@ -58,16 +74,15 @@ def test_two_processes_make_the_weights_of_one(tmp_path, edits):
     (tmp_path / "set" / "fixations.csv").write_text("\n".join(rows))
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / "twin.py").write_text(METHOD)
-    fit = ["benchmark.py", "fit", "--methods-dir", tmp_path / "methods", "--methods", "twin"]
+    (tmp_path / "fit.py").write_text(FIT)
     if edits:
         write_edits(tmp_path / "edits")
-        fit += ["--augment", f"edits:{tmp_path / 'edits'}", "--p", "0", "--edit-losses", "agreement=1,increase=1"]
-    fit += ["--dataset", f"folder:{tmp_path / 'set'}", "--out"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for command in ([sys.executable, *fit, tmp_path / "one"], [*torchrun, *fit, tmp_path / "two"]):
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=120)
-    one, two = (checkpoint.load(next((tmp_path / n).rglob("last.safetensors")))[0] for n in ("one", "two"))
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    for start, out in (([], tmp_path / "one"), (torchrun, tmp_path / "two")):
+        command = [sys.executable, *start, tmp_path / "fit.py", tmp_path, out]
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+    one, two = (checkpoint.read(tmp_path / n / "last.safetensors").tensors for n in ("one", "two"))
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-6, msg=name)
