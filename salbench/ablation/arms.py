@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from salbench import results
-from salbench.datasets import DATASETS
+from salbench import datasets, results
 from salbench.files import atomic_write
 from salbench.identity import Identity
 from salbench.metrics import METRICS
@@ -44,8 +43,8 @@ def splits(dataset: str) -> tuple[list[str], str]:
         AblationProblem: the data set has no splits.
     """
     dataset, *more = [dataset] if dataset.startswith("folder:") else dataset.split("+")
-    whole = sorted(name[: -len("_train")] for name in DATASETS if name.endswith("_train"))
-    whole = [name for name in whole if f"{name}_test" in DATASETS]
+    whole = sorted(name[: -len("_train")] for name in datasets.names() if name.endswith("_train"))
+    whole = [name for name in whole if f"{name}_test" in datasets.names()]
     if dataset not in whole and not dataset.startswith("folder:"):
         raise AblationProblem(
             f"--dataset: expected one with splits to train and to test on, {', '.join(whole)}, or folder:X for the "

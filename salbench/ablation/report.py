@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from salbench import figure as figures
 from salbench import tables
 from salbench.ablation import arms
-from salbench.files import atomic_write
 from salbench.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-FIGURES = (".png", ".pdf", ".svg")
-# Metadata without a date: the same results give the same bytes.
-UNDATED: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
 def table(out: Path | str, dataset: str, style: str = "md") -> str:
@@ -76,23 +71,15 @@ def figure(out: Path | str, dataset: str, path: Path | str) -> None:
     Args:
         out: folder of the results.
         dataset: as given to `ablate`.
-        path: ends in one of `FIGURES`; written whole or not at all.
+        path: ends in .png, .pdf or .svg.
 
     Raises:
         AblationProblem: no complete ablation in these files.
         ValueError: a path with another ending.
     """
-    import matplotlib
-
-    path = Path(path)
-    if path.suffix.lower() not in FIGURES:
-        raise ValueError(f"{path}: expected a name ending in {', '.join(FIGURES)} for the figure")
+    figures.check(path)
     by_method = {method: arms.changes(by_arm) for method, by_arm in arms.read(out, dataset).items()}
-    image, ending = io.BytesIO(), path.suffix[1:].lower()
-    with matplotlib.rc_context({"svg.hashsalt": "salbench"}):
-        _draw(by_method, dataset).savefig(image, format=ending, dpi=150, metadata=UNDATED.get(ending))
-    with atomic_write(path, "wb") as file:
-        file.write(image.getvalue())
+    figures.save(_draw(by_method, dataset), path)
 
 
 def _draw(by_method, dataset) -> Figure:
@@ -101,8 +88,10 @@ def _draw(by_method, dataset) -> Figure:
 
     names = sorted({arm for changes in by_method.values() for arm in changes}, reverse=True)
     drawing = Figure(figsize=(11, 1.8 + 0.75 * len(names)), layout="constrained")
-    panels = drawing.subplots(3, 3, sharey=True).ravel()
-    for panel, (metric, facts) in zip(panels, METRICS.items(), strict=True):
+    panels = drawing.subplots(-(-len(METRICS) // 3), 3, sharey=True).ravel()
+    for panel in panels[len(METRICS) :]:
+        panel.set_axis_off()
+    for panel, (metric, facts) in zip(panels, METRICS.items(), strict=False):
         for k, (method, changes) in enumerate(by_method.items()):
             shift = 0.5 * ((k + 0.5) / len(by_method) - 0.5)
             _bars(panel, [names.index(arm) + shift for arm in changes], changes, metric, f"C{k}", method)
