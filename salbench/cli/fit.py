@@ -102,10 +102,9 @@ def _place(dataset: "Dataset", names: list[str], edit_set: "EditSet | None", rec
     """Name of the folder for a training: the data, and what is shown beside it."""
     from salbench import edits
 
-    p = recipe.get("p")
     if edit_set:
-        return f"{dataset.name}+{edits.training_name(edit_set, p, recipe.get('edit_losses'))}"
-    return "+".join([dataset.name, *names]) + (f"-p{p:g}" if p is not None else "")
+        return f"{dataset.name}+{edits.training_name(edit_set, recipe['p'], recipe.get('edit_losses'))}"
+    return "+".join([dataset.name, *names]) + (f"-p{recipe['p']:g}" if "p" in recipe else "")
 
 
 def _command(options: argparse.Namespace, spec: str) -> str:
