@@ -26,7 +26,7 @@ PUBLISHED = {
 
 @register
 class DeepGaze(LearnedMethod):
-    """Published: readouts on four frozen backbones and a centre bias, 104.6 M parameters (Linardos et al. 2021).
+    """Published: readouts on four backbones and a centre bias, 104.6 M parameters (Linardos et al. 2021).
 
     Images are not resized. The authors intend 35 pixels per degree of visual angle and a longer side of about 1024
     pixels; resize images of another scale first. An image with a side below 128 pixels is an error.

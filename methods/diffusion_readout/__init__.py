@@ -98,20 +98,21 @@ class DiffusionReadout(LearnedMethod):
     def fit(self, samples: Sequence[Sample], plan: Plan) -> DiffusionReadout:
         """Train new readouts on the backbone; see `LearnedMethod.fit`.
 
-        Image size and learning rate are set for the backbone, unless the plan's recipe changes them.
+        The learning rate depends on the width of the backbone, unless the plan's recipe changes it.
         """
         from .network import WIDTH, width_for
 
         rate = type(self).recipe.learning_rate * WIDTH / width_for(self.frozen.channels)
-        self.recipe = replace(self.recipe.at(self.frozen.image_size), learning_rate=rate)
+        self.recipe = replace(self.recipe, learning_rate=rate)
         edited = sum(len(plan.edits.of(s.id)) for s in samples) if plan.edits else 0
         with self._extractor.keeping(len(samples) * (1 + len(plan.augment)) + edited):
             return super().fit(samples, plan)
 
     def build_network(self) -> ReadoutNetwork:
-        """New readouts with random weights, as wide as the backbone asks for."""
+        """New readouts with random weights, for the backbone's features at the size of its own training images."""
         from .network import ReadoutNetwork
 
+        self.recipe = self.recipe.at(self.frozen.image_size)
         return ReadoutNetwork(self.frozen.channels, self.frozen.embedding, steps=self.timesteps)
 
     @property

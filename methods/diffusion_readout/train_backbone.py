@@ -53,6 +53,7 @@ GROUPS = 8  # in every group norm
 TIMESTEPS = 1000
 KL = 1e-4  # weight of the KL divergence per latent
 HELD_OUT = 20  # pictures, at most
+MEASURED = 50  # batches of held-out noise predictions
 WARMUP = 100  # steps
 SAVE_EVERY = 100  # steps
 REMEDY = "Choose another --out, or remove the folder."
@@ -234,7 +235,7 @@ class _Training:
         losses = self._fit("unet", self.unet, lambda: loss_on(latents, batch), recipe.unet_steps, recipe.unet_rate)
         self._seed("held out")
         with torch.no_grad():
-            held_out_loss = float(np.mean([loss_on(held_out, batch).item() for _ in range(50)]))
+            held_out_loss = float(np.mean([loss_on(held_out, batch).item() for _ in range(MEASURED)]))
         log.info("U-Net: loss %.4f on held-out pictures", held_out_loss)
         return {"parameters": _parameters(self.unet), "held_out_loss": held_out_loss, "losses": losses}
 
