@@ -1,21 +1,22 @@
-"""PNASNet-5-Large and the decoder on it that SimpleNet and both branches of TempSAL share, with the published names.
+"""PNASNet-5-Large and the decoder that SimpleNet and both branches of TempSAL share, with the published names.
 
 Encoder: Liu et al., Progressive Neural Architecture Search, ECCV 2018. Decoder: Reddy et al., Tidying Deep
 Saliency Prediction Architectures, IROS 2020; details as in their code, github.com/samyak0210/saliency.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn.functional import pad
 
-SIZE = (256, 256)  # of the images that the published weights were trained on
-STATES = 5  # that a cell concatenates
+SIZE = (256, 256)  # height, width of the images that the published weights were trained on
+STATES = 5  # a cell concatenates this many of its states
 
-# The ten operations of every cell: (which state it reads, what it does). States 0 and 1 are what the two cells before
-# have made; the sum of the first two operations is state 2, of the next two state 3, and so on.
+# The ten operations of every cell: (input state, operation). States 0 and 1 come from the two previous cells. The first
+# two operations sum to state 2, the next two to state 3, and so on.
 OPERATIONS = (
     (0, "separable 5"), (0, "pool"),
     (1, "separable 7"), (1, "pool"),
@@ -26,16 +27,12 @@ OPERATIONS = (
 
 
 class PNASNet5Large(nn.Module):
-    """(B, 3, H, W) RGB in [-1, 1], H and W multiples of 32 -> features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size.
+    """The encoder: maps RGB (B, 3, H, W) in [-1, 1] to features. H and W must be multiples of 32.
 
-    Their channels are 96, 270, 1080, 2160 and 4320. The published weights hold a classifier of ImageNet too, which
-    nothing uses and no training changes.
-
-    Raises:
-        ValueError: another size.
+    The published weights include an ImageNet classifier. It is kept so they load, but it is neither used nor trained.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv0 = nn.Conv2d(3, 96, 3, stride=2, bias=False)
         self.conv0_bn = _norm(96)
@@ -45,13 +42,18 @@ class PNASNet5Large(nn.Module):
         before, last = 270, 540
         for i in range(12):
             width = 216 * 2 ** (i // 4)
-            first = FactorizedReduction if i in (0, 5, 9) else _pointwise  # the cell before has halved the size
+            first = FactorizedReduction if i in (0, 5, 9) else _pointwise  # the previous cell halved the size
             cell = Cell(first(before, width), _pointwise(last, width), (width, width), width, 2 if i in (4, 8) else 1)
             self.cells.append(cell)
             before, last = last, STATES * width
         self.classifier = nn.Linear(4320, 1001).requires_grad_(False)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size, with 96, 270, 1080, 2160 and 4320 channels.
+
+        Raises:
+            ValueError: height or width is not a multiple of 32.
+        """
         if x.shape[-2] % 32 or x.shape[-1] % 32:
             raise ValueError(f"expected height and width in multiples of 32, got {tuple(x.shape[-2:])}; resize first")
         x = self.conv0_bn(self.conv0(x))
@@ -63,17 +65,26 @@ class PNASNet5Large(nn.Module):
 
 
 class Cell(nn.Module):
-    """Five sums of two operations each, concatenated: what all of the encoder is made of.
+    """The building block of the encoder: five sums of two operations each, concatenated.
 
     Args:
-        preprocess0, preprocess1: make states 0 and 1 of what the cell before the last, and the last, has given.
+        preprocess0: makes state 0 from the output of the cell before the previous one.
+        preprocess1: makes state 1 from the output of the previous cell.
         inside: channels of states 0 and 1.
-        width: channels of every state after them; the output has five times as many.
-        stride: of the operations on states 0 and 1.
-        projects_pool: the first pooling is followed by a convolution to `width` channels.
+        width: channels of every other state; the output has five times as many.
+        stride: stride of the operations that read states 0 and 1.
+        projects_pool: whether a convolution to `width` channels follows the first pooling.
     """
 
-    def __init__(self, preprocess0, preprocess1, inside, width, stride, projects_pool=False):
+    def __init__(
+        self,
+        preprocess0: nn.Module,
+        preprocess1: nn.Module,
+        inside: tuple[int, int],
+        width: int,
+        stride: int,
+        projects_pool: bool = False,
+    ) -> None:
         super().__init__()
         self.preprocess0, self.preprocess1 = preprocess0, preprocess1
         self._ops = nn.ModuleList()
@@ -83,7 +94,8 @@ class Cell(nn.Module):
         if projects_pool:
             self._ops[1] = nn.Sequential(self._ops[1], _conv1x1(inside[0], width), _norm(width))
 
-    def forward(self, before, last):
+    def forward(self, before: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        """Output (B, 5 width, h, w) from the outputs of the two previous cells."""
         states = [self.preprocess0(before), self.preprocess1(last)]
         results = (operation(states[state]) for (state, _), operation in zip(OPERATIONS, self._ops, strict=True))
         for first, second in zip(results, results, strict=True):
@@ -92,30 +104,29 @@ class Cell(nn.Module):
 
 
 class FactorizedReduction(nn.Module):
-    """Half the size: every second pixel, beside the pixels one further right and down (zero off the edge)."""
+    """Halve the size: every second pixel, concatenated with the pixels one right and one down (zero off the edge)."""
 
-    def __init__(self, inside, outside):
+    def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
         self.conv_1 = _conv1x1(inside, outside // 2, stride=2)
         self.conv_2 = _conv1x1(inside, outside // 2, stride=2)
         self.bn = _norm(outside)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, inside, h, w) to (B, outside, h / 2, w / 2), sizes rounded up."""
         x = x.relu()
         shifted = pad(x, (-1, 1, -1, 1))
         return self.bn(torch.cat([self.conv_1(x), self.conv_2(shifted)], 1))
 
 
 class PNASSaliency(nn.Module):
-    """Encoder and decoder: (B, 3, H, W) RGB in [-1, 1], H and W multiples of 32 -> logits (B, K, H, W) of maps.
-
-    A sigmoid makes the maps of them, in (0, 1).
+    """Encoder and decoder: RGB (B, 3, H, W) in [-1, 1] to K maps. H and W must be multiples of 32.
 
     Args:
-        head: channels of the convolutions that end the decoder; the last is K.
+        head: channels of the decoder's last convolutions; the very last is K.
     """
 
-    def __init__(self, *head):
+    def __init__(self, *head: int) -> None:
         super().__init__()
         self.pnas = PNASNet5Large()
         self.deconv_layer0 = upsampling(4320, 512)
@@ -125,16 +136,17 @@ class PNASSaliency(nn.Module):
         self.deconv_layer4 = upsampling(96 + 96, 128)
         self.deconv_layer5 = convolutions(128, *head)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (B, K, H, W), whose sigmoid gives the maps in (0, 1)."""
         return self.decode(self.encode(x))
 
-    def encode(self, x):
-        """Features at 1/2, 1/4, 1/8 and 1/16 of the size, and those at 1/32 brought to 1/16 by the decoder."""
+    def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Features at 1/2, 1/4, 1/8 and 1/16 of the size, and those of 1/32, upsampled to 1/16 by the decoder."""
         *features, deepest = self.pnas(x)
         return [*features, self.deconv_layer0(deepest)]
 
-    def decode(self, features):
-        """Logits of the maps from what `encode` returns."""
+    def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Logits (B, K, H, W) of the features that `encode` returns."""
         half, quarter, eighth, sixteenth, x = features
         x = self.deconv_layer1(torch.cat([x, sixteenth], 1))
         x = self.deconv_layer2(torch.cat([x, eighth], 1))
@@ -143,29 +155,29 @@ class PNASSaliency(nn.Module):
         return self.deconv_layer5(x)
 
 
-def upsampling(inside, outside):
-    """A stage of a decoder: 3x3 convolution, ReLU, twice the size."""
+def upsampling(inside: int, outside: int) -> nn.Sequential:
+    """One decoder stage: 3x3 convolution, ReLU, twice the size."""
     upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
     return nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.ReLU(), upsample)
 
 
-def convolutions(*widths):
-    """3x3 convolutions through these numbers of channels, with ReLU between them."""
+def convolutions(*widths: int) -> nn.Sequential:
+    """3x3 convolutions with these numbers of channels, the input's first, and ReLU between them."""
     layers = [layer for pair in pairwise(widths) for layer in (nn.Conv2d(*pair, 3, padding=1), nn.ReLU())]
     return nn.Sequential(*layers[:-1])
 
 
-def centred(images):
-    """uint8 (B, H, W, 3) RGB -> float (B, 3, H, W) in [-1, 1], as the encoder takes it."""
+def centred(images: torch.Tensor) -> torch.Tensor:
+    """Scale uint8 (B, H, W, 3) RGB to float (B, 3, H, W) in [-1, 1], the encoder's input."""
     return (images.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
 
 
-def unwrapped(state):
-    """A state dict with the names of the bare network: every level that `nn.DataParallel` has added is removed."""
+def unwrapped(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Remove every "module." that `nn.DataParallel` added to the names of a state dict."""
     return {".".join(part for part in name.split(".") if part != "module"): t for name, t in state.items()}
 
 
-def _operation(kind, inside, outside, stride):
+def _operation(kind: str, inside: int, outside: int, stride: int) -> nn.Module:
     name, _, kernel = kind.partition(" ")
     if name == "pool":
         return nn.MaxPool2d(3, stride, padding=1)
@@ -177,23 +189,23 @@ def _operation(kind, inside, outside, stride):
     )  # fmt: skip
 
 
-def _separable(inside, outside, kernel, stride):
+def _separable(inside: int, outside: int, kernel: int, stride: int) -> tuple[nn.Conv2d, nn.Conv2d]:
     depthwise = nn.Conv2d(inside, inside, kernel, stride, padding=kernel // 2, groups=inside, bias=False)
     return depthwise, _conv1x1(inside, outside)
 
 
-def _pointwise(inside, outside, stride=1):
+def _pointwise(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
     return _op(nn.ReLU(), _conv1x1(inside, outside, stride), _norm(outside))
 
 
-def _op(*layers):
-    """Layers one after another, under the name that the published weights give them."""
+def _op(*layers: nn.Module) -> nn.Sequential:
+    """Layers in sequence, inside a module named "op" as in the published weights."""
     return nn.Sequential(OrderedDict(op=nn.Sequential(*layers)))
 
 
-def _conv1x1(inside, outside, stride=1):
+def _conv1x1(inside: int, outside: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inside, outside, 1, stride, bias=False)
 
 
-def _norm(channels):
+def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3)

@@ -1,28 +1,32 @@
-"""Where people look whatever the image: the density of the fixations on other images."""
+"""Where people look whatever the image shows: the density of fixations on other images."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from salbench.maps import blur
+from salbench.plan import Plan
 from salbench.registry import SaliencyMethod, register
+from salbench.sample import Sample
 
-GRID = (96, 128)  # rows, columns over the relative height and width of any image
-BANDWIDTHS = (0.015, 0.0217, 0.03, 0.045, 0.065, 0.1, 0.15)  # of each side, to choose from
-MOST_IMAGES = 200  # that the choice is made on
-UNIFORM_SHARE = 1e-3  # so that no place is impossible
+GRID = (96, 128)  # rows, columns; every image is stretched to this grid
+BANDWIDTHS = (0.015, 0.0217, 0.03, 0.045, 0.065, 0.1, 0.15)  # candidates, as fractions of each side
+MOST_IMAGES = 200  # the bandwidth is chosen on at most about this many images
+UNIFORM_SHARE = 1e-3  # mixed in, because no place may have zero probability
 
 
 @register
 class CenterBias(SaliencyMethod):
-    """Fixation density of other images: of the training split, or leave-one-image-out without one."""
+    """Baseline: fixation density of other images (training split, otherwise leave-one-image-out)."""
 
     output = "density"
     paper = "Tatler (2007), The central fixation bias in scene viewing, Journal of Vision 7(14)"
     fits_at_run = True
 
-    def fit(self, samples, plan):
-        """Count fixations on a grid of relative positions, and choose the bandwidth that predicts left-out images best.
+    def fit(self, samples: Sequence[Sample], plan: Plan) -> "CenterBias":
+        """Count fixations on the grid and choose the bandwidth that best predicts left-out images.
 
-        Each image's own fixations are remembered, to leave it out of its prediction later.
+        The fixations of each image are kept, so `predict` can leave out those of the image it predicts.
         """
         self._own = {s.id: _cells(s) for s in samples}
         self._total = _counts(np.concatenate(list(self._own.values())))
@@ -31,31 +35,32 @@ class CenterBias(SaliencyMethod):
         self._bandwidth = max(BANDWIDTHS, key=lambda width: sum(self._log_likelihood(c, width) for c in tried))
         return self
 
-    def _log_likelihood(self, cells, bandwidth):
-        """Of one image's fixations, given those of all others."""
+    def _log_likelihood(self, cells: np.ndarray, bandwidth: float) -> float:
+        """Log likelihood of one image's fixations under the density of all other images."""
         return np.log(_density(self._total - _counts(cells), bandwidth).ravel()[cells]).sum()
 
-    def predict(self, sample):
+    def predict(self, sample: Sample) -> np.ndarray:
+        """Density on the grid, without the fixations of the image itself."""
         counts = self._total
         if sample.id in self._own:
             counts = counts - _counts(self._own[sample.id])
         return _density(counts, self._bandwidth)
 
 
-def _density(counts, bandwidth):
-    """Density of the counted fixations over the grid, uniform where there are none."""
-    if not counts.any():  # nothing but this image is known
+def _density(counts: np.ndarray, bandwidth: float) -> np.ndarray:
+    """Density on the grid from fixation counts; uniform if there are no fixations."""
+    if not counts.any():  # the image itself is the only one with fixations
         return np.full(GRID, 1 / counts.size)
     density = np.maximum(blur(counts / counts.sum(), bandwidth * np.array(GRID)), 0.0)
     return (1 - UNIFORM_SHARE) * density + UNIFORM_SHARE / density.size
 
 
-def _cells(sample):
-    """Flat index of the cell of GRID that holds each fixation."""
+def _cells(sample: Sample) -> np.ndarray:
+    """Flat index of the grid cell of each fixation."""
     x, y = sample.fixations.T
     row, column = (y / sample.size[0] * GRID[0]).astype(np.int32), (x / sample.size[1] * GRID[1]).astype(np.int32)
     return row * GRID[1] + column
 
 
-def _counts(cells):
+def _counts(cells: np.ndarray) -> np.ndarray:
     return np.bincount(cells, minlength=GRID[0] * GRID[1]).reshape(GRID).astype(np.float64)

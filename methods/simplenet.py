@@ -1,9 +1,9 @@
 """simplenet: a plain decoder over all levels of PNASNet-5-Large.
 
-Reddy et al., Tidying Deep Saliency Prediction Architectures, IROS 2020. The network has the published names (see
-`_pnasnet`), so that the checkpoint of github.com/samyak0210/saliency loads strictly. A picture is resized to 256 x 256
-whatever its shape; the map is resized back, blurred and stretched as their code does before it saves one, but it is
-not rounded to 8 bit.
+Reddy et al., Tidying Deep Saliency Prediction Architectures, IROS 2020. Parameters have the published names (see
+`_pnasnet`), so the checkpoint of github.com/samyak0210/saliency loads strictly. Every image is resized to 256 x 256.
+The map is resized back, blurred and stretched to [0, 1], as the authors' code does before it saves a map, but it is not
+rounded to 8 bits.
 """
 
 import numpy as np
@@ -13,20 +13,22 @@ from torch.nn.functional import interpolate, logsigmoid
 
 from salbench.maps import minmax
 from salbench.registry import register
+from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.weights import Checkpoint
 
 from ._pnasnet import SIZE, PNASSaliency, centred, unwrapped
 
-BLUR_SIGMA, BLUR_RADIUS = 2.0, 5  # what OpenCV makes of an 11 x 11 kernel
+BLUR_SIGMA, BLUR_RADIUS = 2.0, 5  # pixels; what OpenCV uses for an 11 x 11 kernel
 
 
 @register
 class SimpleNet(LearnedMethod):
-    """PNASNet-5-Large with a plain decoder, as published (Reddy et al. 2020).
+    """Published: a plain decoder on PNASNet-5-Large (Reddy et al. 2020).
 
-    `fit` trains a new network with the authors' loss, batch, epochs and learning rate. Theirs differs in this: the
-    encoder starts from ImageNet, the learning rate stays as it is, and no gradient is clipped.
+    `fit` trains a new network with the authors' loss, batch size, epochs and learning rate. The authors' training
+    differs in three ways: the encoder starts from ImageNet weights, the learning rate is constant, and gradients are
+    not clipped.
     """
 
     output = "map"
@@ -45,28 +47,36 @@ class SimpleNet(LearnedMethod):
         losses={"kl": 1.0}, patience=40,
     )  # fmt: skip
 
-    def build_network(self):
+    def build_network(self) -> PNASSaliency:
+        """A new network with random weights."""
         return PNASSaliency(128, 1)
 
-    def published(self, state):
+    def published(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The published weights by the names of our network."""
         return unwrapped(state)
 
-    def preprocess(self, images):
+    def preprocess(self, images: torch.Tensor) -> torch.Tensor:
+        """Scale uint8 (B, H, W, 3) RGB to float (B, 3, H, W) in [-1, 1]."""
         return centred(images)
 
-    def logits(self, network, images, captions):
+    def logits(self, network: PNASSaliency, images: torch.Tensor, captions: list[str | None]) -> torch.Tensor:
+        """Log of the published map, (B, H, W): a softmax of it is the map, scaled to sum to one."""
         return logsigmoid(network(self.preprocess(images)).float())[:, 0]
 
-    def finished(self, log_density, sample):
+    def finished(self, log_density: np.ndarray, sample: Sample) -> np.ndarray:
+        """The map of the image's size, resized, blurred and stretched to [0, 1] as published."""
         return minmax(smoothed(np.exp(log_density), sample.size))
 
 
-def smoothed(saliency, size):
-    """A network's map as the authors bring it to a picture: float64 of `size`, resized, then blurred.
+def smoothed(saliency: np.ndarray | torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Resize a map of the network to an image, then blur it, as the authors' code does.
 
     Args:
         saliency: float (h, w).
-        size: (height, width) of the picture.
+        size: (height, width) of the image.
+
+    Returns:
+        float64 map of `size`.
     """
     saliency = torch.as_tensor(saliency, dtype=torch.float64)[None, None]
     resized = interpolate(saliency, size=size, mode="bilinear", align_corners=False)[0, 0].numpy()

@@ -1,25 +1,26 @@
-"""Spectral residual: the part of the log amplitude spectrum that its own average does not explain."""
+"""Spectral residual: the part of the log amplitude spectrum that differs from its local average."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from salbench.maps import resize
 from salbench.registry import SaliencyMethod, register
+from salbench.sample import Sample
 
-LONG_SIDE = 64  # pixels; the scale at which the paper looks at an image
-MEAN_SIZE = 3  # the paper's averaging filter h_n
-SIGMA = 2.5  # pixels at LONG_SIDE, of the final smoothing
+LONG_SIDE = 64  # pixels; the scale that the paper uses
+MEAN_SIZE = 3  # side of the paper's averaging filter h_n
+SIGMA = 2.5  # of the final smoothing, in pixels at LONG_SIDE
 
 
 @register
 class SpectralResidual(SaliencyMethod):
-    """Classical, no weights: what is unexpected in the amplitude spectrum of the image."""
+    """Classical, no training: unexpected parts of the image's amplitude spectrum (Hou and Zhang 2007)."""
 
     output = "map"
     paper = "Hou, Zhang (2007), Saliency Detection: A Spectral Residual Approach, CVPR"
 
-    def predict(self, sample):
-        """Equations 9 to 13 of the paper on the grey image, 64 pixels on its long side."""
+    def predict(self, sample: Sample) -> np.ndarray:
+        """Equations 9 to 13 of the paper on the grey image, resized to a long side of 64 pixels."""
         scale = LONG_SIDE / max(sample.size)
         shape = tuple(max(MEAN_SIZE, round(side * scale)) for side in sample.size)
         spectrum = np.fft.fft2(resize(sample.image @ np.full(3, 1 / 3, np.float32), shape))

@@ -1,12 +1,12 @@
-"""tempsal: a map for each of the first five seconds, and one of all time that is made with them.
+"""tempsal: a map for each of the first five seconds of viewing, and an overall map made from them.
 
 Aydemir et al., TempSAL - Uncovering Temporal Information for Deep Saliency Prediction, CVPR 2023. Two networks like
-SimpleNet's, one with a map per second (`pnas_vol`), the other with a map of all time (`pnas_sal`), and a decoder that
-takes the features of the first and the maps of both. The network has the published names, so that the checkpoint of
+SimpleNet's predict one map per second (`pnas_vol`) and one overall map (`pnas_sal`). A decoder fuses the features of
+the first network with the maps of both. Parameters have the published names, so the checkpoint of
 github.com/IVRL/Tempsal loads strictly.
 
-The maps of the seconds are divided by the maximum over those of the same picture. In the authors' code it is the
-maximum over all pictures of the batch: the same for a picture alone, but otherwise dependent on its neighbours.
+The five maps of an image are divided by their common maximum. The authors' code divides by the maximum over the whole
+batch: that is the same for a batch of one, but otherwise a prediction would depend on the other images.
 """
 
 import numpy as np
@@ -16,23 +16,24 @@ from torch.nn.functional import interpolate, logsigmoid
 
 from salbench.maps import minmax
 from salbench.registry import register
+from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.weights import Checkpoint
 
 from ._pnasnet import SIZE, PNASSaliency, centred, convolutions, unwrapped, upsampling
 
 SECONDS = 5
-MAPS = 1 + SECONDS  # that enter every stage of the decoder
+MAPS = 1 + SECONDS  # the overall map and those of the seconds enter every stage of the decoder
 
 
 @register
 class TempSAL(LearnedMethod):
-    """A map per second and one made with them, as published (Aydemir et al. 2023).
+    """Published: one map per second of viewing, fused into an overall map (Aydemir et al. 2023).
 
-    `fit` trains all three parts of a new network on the map of all time, because a sample has no times, with the
-    authors' losses, batch, epochs and learning rate of the decoder. Theirs differs in this: the branches are trained
-    first, from ImageNet and one of them on maps of seconds, and then stay as they are; the learning rate does too, no
-    gradient is clipped, and the best epoch is the one of the largest CC - KL.
+    `fit` trains all three parts of a new network on the overall map alone, because samples do not say when people
+    looked. Losses, batch size, epochs and learning rate are those of the authors' decoder. The authors' training
+    differs: both branches start from ImageNet weights and are trained first (one of them on maps of seconds), then
+    frozen; the learning rate is constant; gradients are not clipped; the best epoch has the largest CC - KL.
     """
 
     output = "map"
@@ -51,25 +52,29 @@ class TempSAL(LearnedMethod):
         losses={"kl": 1.0, "cc": 1.0}, patience=30,
     )  # fmt: skip
 
-    def build_network(self):
+    def build_network(self) -> "TempSALNetwork":
+        """A new network with random weights."""
         return TempSALNetwork()
 
-    def published(self, state):
+    def published(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The published weights by the names of our network."""
         return unwrapped(state)
 
-    def preprocess(self, images):
+    def preprocess(self, images: torch.Tensor) -> torch.Tensor:
+        """Scale uint8 (B, H, W, 3) RGB to float (B, 3, H, W) in [-1, 1]."""
         return centred(images)
 
-    def logits(self, network, images, captions):
+    def logits(self, network: "TempSALNetwork", images: torch.Tensor, captions: list[str | None]) -> torch.Tensor:
+        """Log of the published overall map, (B, H, W): a softmax of it is the map, scaled to sum to one."""
         saliency, _ = network(self.preprocess(images))
         return logsigmoid(saliency.float())[:, 0]
 
-    def finished(self, log_density, sample):
-        """The map at the network's size, stretched to [0, 1] as in the authors' notebook; they blur nothing."""
+    def finished(self, log_density: np.ndarray, sample: Sample) -> np.ndarray:
+        """The map at the network's size, stretched to [0, 1] and not blurred, as in the authors' notebook."""
         return minmax(np.exp(log_density))
 
-    def features(self, sample):
-        """The maps of the five seconds."""
+    def features(self, sample: Sample) -> dict[str, np.ndarray]:
+        """The maps of the five seconds, float (1, 256, 256) each."""
         images = self.images_of(sample).to(self.runtime.device)
         with torch.inference_mode():
             _, seconds = self.network(self.preprocess(images))
@@ -77,12 +82,9 @@ class TempSAL(LearnedMethod):
 
 
 class TempSALNetwork(nn.Module):
-    """(B, 3, H, W) RGB in [-1, 1], H and W multiples of 32 -> (logits (B, 1, H, W), maps (B, 5, H, W)).
+    """Maps RGB (B, 3, H, W) in [-1, 1] to an overall map and one map per second. H and W must be multiples of 32."""
 
-    A sigmoid of the logits is the map of all time, in (0, 1). The maps of the five seconds reach 1 together.
-    """
-
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.deconv_layer1 = upsampling(512 + 2160 + MAPS, 256)
         self.deconv_layer2 = upsampling(256 + 1080 + MAPS, 270)
@@ -92,14 +94,26 @@ class TempSALNetwork(nn.Module):
         self.pnas_vol = PNASSaliency(64, 32, SECONDS)
         self.pnas_sal = PNASSaliency(128, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict the overall map and those of the seconds.
+
+        Returns:
+            Logits (B, 1, H, W), whose sigmoid is the overall map in (0, 1); and maps (B, 5, H, W) of the seconds, the
+            largest value of each image being 1.
+        """
         features = self.pnas_vol.encode(x)
         seconds = self.pnas_vol.decode(features).sigmoid()
         seconds = seconds / seconds.amax((1, 2, 3), keepdim=True)
         return self.fuse(features, self.pnas_sal(x).sigmoid(), seconds), seconds
 
-    def fuse(self, features, overall, seconds):
-        """Logits (B, 1, H, W) of the features of `pnas_vol`, the map (B, 1, H, W) and those of the seconds."""
+    def fuse(self, features: list[torch.Tensor], overall: torch.Tensor, seconds: torch.Tensor) -> torch.Tensor:
+        """Logits (B, 1, H, W) of the final map.
+
+        Args:
+            features: of `pnas_vol`, see `PNASSaliency.encode`.
+            overall: (B, 1, H, W), the map of `pnas_sal`.
+            seconds: (B, 5, H, W), the maps of the seconds.
+        """
         half, quarter, eighth, sixteenth, x = features
         maps = torch.cat([overall, seconds], 1)
         x = self.deconv_layer1(torch.cat([x, sixteenth, _resized(maps, x)], 1))
@@ -109,5 +123,5 @@ class TempSALNetwork(nn.Module):
         return self.deconv_mix(torch.cat([x, maps], 1))
 
 
-def _resized(maps, like):
+def _resized(maps: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return interpolate(maps, size=like.shape[-2:], mode="bicubic", align_corners=False)

@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from pathlib import Path
 
 import conformance
 import numpy as np
@@ -11,9 +12,10 @@ from scipy.ndimage import zoom
 from scipy.special import logsumexp
 
 from salbench import registry
+from salbench.plan import Plan
 from salbench.registry import MethodUnavailable
+from salbench.runtime import Runtime
 from salbench.sample import Sample
-from salbench.training import method as training_method
 
 CASES = {"native_768x1024": (768, 1024, 0), "odd_333x499": (333, 499, 1)}  # height, width and variant of the picture
 MEMBERS = "shapenet_c", "efficientnet_b5", "densenet201", "resnext50"
@@ -175,8 +177,7 @@ class TestPrediction:
         assert (expected - without).abs().max() > 0.1
 
     def test_without_the_center_bias_is_told(self, tmp_path, kit):
-        method = registry.create("deepgaze_iie")
-        method.weights_root = tmp_path
+        method = registry.create("deepgaze_iie", Runtime(weights_root=tmp_path))
         (tmp_path / "deepgaze_iie").mkdir()
         (tmp_path / "deepgaze_iie" / "deepgaze2e.pth").touch()
         sample = Sample("picture", (128, 193), lambda: kit.picture(128, 193, 0)[0].numpy())
@@ -195,12 +196,12 @@ class TestPrediction:
 
 @pytest.fixture(scope="module")
 def new_network(method):
-    """What `fit` trains."""
+    """The network that `fit` trains."""
     networks, fitted = [], registry.create("deepgaze_iie")
-    fitted._network, fitted.folder = method.network, "nowhere"
+    fitted._network = method.network
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_method, "Trainer", lambda network, *rest, **options: networks.append(network) or Run)
-        fitted.fit([])
+        patch.setattr("salbench.training.loop.Trainer", lambda network, *rest: networks.append(network) or Run)
+        fitted.fit([], Plan("nowhere"))
     return networks[0]
 
 
@@ -225,6 +226,8 @@ class TestTraining:
 
 class Run:
     """A training that ends at once."""
+
+    folder = Path("nowhere")
 
     @staticmethod
     def run():

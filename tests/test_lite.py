@@ -7,9 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import benchmark
 from salbench import registry
+from salbench.cli import main
 from salbench.training import checkpoint
+from salbench.training.checkpoint import Record
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +32,8 @@ def network(method):
 def untrained(network, tmp_path_factory):
     """The method with the weights of `network`."""
     path = tmp_path_factory.mktemp("lite") / "untrained.safetensors"
-    checkpoint.save(path, network.state_dict(), {})
+    checkpoint.save(path, network.state_dict(), Record())
     return registry.create(f"lite:{path}")
-
-
-@pytest.fixture(scope="module")
-def shipped(method):
-    if not method.weights.exists():
-        pytest.skip(f"no weights yet at {method.weights}")
-    return method
 
 
 class TestNetwork:
@@ -138,22 +132,22 @@ class TestPrediction:
 
     def test_weights_of_another_network_are_refused(self, tmp_path, network, make_samples):
         path = tmp_path / "other.safetensors"
-        save_file({"stem.0.weight": torch.zeros(1)}, path, {"facts": "{}"})
+        save_file({"stem.0.weight": torch.zeros(1)}, path, {"record": "{}"})
         with pytest.raises(checkpoint.CheckpointProblem, match=r"missing.*1 of another shape, such as stem\.0\.weight"):
             registry.create(f"lite:{path}").predict(make_samples([(24, 32)])[0])
 
 
 class TestShippedWeights:
-    def test_are_small(self, shipped):
-        assert shipped.weights.stat().st_size < 3e6
+    def test_are_small(self, method):
+        assert method.weights.stat().st_size < 3e6
 
-    def test_load(self, shipped):
-        tensors, facts = checkpoint.load(shipped.weights)
-        checkpoint.load_into(shipped.build_network(), tensors, shipped.weights)
-        assert all(t.isfinite().all() for t in tensors.values() if t.is_floating_point())
-        assert facts["key"]["recipe"]["size"] == list(shipped.recipe.size)
+    def test_load(self, method):
+        read = checkpoint.read(method.weights)
+        checkpoint.load_into(method.build_network(), read.tensors, method.weights)
+        assert all(t.isfinite().all() for t in read.tensors.values() if t.is_floating_point())
+        assert read.record.identity["recipe"]["size"] == list(method.recipe.size)
 
-    def test_know_where_people_look_in_popout(self, shipped):
+    def test_know_where_people_look_in_popout(self, method):
         """Untrained weights are at 0.5; these have never seen a search display, and it takes no more than this."""
         from salbench.datasets import load
         from salbench.metrics import auc
@@ -161,7 +155,7 @@ class TestShippedWeights:
 
         scores = []
         for sample in load("popout").samples[::5]:
-            prepared = PROTOCOLS["tuebingen"].prepare(shipped.predict(sample.blind()), "log_density", sample.size)
+            prepared = PROTOCOLS["tuebingen"].prepare(method.predict(sample.blind()), "log_density", sample.size)
             scores.append(auc(prepared.point_map, sample.fixations))
         assert np.mean(scores) > 0.6
 
@@ -172,7 +166,7 @@ class TestCommandLine:
         monkeypatch.setattr(registry, "_FOLDERS", list(registry._FOLDERS))
 
     def run(self, *arguments):
-        return benchmark.main([str(a) for a in arguments])
+        return main([str(a) for a in arguments])
 
     def test_fit_then_score(self, tmp_path, capsys):
         out = tmp_path / "checkpoints"
@@ -191,15 +185,15 @@ class TestCommandLine:
         assert (folder / "last.safetensors").read_bytes() == before
         capsys.readouterr()
 
-        run = "--methods", f"lite:{folder}", "--dataset", "popout", "--limit", 3, "--out", tmp_path / "results"
+        run = "run", "--methods", f"lite:{folder}", "--dataset", "popout", "--limit", 3, "--out", tmp_path / "results"
         assert self.run(*run) == 0
         result = json.loads((tmp_path / "results/popout_first3/lite+popout_first8-seed0.json").read_text())
         assert result["n_failed"] == 0
-        assert result["key"]["weights"] == registry.create(f"lite:{folder}").weights_hash()
+        assert result["identity"]["weights"] == registry.create(f"lite:{folder}").weights_hash()
         assert "| lite+popout_first8-seed0 " in capsys.readouterr().out
 
         assert self.run(*fit[:-4], "--epochs", 2, "--out", out) == 2
-        assert "holds a training with another recipe; choose another folder" in capsys.readouterr().err
+        assert "recipe.epochs 2 instead of 1" in capsys.readouterr().err
 
     def test_too_few_images_are_told(self, tmp_path, capsys):
         assert self.run("fit", "--methods", "lite", "--dataset", "popout", "--limit", 1, "--out", tmp_path) == 2

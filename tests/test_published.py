@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-import benchmark
 from salbench import registry, weights
+from salbench.cli import main
+from salbench.runtime import Runtime
 
 KITS = {"unisal": "unisal", "simplenet": "simplenet", "tempsal": "tempsal", "deepgaze_iie": "deepgaze2e"}
 
@@ -43,16 +44,27 @@ def test_scored_stopped_resumed_and_printed(name, root, shared, tmp_path, monkey
 
     monkeypatch.setattr(cls, "predict_batch", until_the_third)
     out = tmp_path / "out"
-    arguments = ["--methods", name, "--dataset", "osie_test", "--limit", "3", "--workers", "1", "--batch-size", "1"]
+    arguments = [
+        "run",
+        "--methods",
+        name,
+        "--dataset",
+        "osie_test",
+        "--limit",
+        "3",
+        "--workers",
+        "1",
+        "--batch-size",
+        "1",
+    ]
     arguments += ["--data-root", str(shared / "data"), "--weights-root", str(root), "--out", str(out)]
-    assert benchmark.main(arguments) == 130
-    assert benchmark.main(arguments) == 0
+    assert main(arguments) == 130
+    assert main(arguments) == 0
     assert 4 <= len(seen) <= 5  # what was finished was not predicted again; the second image was in flight
     result = json.loads((out / "osie_test_first3" / f"{name}.json").read_text())
     assert (result["n_images"], result["n_failed"]) == (3, 0)
-    method = registry.create(name)
-    method.weights_root = root
-    assert result["key"]["weights"] == weights.hash_tensors(method.network.state_dict())
+    method = registry.create(name, Runtime(weights_root=root))
+    assert result["identity"]["weights"] == weights.hash_tensors(method.network.state_dict())
     printed = capsys.readouterr().out
     assert f"| {name} " in printed
     assert f"- {name}: published weights ({cls.checkpoints[0].file})" in printed

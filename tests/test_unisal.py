@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, interpolate, pad
 
-from salbench import registry, training
+from salbench import registry
+from salbench.plan import Plan
+from salbench.runtime import Runtime
 from salbench.sample import Sample
 
 TOLERANCE = 5e-4  # the kit's, in log densities that range over 19; its noise is 5e-5
@@ -223,9 +225,8 @@ class TestFit:
         assert kernel[13, 24] / kernel[20, 20] == pytest.approx(np.exp(-0.5 * (65 / deviation**2)), rel=1e-4)
 
     def test_a_fitted_network_predicts(self, tmp_path, make_samples):
-        method = training.create("unisal", size=(64, 96), epochs=1, batch_size=2, validation_share=0.5)
-        method.folder = tmp_path
-        samples = make_samples([(24, 32)] * 5)
-        log_density = method.fit(samples).predict(samples[0].blind())
+        method, samples = registry.create("unisal", Runtime(progress=False)), make_samples([(24, 32)] * 5)
+        recipe = {"size": (64, 96), "epochs": 1, "batch_size": 2, "validation_share": 0.5}
+        log_density = method.fit(samples, Plan(tmp_path, recipe=recipe)).predict(samples[0].blind())
         assert log_density.shape == (24, 32)
         assert np.exp(log_density.astype(float)).sum() == pytest.approx(1, abs=1e-4)

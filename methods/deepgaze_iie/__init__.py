@@ -1,14 +1,18 @@
-"""deepgaze_iie: four networks that were trained on ImageNet, read out 120 times.
+"""deepgaze_iie: the average of 120 readouts on four networks that were trained on ImageNet.
 
 Linardos, Kümmerer, Press and Bethge, DeepGaze IIE: Calibrated prediction in and out-of-domain for state-of-the-art
-saliency modeling, ICCV 2021. The network has the published names, so that the checkpoint of
-github.com/matthias-k/DeepGaze loads strictly; the centre bias that the authors publish beside it is a buffer of it.
+saliency modeling, ICCV 2021. Parameters have the published names, so the checkpoint of github.com/matthias-k/DeepGaze
+loads strictly. The centre bias, which the authors publish in a second file, is a buffer of the network.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from salbench.plan import Plan
 from salbench.registry import register
+from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.weights import Checkpoint
 
@@ -22,14 +26,14 @@ PUBLISHED = {
 
 @register
 class DeepGaze(LearnedMethod):
-    """Readouts on four frozen backbones and a centre bias, 104.6 M parameters (Linardos et al. 2021).
+    """Published: readouts on four backbones and a centre bias, 104.6 M parameters (Linardos et al. 2021).
 
-    A picture is given as it is. The authors intend 35 pixels per degree, with a longer side of about 1024 pixels; a
-    picture of another scale is to be resized before. Pictures of fewer than 128 pixels along a side are refused.
+    Images are not resized. The authors intend 35 pixels per degree of visual angle and a longer side of about 1024
+    pixels; resize images of another scale first. An image with a side below 128 pixels is an error.
 
-    `fit` trains new readouts on the published backbones with the published centre bias, and so needs the published
-    files. It minimises the divergence of the whole average of 120 densities, where the authors train the readouts of
-    one backbone and fold by themselves, on SALICON and then on MIT1003; the size is that of SALICON's pictures.
+    `fit` trains new readouts on the published backbones with the published centre bias, so it needs the published
+    files. It minimises the KL divergence of the average of all 120 densities, at the size of SALICON's images. The
+    authors train the readouts of each backbone and fold separately, first on SALICON, then on MIT1003.
     """
 
     paper = (
@@ -42,26 +46,35 @@ class DeepGaze(LearnedMethod):
         Checkpoint("centerbias_mit1003.npy", **PUBLISHED, trained_on="MIT1003"),
     )
     recipe = Recipe(size=(480, 640), epochs=10, batch_size=8, learning_rate=1e-3, weight_decay=0.0, losses={"kl": 1.0})
-    _start = None  # the network whose frozen parts a new one gets, while `fit` runs
+    _start: DeepGazeIIE | None = None  # while `fit` runs: the published network, whose frozen parts the new one shares
 
-    def build_network(self):
+    def build_network(self) -> DeepGazeIIE:
+        """A new network with random weights; in `fit`, with the published backbones and centre bias."""
         network = DeepGazeIIE()
         if self._start is not None:
             network.take_frozen(self._start)
         return network
 
-    def fit(self, samples, plan):
+    def fit(self, samples: Sequence[Sample], plan: Plan) -> "DeepGaze":
+        """Train new readouts; see the class.
+
+        Raises:
+            MethodUnavailable: the published files are missing.
+        """
         self._start = self.network
         try:
             return super().fit(samples, plan)
         finally:
             self._start = None
 
-    def published(self, state, center_bias):
+    def published(self, state: dict[str, torch.Tensor], center_bias: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The published weights by the names of our network, with the centre bias of the second file."""
         return state | {"center_bias": center_bias.float()}
 
-    def preprocess(self, images):
+    def preprocess(self, images: torch.Tensor) -> torch.Tensor:
+        """Rearrange uint8 (B, H, W, 3) RGB to float (B, 3, H, W), still 0 to 255."""
         return images.permute(0, 3, 1, 2).float()
 
-    def images_of(self, sample):
+    def images_of(self, sample: Sample) -> torch.Tensor:
+        """The image at its own size, uint8 (1, H, W, 3)."""
         return torch.from_numpy(np.array(sample.image))[None]

@@ -8,40 +8,42 @@ from torch.nn.functional import relu
 
 BLOCKS = 6, 12, 48, 32  # layers of each dense block
 GROWTH = 32  # channels that each layer adds
-BOTTLENECK = 4 * GROWTH
+BOTTLENECK = 4 * GROWTH  # channels inside a layer
 
 
 class DenseLayer(nn.Module):
-    """Norm, ReLU, 1x1, norm, ReLU, 3x3: (B, C, H, W) -> the `GROWTH` channels to add to it."""
+    """Norm, ReLU, 1x1 convolution, norm, ReLU, 3x3 convolution."""
 
-    def __init__(self, inside):
+    def __init__(self, inside: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(inside)
         self.conv1 = nn.Conv2d(inside, BOTTLENECK, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(BOTTLENECK)
         self.conv2 = nn.Conv2d(BOTTLENECK, GROWTH, 3, padding=1, bias=False)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The `GROWTH` channels to concatenate to `x` (B, C, H, W)."""
         x = self.conv1(relu(self.norm1(x)))
         return self.conv2(relu(self.norm2(x)))
 
 
 class DenseBlock(nn.Module):
-    """Layers that each see the output of all before them."""
+    """Layers that each get the output of all layers before them."""
 
-    def __init__(self, inside, layers):
+    def __init__(self, inside: int, layers: int) -> None:
         super().__init__()
         for i in range(layers):
             self.add_module(f"denselayer{i + 1}", DenseLayer(inside + i * GROWTH))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Concatenate the output of every layer to `x` (B, C, H, W)."""
         for layer in self.children():
             x = torch.cat([x, layer(x)], 1)
         return x
 
 
-def _transition(inside, outside):
-    """Between two blocks: fewer channels, half the size (rounded down)."""
+def _transition(inside: int, outside: int) -> nn.Sequential:
+    """Fewer channels and half the size (rounded down), between two blocks."""
     return nn.Sequential(
         OrderedDict(
             norm=nn.BatchNorm2d(inside),
@@ -53,9 +55,9 @@ def _transition(inside, outside):
 
 
 class DenseNet201(nn.Module):
-    """(B, 3, H, W) standardised RGB -> (B, 1920, H / 32, W / 32)."""
+    """DenseNet-201 without its classifier."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         channels = 64
         self.features = nn.Sequential(
@@ -73,7 +75,8 @@ class DenseNet201(nn.Module):
                 self.features.add_module(f"transition{number}", _transition(channels, channels // 2))
                 channels //= 2
         self.features.add_module("norm5", nn.BatchNorm2d(channels))
-        self.classifier = nn.Linear(channels, 1000)  # in the checkpoint only
+        self.classifier = nn.Linear(channels, 1000)  # unused; the checkpoint holds it
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map standardised RGB (B, 3, H, W) to features (B, 1920, H / 32, W / 32)."""
         return self.features(x)

@@ -1,9 +1,10 @@
 """EfficientNet-B5 (Tan and Le 2019), with the parameter names of the PyTorch port by lukemelas."""
 
+import torch
 from torch import nn
 from torch.nn.functional import pad, silu
 
-# Channels, blocks, stride of the first, kernel, expansion: B0's, scaled by 1.6 in width and 2.2 in depth.
+# Channels, blocks, stride of the first block, kernel, expansion: those of B0, 1.6 times as wide and 2.2 times as deep.
 STAGES = (
     (24, 3, 1, 3, 1), (40, 5, 2, 3, 6), (64, 5, 2, 5, 6), (128, 7, 2, 3, 6),
     (176, 7, 1, 5, 6), (304, 9, 2, 5, 6), (512, 3, 1, 3, 6),
@@ -13,26 +14,26 @@ EPS = 1e-3  # of the batch norms
 
 
 class SameConv2d(nn.Conv2d):
-    """Padded by kernel - stride in all, the odd one after.
+    """Convolution with TensorFlow's "same" padding for inputs of even size.
 
-    That is TensorFlow's "same" for even sizes. The port fixes it at the size that B5 was trained at, whatever the
-    input is, so that it does not depend on the input here either.
+    The padding is kernel - stride pixels in all, an odd pixel going to the right and bottom. The port computes it for
+    the size that B5 was trained at, whatever the input; so this padding does not depend on the input either.
     """
 
-    def __init__(self, inside, outside, kernel, stride=1, groups=1):
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inside, outside, kernel, stride, groups=groups, bias=False)
         before = (kernel - stride) // 2
         after = kernel - stride - before
         self.around = before, after, before, after
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(pad(x, self.around))
 
 
 class MBConv(nn.Module):
-    """Expand, filter each channel, weigh the channels by what the whole image says, project; with a shortcut."""
+    """Expand channels, filter each, weight them by global context (squeeze and excitation), project back."""
 
-    def __init__(self, inside, outside, kernel, stride, expansion):
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden, squeezed = inside * expansion, inside // 4
         self._expand_conv = None
@@ -47,7 +48,8 @@ class MBConv(nn.Module):
         self._bn2 = nn.BatchNorm2d(outside, EPS)
         self.shortcut = inside == outside and stride == 1
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, inside, h, w) to (B, outside, h / stride, w / stride)."""
         y = x if self._expand_conv is None else silu(self._bn0(self._expand_conv(x)))
         y = silu(self._bn1(self._depthwise_conv(y)))
         weights = self._se_expand(silu(self._se_reduce(y.mean((2, 3), keepdim=True)))).sigmoid()
@@ -56,9 +58,9 @@ class MBConv(nn.Module):
 
 
 class EfficientNetB5(nn.Module):
-    """(B, 3, H, W) standardised RGB -> (B, 512, H / 32, W / 32): the last block's output, without the head."""
+    """EfficientNet-B5 without its head."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._conv_stem = SameConv2d(3, STEM, 3, 2)
         self._bn0 = nn.BatchNorm2d(STEM, EPS)
@@ -68,11 +70,12 @@ class EfficientNetB5(nn.Module):
             for block in range(blocks):
                 self._blocks.append(MBConv(inside, outside, kernel, stride if block == 0 else 1, expansion))
                 inside = outside
-        self._conv_head = nn.Conv2d(inside, HEAD, 1, bias=False)  # from here on in the checkpoint only
+        self._conv_head = nn.Conv2d(inside, HEAD, 1, bias=False)  # unused, like the next two; the checkpoint holds them
         self._bn1 = nn.BatchNorm2d(HEAD, EPS)
         self._fc = nn.Linear(HEAD, 1000)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map standardised RGB (B, 3, H, W) to features (B, 512, H / 32, W / 32) of the last block."""
         x = silu(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)

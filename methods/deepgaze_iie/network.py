@@ -1,4 +1,4 @@
-"""DeepGaze IIE: four frozen backbones, 30 readouts on each (three trainings of ten folds), the average of all."""
+"""The network of deepgaze_iie: four frozen backbones with 30 readouts each (three trainings of ten folds), averaged."""
 
 import math
 from collections import OrderedDict
@@ -13,38 +13,43 @@ from .readout import Finalizer, enlarged, fixation_selection_network, halved, sa
 from .resnet import ResNet50
 
 COMPONENTS = 30
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB values in [0, 1]
-CENTER_BIAS = 1024, 1024  # rows, columns of the template
-SMALLEST = 128  # pixels along a side; below, DenseNet ends in one cell, whose norm is rounding noise
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB of ImageNet, values in [0, 1]
+CENTER_BIAS = 1024, 1024  # rows, columns of the centre bias
+SMALLEST = 128  # pixels along a side; in smaller images DenseNet ends in one cell, whose norm is rounding noise
 
 
 class DeepGazeIIE(nn.Module):
-    """(B, 3, H, W) RGB of 0..255 -> (B, H, W) log density.
+    """Maps RGB images of values 0 to 255 to log densities.
 
-    `center_bias`, the template of the centre bias, is a log density that the published checkpoint has in a file of its
-    own. Another can be given with the pictures: (B, H, W), whose exponentials sum to one.
-
-    Raises:
-        ValueError: pictures of fewer than 128 pixels along a side.
+    The buffer `center_bias` (1024, 1024) is a log density, which the authors publish in a file of its own.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.models = nn.ModuleList(Member(*parts) for parts in _backbones())
         self.register_buffer("center_bias", torch.zeros(CENTER_BIAS))
 
-    def forward(self, images, center_bias=None):
+    def forward(self, images: torch.Tensor, center_bias: torch.Tensor | None = None) -> torch.Tensor:
+        """Log densities (B, H, W) of images (B, 3, H, W).
+
+        Args:
+            images: RGB, 0 to 255.
+            center_bias: log densities (B, H, W) to use instead of the buffer; their exponentials sum to one.
+
+        Raises:
+            ValueError: an image has fewer than 128 pixels along a side.
+        """
         size = images.shape[2:]
         if min(size) < SMALLEST:
             raise ValueError(
-                f"expected pictures of at least {SMALLEST} pixels along each side, got {tuple(size)}; enlarge them"
+                f"expected images of at least {SMALLEST} pixels along each side, got {tuple(size)}; enlarge them"
             )
         if center_bias is None:
             center_bias = resized(self.center_bias, size)
             center_bias = (center_bias - center_bias.logsumexp((0, 1))).expand(len(images), -1, -1)
         return enlarged(_averaged([member(images, center_bias) for member in self.models]), size)
 
-    def take_frozen(self, other):
+    def take_frozen(self, other: "DeepGazeIIE") -> None:
         """Share the backbones and the centre bias of another network."""
         self.center_bias = other.center_bias
         for own, given in zip(self.models, other.models, strict=True):
@@ -52,47 +57,50 @@ class DeepGazeIIE(nn.Module):
 
 
 class Member(nn.Module):
-    """A backbone with its readouts: RGB of 0..255 (B, 3, H, W) and centre bias (B, H, W) -> (B, H // 2, W // 2).
+    """A backbone with its readouts.
 
     Args:
-        backbone: sees the picture at half its size.
-        layers: names of its layers that are read, in the order of the readouts' weights.
-        channels: of these layers together.
+        backbone: gets the image at half its size.
+        layers: names of the backbone's layers that are read, in the order of the readouts' weights.
+        channels: total number of channels of these layers.
     """
 
-    def __init__(self, backbone, layers, channels):
+    def __init__(self, backbone: nn.Module, layers: list[str], channels: int) -> None:
         super().__init__()
         self.features = Features(backbone, layers)
         self.saliency_networks = nn.ModuleList(saliency_network(channels) for _ in range(COMPONENTS))
         self.fixation_selection_networks = nn.ModuleList(fixation_selection_network() for _ in range(COMPONENTS))
         self.finalizers = nn.ModuleList(Finalizer() for _ in range(COMPONENTS))
 
-    def forward(self, images, center_bias):
+    def forward(self, images: torch.Tensor, center_bias: torch.Tensor) -> torch.Tensor:
+        """Log density (B, H // 2, W // 2) of images (B, 3, H, W) with a centre bias (B, H, W)."""
         size = [math.ceil(length / 32) for length in images.shape[2:]]
         features = self.features(halved(images))
-        with torch.autocast(images.device.type, enabled=False):  # log densities need more than 8 bits
+        with torch.autocast(images.device.type, enabled=False):  # log densities need more than the 8 bits of bfloat16
             x = torch.cat([interpolate(f.float(), size) for f in features], 1)
             components = zip(self.saliency_networks, self.fixation_selection_networks, self.finalizers, strict=True)
             return _averaged([finalize(select(read(x)), center_bias) for read, select, finalize in components])
 
 
 class Features(nn.Module):
-    """A frozen backbone: RGB of 0..255 (B, 3, h, w) -> list of the outputs of some of its layers.
+    """A frozen backbone that returns the outputs of some of its layers.
 
     Args:
-        backbone: a module; it must change no tensor in place.
-        layers: their names in it.
+        backbone: must not change tensors in place, or the outputs are wrong.
+        layers: names of the layers.
     """
 
-    def __init__(self, backbone, layers):
+    def __init__(self, backbone: nn.Module, layers: list[str]) -> None:
         super().__init__()
         self.features = nn.Sequential(Standardise(), backbone).requires_grad_(False)
         self.layers = layers
 
-    def train(self, mode=True):
-        return super().train(False)  # the batch norms keep their statistics
+    def train(self, mode: bool = True) -> "Features":
+        """Stay in evaluation mode, because the batch statistics are frozen too."""
+        return super().train(False)
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Outputs of the layers for RGB images (B, 3, h, w) of values 0 to 255."""
         outputs = {}
         hooks = []
         for name in self.layers:
@@ -107,15 +115,15 @@ class Features(nn.Module):
 
 
 class Standardise(nn.Module):
-    """RGB of 0..255 (B, 3, H, W) -> by the mean and deviation of ImageNet."""
+    """Standardises RGB images (B, 3, H, W) of values 0 to 255 by ImageNet's mean and standard deviation."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         mean, std = (torch.tensor(values, device=x.device).view(3, 1, 1) for values in (MEAN, STD))
         return (x / 255 - mean) / std
 
 
-def _backbones():
-    """Of each member: its backbone, the layers of it that are read, and their channels together."""
+def _backbones() -> list[tuple[nn.Module, list[str], int]]:
+    """Arguments of each `Member`: backbone, layers that are read, and their total number of channels."""
     stylised = ["3.0.conv2", "3.3.conv2", "3.5.conv1", "3.5.conv2", "4.1.conv2", "4.2.conv2"]
     efficient = ["24._depthwise_conv", "26._depthwise_conv", "35._project_conv"]
     dense = ["32.norm1", "32.conv1", "31.conv2"]
@@ -128,8 +136,8 @@ def _backbones():
     ]
 
 
-def resized(template, size):
-    """The nearest values of `template` at `size`, the corners' centres on each other's, as scipy.ndimage.zoom does."""
+def resized(template: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Nearest-neighbour resizing of (h, w) to `size` that aligns corner pixels, like scipy.ndimage.zoom."""
     rows, columns = (
         (torch.arange(length, dtype=torch.float64, device=template.device) * ((number - 1) / (length - 1)) + 0.5).long()
         for length, number in zip(size, template.shape, strict=True)
@@ -137,6 +145,6 @@ def resized(template, size):
     return template[rows[:, None], columns]
 
 
-def _averaged(log_densities):
-    """Log of the mean of densities."""
+def _averaged(log_densities: list[torch.Tensor]) -> torch.Tensor:
+    """Log of the mean of densities, from their logs."""
     return torch.stack(log_densities).logsumexp(0) - math.log(len(log_densities))

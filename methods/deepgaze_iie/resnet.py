@@ -1,16 +1,17 @@
 """ResNet-50 and ResNeXt-50 32x4d (He et al. 2016; Xie et al. 2017), with the parameter names of torchvision."""
 
+import torch
 from torch import nn
 from torch.nn.functional import relu
 
 STAGES = (64, 3), (128, 4), (256, 6), (512, 3)  # planes, blocks
-EXPANSION = 4
+EXPANSION = 4  # output channels of a block per plane
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride and the groups), 1x1, and a shortcut that is projected where the shape changes."""
+    """Convolutions of 1x1, 3x3 (strided, grouped) and 1x1, and a shortcut that is projected if the shape changes."""
 
-    def __init__(self, inside, planes, stride, groups, width_per_group):
+    def __init__(self, inside: int, planes: int, stride: int, groups: int, width_per_group: int) -> None:
         super().__init__()
         width, outside = planes * width_per_group // 64 * groups, planes * EXPANSION
         self.conv1 = nn.Conv2d(inside, width, 1, bias=False)
@@ -23,7 +24,8 @@ class Bottleneck(nn.Module):
         if stride > 1 or inside != outside:
             self.downsample = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, inside, h, w) to (B, 4 planes, h / stride, w / stride)."""
         y = relu(self.bn1(self.conv1(x)))
         y = relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
@@ -31,13 +33,14 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """(B, 3, H, W) standardised RGB -> (B, 2048, H / 32, W / 32); sizes are rounded up at each halving.
+    """ResNet-50 or ResNeXt-50 32x4d without its classifier.
 
     Args:
-        groups, width_per_group: 1 and 64 for ResNet-50, 32 and 4 for ResNeXt-50 32x4d.
+        groups: 1 for ResNet-50, 32 for ResNeXt-50.
+        width_per_group: 64 for ResNet-50, 4 for ResNeXt-50.
     """
 
-    def __init__(self, groups=1, width_per_group=64):
+    def __init__(self, groups: int = 1, width_per_group: int = 64) -> None:
         super().__init__()
         inside = 64
         self.conv1 = nn.Conv2d(3, inside, 7, 2, 3, bias=False)
@@ -50,8 +53,9 @@ class ResNet50(nn.Module):
                 stage.append(Bottleneck(inside, planes, stride, groups, width_per_group))
                 inside = planes * EXPANSION
             self.add_module(f"layer{number}", stage)
-        self.fc = nn.Linear(inside, 1000)  # the classifier, in the checkpoint only
+        self.fc = nn.Linear(inside, 1000)  # unused; the checkpoint holds it
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map standardised RGB (B, 3, H, W) to features (B, 2048, H / 32, W / 32); each halving rounds up."""
         x = self.maxpool(relu(self.bn1(self.conv1(x))))
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))

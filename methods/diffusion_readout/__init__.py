@@ -1,42 +1,62 @@
-"""diffusion_readout: saliency from the features of a frozen latent diffusion model, the paper's own model.
+"""diffusion_readout: saliency read from the features of a frozen latent diffusion model, as in the paper.
 
 Aydemir et al., Data Augmentation via Latent Diffusion for Saliency Prediction, ECCV 2024, section 3. The image is
-encoded and inverted to noise in a few steps (`features`); the U-Net's features on the way are mixed into a high-level
-and a low-level map (`aggregation`), from which saliency, the category and the photometric properties of an area are
-read (`readouts`, `properties`). What the paper leaves open is decided as follows, and in the parts:
+encoded and inverted to noise in a few steps (`features`). The U-Net's features at these steps are mixed into a
+high-level and a low-level map (`aggregation`). Saliency, the category and the photometric properties of an area are
+read from the maps (`readouts`, `properties`). Decisions that the paper leaves open, here and in each module:
 
-- Two stages in one training, as long as section 5.1 says: first the readouts, then the saliency readout too. The
-  feature extractors go on learning in the second, from the sum of both losses, so that the readouts stay true.
-- The learning rates are the section's, 1e-4 and half of it for the extractors; both fall by a cosine. On a narrower
-  backbone they grow as the width shrinks (Yang et al. 2021). The batch of four is ours (released code: one), and so is
-  the 5 % of the images that the best epoch is chosen on.
-- The map is trained and predicted at the size of its features and resized bilinearly; no blur.
+- One training has two stages, as long as section 5.1 says: first all readouts but saliency, then saliency too. In the
+  second stage the aggregation learns from the sum of both losses, so the other readouts stay accurate.
+- Learning rates are those of section 5.1: 1e-4, and half of it for the aggregation. Both follow a cosine. On a narrower
+  backbone they are larger in proportion (Yang et al. 2021). The batch size of four (released code: one) and the 5 % of
+  images held out to choose the best epoch are our choices.
+- Maps are trained and predicted at the size of the features and resized bilinearly, without blur.
 """
+
+from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
 from salbench.files import hash_bytes
+from salbench.plan import Plan
 from salbench.registry import MethodUnavailable, register
+from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
-from salbench.training.checkpoint import CheckpointProblem
+from salbench.training.checkpoint import CheckpointProblem, Counts
+
+if TYPE_CHECKING:
+    from salbench.edits import MadeEdits
+    from salbench.training.data import Batch
+
+    from .backbone import Backbone
+    from .extraction import Extractor
+    from .network import ReadoutNetwork
+
+for package in ("diffusers", "transformers"):  # importing them takes seconds, so modules that do are imported at use
+    if find_spec(package) is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).resolve().parent
-SMALL = HERE / "small_backbone"  # what `train_backbone` has made of osie_train and a hundred more pictures
+SMALL = HERE / "small_backbone"  # made by `train_backbone` from osie_train and a hundred more pictures
 READOUT_STEPS, SALIENCY_STEPS = 20_000, 22_000  # section 5.1
-NEVER = 10**9  # epochs of patience: the first stage does not learn what is validated
+NEVER = 10**9  # epochs of patience: the first stage does not learn saliency, which is what validation measures
 
 
 @register
 class DiffusionReadout(LearnedMethod):
-    """Readouts of a frozen latent diffusion model (Aydemir et al. 2024); a small one comes with it.
+    """Learned: readouts of a frozen latent diffusion model (Aydemir et al. 2024); ships with a small one.
 
     Attributes:
         timesteps: number of diffusion steps whose features are read.
@@ -45,86 +65,98 @@ class DiffusionReadout(LearnedMethod):
     timesteps = 6
     paper = "Aydemir et al., Data Augmentation via Latent Diffusion for Saliency Prediction, ECCV 2024"
     fit_options = "--dataset salicon_train --backbone DIR_OR_HUB_ID"
-    weights = HERE / "osie_train.safetensors"  # on the small backbone
+    weights = HERE / "osie_train.safetensors"  # trained on the small backbone
     recipe = Recipe(
         size=(512, 512), steps=READOUT_STEPS + SALIENCY_STEPS, batch_size=4, learning_rate=1e-4,
         rates={"aggregation.": 0.5}, weight_decay=0.01, losses={"kl": 1.0, "cc": 1.0}, validation_share=0.05,
         patience=NEVER,
     )  # fmt: skip
-    mixed_precision = False  # the backbone has a precision of its own
+    mixed_precision = False  # the backbone sets its own precision
 
     @property
-    def place(self):
-        """Of the backbone: the runtime's, else $SALBENCH_BACKBONE, else the small one that comes with the method."""
-        return self.runtime.backbone or os.environ.get("SALBENCH_BACKBONE") or str(SMALL)
+    def place(self) -> str:
+        """Folder or hub id of the backbone: the runtime's, else $SALBENCH_BACKBONE, else the small one."""
+        return str(self.runtime.backbone or os.environ.get("SALBENCH_BACKBONE") or SMALL)
 
     @cached_property
-    def frozen(self):
-        """The `Backbone`, loaded at the first use."""
-        from .backbone import Backbone  # diffusers takes seconds to import
+    def frozen(self) -> Backbone:
+        """The backbone, loaded at the first use."""
+        from .backbone import Backbone
 
         return Backbone.load(self.place, self.runtime.device)
 
     @cached_property
-    def _extractor(self):
+    def _extractor(self) -> Extractor:
         from .extraction import Extractor
 
         return Extractor(self.frozen, self.timesteps)
 
-    def setup(self):
+    def setup(self) -> dict[str, Any]:
+        """Hash of the backbone, and the number of diffusion steps."""
         return {"backbone": self.frozen.hash, "timesteps": self.timesteps}
 
-    def fit(self, samples, plan):
+    def fit(self, samples: Sequence[Sample], plan: Plan) -> DiffusionReadout:
+        """Train new readouts on the backbone; see `LearnedMethod.fit`.
+
+        The learning rate depends on the width of the backbone, unless the plan's recipe changes it.
+        """
         from .network import WIDTH, width_for
 
         rate = type(self).recipe.learning_rate * WIDTH / width_for(self.frozen.channels)
-        plan = replace(plan, recipe={"size": self.frozen.image_size, "learning_rate": rate} | dict(plan.recipe))
-        images = len(samples) * (1 + len(plan.augment)) + sum(len(plan.edits.of(s.id)) for s in samples if plan.edits)
-        with self._extractor.keeping(images):
+        self.recipe = replace(self.recipe, learning_rate=rate)
+        edited = sum(len(plan.edits.of(s.id)) for s in samples) if plan.edits else 0
+        with self._extractor.keeping(len(samples) * (1 + len(plan.augment)) + edited):
             return super().fit(samples, plan)
 
-    def build_network(self):
+    def build_network(self) -> ReadoutNetwork:
+        """New readouts with random weights, for the backbone's features at the size of its own training images."""
         from .network import ReadoutNetwork
 
+        self.recipe = self.recipe.at(self.frozen.image_size)
         return ReadoutNetwork(self.frozen.channels, self.frozen.embedding, steps=self.timesteps)
 
     @property
-    def _is_trained(self):
-        """Whether there are weights for the backbone: those that were given or fitted, or the small one's."""
+    def _is_trained(self) -> bool:
+        """Whether there are weights for the backbone: given or fitted ones, or those of the small backbone."""
         return "weights" in vars(self) or self.place == str(SMALL)
 
-    def existing_weights(self):
+    def existing_weights(self) -> Path:
+        """Path of the weights; see `LearnedMethod.existing_weights`.
+
+        Raises:
+            MethodUnavailable: only weights for the small backbone are here, and another backbone is used.
+        """
         if not self._is_trained:
             raise MethodUnavailable(
-                f"has weights for the small backbone only that comes with it; for {self.place} train it with: "
-                f"python benchmark.py fit --methods {self.name} --dataset salicon_train --backbone {self.place}"
+                f"ships with weights for its small backbone only; train it on {self.place} with: "
+                f"salbench fit --methods {self.name} --dataset salicon_train --backbone {self.place}"
             )
         return super().existing_weights()
 
-    def weights_hash(self):
-        """Of the weights and of the backbone that they were trained on."""
+    def weights_hash(self) -> str | None:
+        """16 hex digits of the weights and of the backbone that they were trained on; None for random weights."""
         if self.untrained:
-            return super().weights_hash()
+            return None
         setup = self.trained.record.identity.facts.get("setup", {})
         if "backbone" not in setup:
-            raise CheckpointProblem(f"{self.weights}: expected weights of {self.name}, got another network's")
+            raise CheckpointProblem(f"{self.weights}: expected weights of {self.name}, got those of another network")
         return hash_bytes(super().weights_hash(), setup["backbone"])
 
-    def notes_on(self, data):
+    def notes_on(self, data: Counts) -> list[str]:
+        """Notes on a training with this data, on the backbone, and on what the data lacked."""
         notes = super().notes_on(data)
         if self.place == str(SMALL):
-            notes.append("its backbone is not Stable Diffusion but a small one, trained on 600 pictures.")
-        if not data.captions:
-            notes.append("trained without captions, on the empty prompt.")
-        if not data.boxes:
             notes.append(
-                "trained without annotated objects: on random patches, and without the loss of their category."
+                "backbone: the small one that ships with salbench, trained on 600 pictures, not Stable Diffusion."
             )
-        return notes
+        lacks = [
+            what for what, number in (("captions", data.captions), ("annotated objects", data.boxes)) if not number
+        ]
+        return [*notes, f"trained without {' or '.join(lacks)}."] if lacks else notes
 
-    def features(self, sample):
-        """The high-level and the low-level map, and the saliency read from them; before any training, random ones."""
-        torch.manual_seed(0)  # of random maps
+    def features(self, sample: Sample) -> dict[str, np.ndarray]:
+        """High-level map, low-level map and predicted saliency. Without weights, those of random readouts."""
+        torch.manual_seed(0)  # for random readouts
         network = self.network if self._is_trained else self.build_network().to(self.runtime.device).eval()
         images = self.images_of(sample)
         with torch.inference_mode():
@@ -134,7 +166,20 @@ class DiffusionReadout(LearnedMethod):
         maps = {"high-level": high[0], "low-level": low[0], "saliency": saliency}
         return {title + state: features.cpu().numpy() for title, features in maps.items()}
 
-    def edit(self, sample, wanted, *, color=None, word=None, mask=None, constrained=True):
+    def edit(
+        self,
+        sample: Sample,
+        wanted: Mapping[str, Sequence[float]],
+        *,
+        color: str | None = None,
+        word: str | None = None,
+        mask: np.ndarray | str | None = None,
+        constrained: bool = True,
+    ) -> MadeEdits:
+        """Edit an image with the backbone; see `SaliencyMethod.edit` and `editing.edit`.
+
+        Unless `constrained` is false, edits are weakened until the trained readouts change little enough.
+        """
         from .editing import edit
         from .editor import Editor
 
@@ -147,10 +192,12 @@ class DiffusionReadout(LearnedMethod):
             editor = Editor(self.frozen, self.timesteps)
         return edit(sample, self.images_of(sample), editor, wanted, color=color, word=word, mask=mask)
 
-    def logits(self, network, images, captions):
+    def logits(self, network: ReadoutNetwork, images: torch.Tensor, captions: Sequence[str | None]) -> torch.Tensor:
+        """Logits (B, H, W) of the images' size."""
         return _at_size(network(self._extractor.steps(images, captions)).logits, images)
 
-    def loss(self, network, batch):
+    def loss(self, network: ReadoutNetwork, batch: Batch) -> torch.Tensor:
+        """Loss of the readouts of one area per image, and in the second stage of saliency too."""
         from . import areas
         from .properties import box_masks, photometric_properties
         from .readouts import readout_loss
@@ -163,19 +210,19 @@ class DiffusionReadout(LearnedMethod):
         properties = photometric_properties(pixels, box_masks(boxes, pixels.shape[-2:]))
         loss = readout_loss(output.properties, properties, output.categories, categories)
         is_second_stage = batch.progress >= READOUT_STEPS / (READOUT_STEPS + SALIENCY_STEPS)
-        shown = batch if is_second_stage else batch._replace(edits=None)  # spares the pass over the originals
+        shown = batch if is_second_stage else batch._replace(edits=None)  # the first stage needs no pass over originals
         # Times zero rather than left out: with several processes, every parameter must take part in every step.
         return loss + is_second_stage * self.saliency_loss(network, _at_size(output.logits, batch.images), shown)
 
 
 @cache
-def _warn_of_words():
-    """Once, not for each image."""
+def _warn_of_words() -> None:
+    """Warn once, not for each image."""
     log.warning(
-        "the small backbone knows no words, so that their regions mean nothing: give --mask, or --mask saliency"
+        "the small backbone has learned no words, so their regions are meaningless; use --mask or --mask saliency"
     )
 
 
-def _at_size(logits, images):
-    """Logits (B, h, w) resized to the size of images (B, H, W, 3)."""
+def _at_size(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Resize logits (B, h, w) bilinearly to the size of images (B, H, W, 3)."""
     return interpolate(logits[:, None], size=images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]

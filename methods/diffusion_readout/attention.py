@@ -1,41 +1,44 @@
-"""The U-Net's cross-attention: what it looks like per token, and putting a map of one's own in a token's place.
+"""The U-Net's cross-attention: record the maps of all tokens, or replace those of some tokens.
 
-Both through diffusers' attention processors, which are exchanged inside a `with` and put back on leaving it. Maps are
-those of the down and up blocks, all heads (the released code loses half of them), as Hertz et al. 2022 take them.
+Both replace diffusers' attention processors inside a `with` block and restore them at its end. Maps come from the down
+and up blocks, as in Hertz et al. 2022, and from all heads; the released code loses half of the heads.
 """
 
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
+from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
+from torch import nn
 from torch.nn.functional import interpolate
 
-COARSER = 4  # a map has a quarter of the latents' sides: 16 x 16 for Stable Diffusion 1.5
+COARSER = 4  # latents have 4 times the height and width of a map: it is 16 x 16 for Stable Diffusion 1.5
 
 
 class Injection(NamedTuple):
-    """A map in the place of tokens' attention.
+    """A map that replaces the attention of some tokens.
 
     Attributes:
-        tokens: positions among the 77 of the prompt; they share the map equally.
-        region: float (1, 1, h, w), the map, in 0 to 1.
-        weights: float (B,), the share of the attention that the tokens get where the map is one, for each image.
+        tokens: positions of the tokens among the prompt's 77; they share the map equally.
+        region: float (1, 1, h, w) in [0, 1], the map.
+        weights: float (B,), for each image the fraction of all attention that the tokens get where the map is one.
     """
 
-    tokens: list
+    tokens: list[int]
     region: torch.Tensor
     weights: torch.Tensor
 
 
 class Recorder:
-    """Sums cross-attention maps; see `recorded`."""
+    """Averages cross-attention maps of one size; see `recorded`."""
 
-    def __init__(self, size):
+    def __init__(self, size: Iterable[int]) -> None:
         self.size, self._total, self._number = tuple(size), 0.0, 0
 
-    def maps(self):
-        """Mean over layers, heads and calls, float32 (B, 77, h, w); the 77 tokens' attention sums to one everywhere.
+    def maps(self) -> torch.Tensor:
+        """Mean over layers, heads and calls, float32 (B, 77, h, w). The 77 tokens sum to one at every position.
 
         Raises:
             ValueError: no layer of the U-Net has maps of this size.
@@ -44,21 +47,21 @@ class Recorder:
             raise ValueError(f"the U-Net has no cross-attention of {self.size[0]} x {self.size[1]} queries")
         return self._total / self._number
 
-    def changed(self, attention):
-        """Called by every layer with its (B, heads, queries, tokens); the recorder changes nothing."""
+    def changed(self, attention: torch.Tensor) -> torch.Tensor:
+        """Record the attention (B, heads, queries, tokens) of a layer and return it unchanged."""
         batch, _, queries, tokens = attention.shape
-        if queries == self.size[0] * self.size[1]:  # no other size is kept
+        if queries == self.size[0] * self.size[1]:  # other sizes are ignored
             self._total = self._total + attention.float().mean(1).transpose(1, 2).reshape(batch, tokens, *self.size)
             self._number += 1
         return attention
 
 
 class _Injector:
-    def __init__(self, injection):
+    def __init__(self, injection: Injection) -> None:
         self._injection, self._at = injection, {}
 
-    def changed(self, attention):
-        """The attention with the map in the tokens' columns; the other columns shrink, so that a row sums to one."""
+    def changed(self, attention: torch.Tensor) -> torch.Tensor:
+        """Put the map in the tokens' columns and scale the other columns so every row still sums to one."""
         tokens, region, weights = self._injection
         queries = attention.shape[2]
         if queries not in self._at:
@@ -72,12 +75,12 @@ class _Injector:
 
 
 @contextmanager
-def recorded(unet, latents):
-    """Record the cross-attention of all calls of the U-Net inside the `with`; yields a `Recorder`.
+def recorded(unet: UNet2DConditionModel, latents: torch.Tensor) -> Iterator[Recorder]:
+    """Record the cross-attention of all U-Net calls inside the `with` block.
 
     Args:
-        unet: of a `Backbone`.
-        latents: (B, 4, h, w) that it will be called with.
+        unet: the U-Net of a `Backbone`.
+        latents: (B, 4, h, w); only their size matters, which must be that of the calls.
     """
     recorder = Recorder(side // COARSER for side in latents.shape[-2:])
     with _processed(unet, recorder):
@@ -85,8 +88,8 @@ def recorded(unet, latents):
 
 
 @contextmanager
-def injected(unet, injection):
-    """Let an `Injection` take its tokens' place in every call inside the `with`; None changes nothing."""
+def injected(unet: UNet2DConditionModel, injection: Injection | None) -> Iterator[None]:
+    """Inject a map in every U-Net call inside the `with` block; None changes nothing."""
     if injection is None:
         yield
         return
@@ -95,7 +98,7 @@ def injected(unet, injection):
 
 
 @contextmanager
-def _processed(unet, observer):
+def _processed(unet: UNet2DConditionModel, observer: Recorder | _Injector) -> Iterator[None]:
     layers = [layer for block in (*unet.down_blocks, *unet.up_blocks) for layer in _cross_attention(block)]
     processors = [layer.processor for layer in layers]
     try:
@@ -107,17 +110,24 @@ def _processed(unet, observer):
             layer.set_processor(processor)
 
 
-def _cross_attention(block):
+def _cross_attention(block: nn.Module) -> list[Attention]:
     return [m for m in block.modules() if isinstance(m, Attention) and m.is_cross_attention]
 
 
 class _Processor:
-    """Cross-attention of a U-Net's transformer block, its softmax in sight."""
+    """Cross-attention of a U-Net's transformer block, which shows its softmax to an observer."""
 
-    def __init__(self, observer):
+    def __init__(self, observer: Recorder | _Injector) -> None:
         self._observer = observer
 
-    def __call__(self, layer, hidden_states, encoder_hidden_states, attention_mask=None, **_):
+    def __call__(
+        self,
+        layer: Attention,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        **_: object,
+    ) -> torch.Tensor:
         query = layer.head_to_batch_dim(layer.to_q(hidden_states))
         key, value = (layer.head_to_batch_dim(to(encoder_hidden_states)) for to in (layer.to_k, layer.to_v))
         attention = layer.get_attention_scores(query, key, attention_mask)
@@ -126,8 +136,8 @@ class _Processor:
         return layer.to_out[1](layer.to_out[0](mixed))
 
 
-def _resized(region, queries):
-    """A map (1, 1, h, w) for as many queries, (1, 1, queries, 1), of a grid of the same proportions."""
+def _resized(region: torch.Tensor, queries: int) -> torch.Tensor:
+    """Resize a map (1, 1, h, w) to a grid of the same aspect ratio with this many queries: (1, 1, queries, 1)."""
     height, width = region.shape[-2:]
     factor = round((height * width / queries) ** 0.5)
     size = height // factor, width // factor

@@ -1,4 +1,9 @@
-"""Edits of one sample, from its image to images: see `edit`."""
+"""Edits of one sample, from its image to edited images; see `edit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,31 +16,47 @@ from salbench.maps import density_from_fixations
 from . import regions
 from .editor import BAND, Change
 
+if TYPE_CHECKING:
+    from salbench.sample import Sample
 
-def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
-    """Edit a sample in each of the ways wanted, from one inversion.
+    from .backbone import Backbone
+    from .editor import Editor, Inverted, Made
 
-    The image is stretched to the backbone's square, as for prediction; what comes back has the image's proportions, and
-    its longer side the square's length. A region is where a word's attention meets saliency, which is the ground
-    truth's where the sample has one, else what the editor's network predicts (see `regions.choose`). With a mask, a
-    word takes part only where one is named, or where a colour needs it: the one that looks most at the mask.
+
+def edit(
+    sample: Sample,
+    image: torch.Tensor,
+    editor: Editor,
+    wanted: Mapping[str, Sequence[float]],
+    *,
+    color: str | None = None,
+    word: str | None = None,
+    mask: np.ndarray | str | None = None,
+) -> MadeEdits:
+    """Edit a sample in all wanted ways, from one inversion.
+
+    The image is stretched to the backbone's square, as for prediction. Edited images have the original aspect ratio,
+    and their longer side has the square's length. The region is the overlap of a word's attention with saliency (see
+    `regions.choose`). Saliency is the sample's ground truth if it has one, otherwise the prediction of the editor's
+    network. With a mask, a word is used only if one is named or the edit is a colour; the default is then the word
+    whose attention overlaps most with the mask.
 
     Args:
-        sample: a `Sample`, with or without ground truth.
-        image: uint8 (1, H, W, 3), its image at the backbone's size.
-        editor: `Editor`.
-        wanted: {"contrast", "brightness" or "color": list of strengths}.
-        color: for "color", its word.
-        word: of the caption; by default the most salient one.
-        mask: float (h, w), >= 0, of the image's aspect ratio, in place of what a word looks at; or SALIENCY, for where
-            saliency is a third of its peak or more, which needs no caption.
+        sample: with or without ground truth.
+        image: uint8 (1, H, W, 3), the sample's image at the backbone's size.
+        editor: makes the edits.
+        wanted: {"contrast", "brightness" or "color": strengths}.
+        color: the colour's word, for the type "color".
+        word: a word of the caption; by default the most salient one.
+        mask: float (h, w), >= 0, of the image's aspect ratio: the region itself. Or SALIENCY: the region where saliency
+            is at least a third of its peak; it needs no caption.
 
     Returns:
-        `salbench.edits.MadeEdits`; dropped are those that could not be brought into their band.
+        The edits. Those that stay too strong however much they are weakened are listed as dropped.
 
     Raises:
-        ValueError: what `salbench.edits.check_wanted` and `regions.choose` raise, a colour without its word or without
-            a caption, a region too small for the latents, or latents that are no numbers.
+        ValueError: see `salbench.edits.check_wanted` and `regions.choose`; or a colour lacks its word or a caption, the
+            region is too small for the latents, or latents are NaN or infinite.
     """
     check_wanted(wanted)
     if "color" in wanted and not (color and color.strip()):
@@ -71,12 +92,12 @@ def edit(sample, image, editor, wanted, *, color=None, word=None, mask=None):
     )
 
 
-def _is_saliency(mask):
+def _is_saliency(mask: np.ndarray | str | None) -> bool:
     return isinstance(mask, str) and mask == SALIENCY
 
 
-def _saliency(sample, editor, inverted):
-    """(density (H, W), what it is: "density", "fixations" or "predicted"), or Nones where nothing tells of saliency."""
+def _saliency(sample: Sample, editor: Editor, inverted: Inverted) -> tuple[torch.Tensor | None, str | None]:
+    """Density (H, W) and its source: "density", "fixations" or "predicted". Both are None if there is no source."""
     if sample.read_density is not None:
         density, source = torch.from_numpy(np.array(sample.read_density(), np.float32)), "density"
     elif sample.fixations is not None and len(sample.fixations):
@@ -89,36 +110,38 @@ def _saliency(sample, editor, inverted):
     return density.to(inverted.attention.device), source
 
 
-def _mask(mask, saliency, device):
-    """The region that a mask is, or SALIENCY, as a tensor (h, w); None without a mask."""
+def _mask(mask: np.ndarray | str | None, saliency: torch.Tensor | None, device: torch.device) -> torch.Tensor | None:
+    """The region of a mask or of SALIENCY as a tensor (h, w); None without a mask."""
     if mask is None:
         return None
     if not _is_saliency(mask):
         return torch.as_tensor(mask, dtype=torch.float32, device=device)
     if saliency is None:
-        raise ValueError("mask: expected an image with fixations, or a trained model, for a region of saliency")
+        raise ValueError(
+            "mask: expected an image with fixations or a trained network, because the region is that of saliency"
+        )
     return regions.region(saliency, None)
 
 
-def _dropped(change, made):
-    reason = f"a reading is {made.trace[-1][1]:.1f} deviations from the original's, more than {BAND:g}"
+def _dropped(change: Change, made: Made) -> dict[str, Any]:
+    reason = f"a reading moved by {made.trace[-1][1]:.1f} standard deviations, more than {BAND:g}"
     return {"type": change.type, "asked": made.asked, "reason": reason, **made.facts()}
 
 
-def _new_edit(change, made, picture):
+def _new_edit(change: Change, made: Made, picture: np.ndarray) -> NewEdit:
     facts = made.facts() | ({"color": change.color} if change.color else {})
     direction = 1 if made.asked >= NEUTRAL[change.type] else -1
     return NewEdit(change.type, made.asked, made.used, direction, picture, facts)
 
 
-def _shown_size(size, longest):
-    """(height, width) of the proportions of `size`, the longer one `longest`."""
+def _shown_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(height, width) with the aspect ratio of `size` and a longer side of `longest`."""
     scale = longest / max(size)
     return tuple(max(1, round(side * scale)) for side in size)
 
 
-def _picture(backbone, latents, size):
-    """uint8 (*size, 3) of latents (4, h, w)."""
+def _picture(backbone: Backbone, latents: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Decode latents (4, h, w) to an image, uint8 (*size, 3)."""
     pixels = interpolate(
         backbone.decode(latents[None]), size=size, mode="bilinear", align_corners=False, antialias=True
     )[0]

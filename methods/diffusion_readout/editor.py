@@ -1,29 +1,32 @@
-"""Edits an inverted image: the latents changed inside a region, denoised, and held to a band of readings.
+"""Edits an inverted image: changes latents inside a region, denoises them, and weakens edits that are too strong.
 
-The image is inverted once. Each edit starts from the inverted latents at its own depth, changed inside the region, and
-is denoised with the region's map in the place of an inserted token's attention (paper sections 4.1 and 4.2). What the
-paper leaves open is decided as follows:
+The image is inverted once. Each edit starts from the inverted latents at a depth that depends on its type, changed
+inside the region. It is denoised while the region's map replaces the attention of an inserted token (paper sections 4.1
+and 4.2). Decisions that the paper leaves open:
 
-- The equations act on the image's part of the inverted latents, sqrt(alpha) z; its noise stays. At depth zero that is
-  equations 1 and 2 to the letter; deeper, a strength keeps its meaning.
-- The inserted token is the tokenizer's padding for contrast and brightness (the released code inserts a blank, which
-  the tokenizer drops), and the colour's word for colour; it comes before the region's word.
-- Where the map is one, the token gets as much attention as any word gets anywhere (for colour, times the strength);
-  the other tokens share the rest, so that attention still sums to one.
-- Every step adds what the inversion, run back without an edit, would have missed by (after Ju et al. 2024), at no
-  further call of the U-Net: an edit of no strength gives the image back (but for what an inserted token does by
-  itself). Outside the region the latents are those of the inversion.
-- One step of six is undone for contrast and brightness, as the region is to keep its content (the released code undoes
-  one at nearly no noise); a colour needs the noisier steps, in which colours are decided.
-- One conditional pass, no guidance.
-- Too strong an edit comes nearer to no edit by a tenth of the distance, which for contrast is that to one. (A tenth of
-  the factor itself, as in the released code, would end by lowering the contrast.)
+- The equations act on the image's part of the inverted latents, sqrt(alpha) z, and leave the noise. At depth zero this
+  is exactly equations 1 and 2; at greater depths a strength keeps its meaning.
+- The inserted token comes before the region's word. For contrast and brightness it is the tokenizer's padding (the
+  released code inserts a blank, which the tokenizer drops); for colour it is the colour's word.
+- Where the map is one, the token gets as much attention as any word gets anywhere (times the strength for colour). The
+  other tokens share the rest, so attention still sums to one.
+- Every step adds the error that reversing the inversion without an edit would make (after Ju et al. 2024), which needs
+  no further U-Net call. So an edit of neutral strength returns the original image, except for the effect of the
+  inserted token. Outside the region the latents are those of the inversion.
+- Contrast and brightness undo one step of six, because the region should keep its content (the released code undoes one
+  at almost no noise). Colour undoes the noisier steps too, because colours are decided there.
+- There is one conditional pass without guidance.
+- An edit that is too strong moves towards the neutral strength by a tenth of the distance, which for contrast is the
+  distance to one. (The released code takes a tenth of the factor itself, which would end in lowering the contrast.)
 """
 
+from __future__ import annotations
+
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -36,32 +39,43 @@ from .extraction import for_aggregation
 from .features import cumulative_alpha, ddim_timesteps, invert, predicted_noise, renoise
 from .scaling import gamma
 
+if TYPE_CHECKING:
+    from .backbone import Backbone
+    from .network import ReadoutNetwork
+
 DEPTH = {"contrast": 1, "brightness": 1, "color": 4}  # steps of the inversion that are undone
-BAND = 2.0  # deviations that a reading may move by, section 4.2
-SHRINK = 0.9
-TRIES = 20  # the weakest edit tried has an eighth of the strength asked for
+BAND = 2.0  # a reading may move by this many standard deviations, section 4.2
+SHRINK = 0.9  # of the distance to the neutral strength, after each attempt that is too strong
+TRIES = 20  # the weakest attempt has an eighth of the strength asked for
 
 
 @dataclass(frozen=True)
 class Inverted:
-    """An image on its way to noise, everything that edits of it start from.
+    """The inversion of an image, from which all its edits start.
 
     Attributes:
-        caption: its prompt.
-        latents, noise: of each timestep, float32 (1, 4, h, w).
+        caption: the prompt.
+        latents: float32 (1, 4, h, w) at each timestep.
+        noise: predicted noise, float32 (1, 4, h, w), at each timestep.
         attention: float32 (77, h / 4, w / 4), mean cross-attention.
-        maps: (high, low), the network's feature maps; empty without a network.
+        maps: high-level and low-level feature maps of the network; empty without a network.
     """
 
     caption: str
-    latents: list
-    noise: list
+    latents: list[torch.Tensor]
+    noise: list[torch.Tensor]
     attention: torch.Tensor
-    maps: tuple
+    maps: tuple[torch.Tensor, ...]
 
 
 class Change(NamedTuple):
-    """What to change: a type of NEUTRAL, a colour for "color", and the word before which its token goes, or None."""
+    """What to change.
+
+    Attributes:
+        type: one of NEUTRAL.
+        color: the colour's word, for the type "color".
+        word: the word before which the token is inserted; without it nothing is inserted.
+    """
 
     type: str
     color: str | None = None
@@ -73,52 +87,54 @@ class Made:
     """One edited image.
 
     Attributes:
-        asked, used: strength.
+        asked: strength that was asked for.
+        used: strength of the edit.
         latents: float32 (4, h, w), denoised.
-        before, after: (6,) readings of the region, columns as in PROPERTIES.
-        trace: (strength, largest movement of a reading in deviations) of each attempt.
+        before: readings (6,) of the region before the edit, columns as in PROPERTIES.
+        after: readings (6,) after the edit.
+        trace: (strength, largest movement of a reading in standard deviations) of each attempt.
     """
 
     asked: float
     used: float
     latents: torch.Tensor
-    before: list = field(default_factory=list)
-    after: list = field(default_factory=list)
-    trace: list = field(default_factory=list)
+    before: list[float] = field(default_factory=list)
+    after: list[float] = field(default_factory=list)
+    trace: list[tuple[float, float]] = field(default_factory=list)
 
-    def facts(self):
-        """What is recorded of it, as JSON can hold it."""
+    def facts(self) -> dict[str, Any]:
+        """What the edit set records of the edit; JSON can hold it."""
         return {"before": self.before, "after": self.after, "trace": self.trace}
 
     @property
-    def is_within(self):
-        """Whether all readings stayed in their band, or were not held to one."""
+    def is_within(self) -> bool:
+        """Whether all readings stayed in their band; true without readings."""
         return not self.trace or self.trace[-1][1] <= BAND
 
 
 class Editor:
-    """Edits images with a backbone, and reads them with the trained network.
+    """Edits images with a backbone and checks the edits with the trained network.
 
     Args:
-        backbone: `Backbone`.
-        steps: of the inversion.
-        network: `ReadoutNetwork` in evaluation mode, or None: then nothing is read, and nothing can be constrained.
+        backbone: the frozen model.
+        steps: number of steps of the inversion.
+        network: in evaluation mode. Without it nothing is read, so edits are not constrained.
     """
 
-    def __init__(self, backbone, steps, network=None):
+    def __init__(self, backbone: Backbone, steps: int, network: ReadoutNetwork | None = None) -> None:
         self.backbone, self.timesteps, self.network = backbone, ddim_timesteps(backbone, steps), network
 
     @torch.inference_mode()
-    def invert(self, image, caption=""):
-        """`Inverted` of an image, uint8 (1, H, W, 3) of the backbone's size.
+    def invert(self, image: torch.Tensor, caption: str = "") -> Inverted:
+        """Invert an image, uint8 (1, H, W, 3) of the backbone's size.
 
         Raises:
-            ValueError: latents that are no numbers, as happens in half precision.
+            ValueError: latents are NaN or infinite, which can happen in half precision.
         """
         clean = self.backbone.encode(image)
         latents, noise, prompts = [], [], self.backbone.embed_prompts([caption])
 
-        def steps():
+        def steps() -> Iterator[tuple[list[torch.Tensor], torch.Tensor]]:
             for step in invert(self.backbone, clean, prompts, self.timesteps):
                 latents.append(step.latents)
                 noise.append(step.noise)
@@ -129,26 +145,26 @@ class Editor:
         _check_numbers("the inverted image", *latents, *noise)
         return Inverted(caption, latents, noise, recorder.maps()[0], maps)
 
-    def saliency(self, inverted):
-        """Predicted fixation density (h, w) of an inverted image, summing to one. Needs the network."""
+    def saliency(self, inverted: Inverted) -> torch.Tensor:
+        """Predict the fixation density (h, w), which sums to one, of an inverted image. It needs the network."""
         with torch.inference_mode():
             logits = self.network.saliency(*inverted.maps)[0]
         return logits.flatten().softmax(0).reshape(logits.shape)
 
     @torch.inference_mode()
-    def edit(self, inverted, region, change, strengths):
-        """One `Made` for each strength, in one batch; too strong ones again, weaker, until they are within the band.
+    def edit(self, inverted: Inverted, region: torch.Tensor, change: Change, strengths: Sequence[float]) -> list[Made]:
+        """Edit an image with each strength, all in one batch.
 
-        Without a network nothing is held to a band.
+        With a network, edits that leave the band are weakened and tried again until they are within it.
 
         Args:
-            inverted: `Inverted`.
+            inverted: the image.
             region: float (1, 1, h, w) in [0, 1], M on the latents' grid.
-            change: `Change`.
-            strengths: list of float.
+            change: what to change.
+            strengths: strengths that are asked for.
 
         Raises:
-            ValueError: latents or readings that are no numbers.
+            ValueError: latents or readings are NaN or infinite.
         """
         if self.network is None:
             made = self._denoised(inverted, region, change, strengths)
@@ -160,7 +176,7 @@ class Editor:
             after = self._read(self._low_level(latents, inverted), region)
             moved = ((after - before).abs() / self.network.low_level.deviation()).amax(1)
             if moved.isnan().any():
-                raise ValueError("readings of the edited image are no numbers; edit in float32, with --device cpu")
+                raise ValueError("readings of the edited image are NaN; edit in float32, with --device cpu")
             tried = zip(list(pending.items()), latents, after, moved.tolist(), strict=True)
             for (i, used), latent, reading, moves in tried:
                 traces[i].append((used, moves))
@@ -170,17 +186,20 @@ class Editor:
                     del pending[i]
         return [made[i] for i in range(len(strengths))]
 
-    def _read(self, low, region):
+    def _read(self, low: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
+        """Readings (B, 6) of the region from low-level features."""
         return self.network.low_level(low, region.expand(len(low), -1, -1, -1))
 
-    def _low_level(self, latents, inverted):
-        """The low-level map of edited latents, inverted as any image is, with the image's own prompt."""
+    def _low_level(self, latents: torch.Tensor, inverted: Inverted) -> torch.Tensor:
+        """Low-level features of edited latents, inverted like any image with the original's prompt."""
         prompts = self.backbone.embed_prompts([inverted.caption]).expand(len(latents), -1, -1)
         steps = invert(self.backbone, latents, prompts, self.timesteps)
         return self.network.aggregation(for_aggregation(self.backbone, step) for step in steps)[1]
 
-    def _denoised(self, inverted, region, change, strengths):
-        """Edited latents (len(strengths), 4, h, w), denoised."""
+    def _denoised(
+        self, inverted: Inverted, region: torch.Tensor, change: Change, strengths: Sequence[float]
+    ) -> torch.Tensor:
+        """Edited and denoised latents (len(strengths), 4, h, w)."""
         backbone, weights = self.backbone, torch.tensor(strengths, device=region.device)
         depth, inside = DEPTH[change.type], (region > 0).float()
         levels = [cumulative_alpha(backbone, t) for t in self.timesteps]
@@ -198,20 +217,22 @@ class Editor:
         _check_numbers("the edited image", latents)
         return latents
 
-    def _prompt(self, inverted, region, change, strengths):
-        """(prompt (1, 77, D), `Injection` or None): the caption with a token inserted before the change's word."""
+    def _prompt(
+        self, inverted: Inverted, region: torch.Tensor, change: Change, strengths: torch.Tensor
+    ) -> tuple[torch.Tensor, Injection | None]:
+        """The prompt (1, 77, D) with a token inserted before the change's word, and what to inject for the token."""
         if change.word is None:
             return self.backbone.embed_prompts([inverted.caption]), None
         ids, _ = self.backbone.tokenize(inverted.caption)
         given = self.backbone.tokenize(change.color)[0] if change.color else [self.backbone.tokenizer.pad_token_id]
-        at = change.word.tokens[0]  # among the 77, of which the first is the start mark
+        at = change.word.tokens[0]  # position among the 77 tokens; token 0 marks the start
         prompt = self.backbone.embed_tokens([*ids[: at - 1], *given, *ids[at - 1 :]])
         most = inverted.attention[1 : 1 + len(ids)].max() * torch.ones_like(strengths)
         weights = most * strengths if change.type == "color" else most
-        end = min(at + len(given), prompt.shape[1] - 1)  # the prompt has no room for more
+        end = min(at + len(given), prompt.shape[1] - 1)  # the rest of a long prompt is cut
         return prompt, Injection(list(range(at, end)), region, weights)
 
 
-def _check_numbers(what, *tensors):
+def _check_numbers(what: str, *tensors: torch.Tensor) -> None:
     if not all(t.isfinite().all() for t in tensors):
-        raise ValueError(f"{what} has latents that are no numbers; edit in float32, with --device cpu")
+        raise ValueError(f"{what} has NaN or infinite latents; edit in float32, with --device cpu")

@@ -1,10 +1,10 @@
-"""What a prediction, or an edit, costs at the size of Stable Diffusion v1.5: a table of times, memory and operations.
+"""Measures time, memory and operations of a prediction or an edit at the size of Stable Diffusion v1.5.
 
     python methods/diffusion_readout/full_size.py [--edit contrast] [--device cuda] [--repeats 3]
 
-The weights are random, in SD 1.5's exact configurations, as time does not depend on them; the tokenizer is that of the
-small backbone. Nothing is downloaded or written; on a CPU it takes minutes and 6 GB of memory. Parts are timed apart,
-with the device idle between them.
+Networks have SD 1.5's exact configuration but random weights, because the cost does not depend on the weights. The
+tokenizer is that of the small backbone. Nothing is downloaded or written. On a CPU it takes minutes and 6 GB of memory.
+Each part is timed separately; the device finishes one part before the next starts.
 """
 
 import argparse
@@ -13,17 +13,21 @@ import resource
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from tabulate import tabulate
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
 from salbench import registry
 
-UNET = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}  # the rest are diffusers' defaults
+UNET = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}  # the rest: diffusers' defaults
 VAE = {
     "block_out_channels": (128, 256, 512, 512), "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4, "layers_per_block": 2, "latent_channels": 4, "sample_size": 512,
@@ -35,12 +39,17 @@ TEXT_ENCODER = {
 TOKENIZER = Path(__file__).parent / "small_backbone" / "tokenizer"
 STEPS = 6
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-CAPTION, WORD, COLOR = "a red bus on a street", "bus", "purple"  # of the edits
-ANYTHING = 1e6  # mean square of the readings of random readouts: a band that no edit leaves
+CAPTION, WORD, COLOR = "a red bus on a street", "bus", "purple"  # for the edits
+ANYTHING = 1e6  # mean square of the readings: a band so wide that no edit leaves it
 
 
-def random_backbone(unet=UNET, vae=VAE, text_encoder=TEXT_ENCODER, device="cpu"):
-    """A `Backbone` with random weights."""
+def random_backbone(
+    unet: Mapping[str, Any] = UNET,
+    vae: Mapping[str, Any] = VAE,
+    text_encoder: Mapping[str, Any] = TEXT_ENCODER,
+    device: str = "cpu",
+) -> Any:
+    """A `Backbone` with random weights and these configurations of its networks."""
     torch.manual_seed(0)
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
     networks = {
@@ -54,12 +63,13 @@ def random_backbone(unet=UNET, vae=VAE, text_encoder=TEXT_ENCODER, device="cpu")
 
 
 class Clock:
-    """Seconds spent in named parts, the device idle before and after each."""
+    """Adds up the seconds spent in named parts, and waits for the device before and after each."""
 
-    def __init__(self, device):
+    def __init__(self, device: torch.device | str) -> None:
         self.device, self.seconds = torch.device(device), defaultdict(float)
 
-    def __call__(self, name, function, *arguments):
+    def __call__(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function, add its time to a part, and return its result."""
         self._wait()
         start = time.perf_counter()
         result = function(*arguments)
@@ -67,13 +77,13 @@ class Clock:
         self.seconds[name] += time.perf_counter() - start
         return result
 
-    def _wait(self):
+    def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
-def predict(backbone, network, images, clock):
-    """The logits of images, as the method predicts them, by a clock."""
+def predict(backbone: Any, network: nn.Module, images: torch.Tensor, clock: Clock) -> torch.Tensor:
+    """Predict logits of images like the method does, and time the parts."""
     features = _part("features")
     latents = clock("encoder", backbone.encode, images)
     prompts = clock("text encoder", backbone.embed_prompts, [""] * len(images))
@@ -81,7 +91,7 @@ def predict(backbone, network, images, clock):
         backbone, latents, prompts, features.ddim_timesteps(backbone, network.aggregation.steps)
     )
 
-    def steps():
+    def steps() -> Iterator[tuple[list[torch.Tensor], torch.Tensor]]:
         while (step := clock("U-Net with extraction", next, inversion, None)) is not None:
             yield [layer.float() for layer in step.features], backbone.embed_timestep(step.timestep, len(images))
 
@@ -90,12 +100,12 @@ def predict(backbone, network, images, clock):
     return clock("saliency readout", network.saliency, high, low)
 
 
-def report(backbone, repeats):
-    """The table, as Markdown."""
+def report(backbone: Any, repeats: int) -> str:
+    """A Markdown table of the cost of a prediction."""
     network, images = _random_readouts(backbone), _random_image(backbone)
     with torch.inference_mode():
         latents = backbone.encode(images)
-        with FlopCounterMode(display=False) as counter:  # and warms up
+        with FlopCounterMode(display=False) as counter:  # this call also warms up
             predict(backbone, network, images, Clock(backbone.device))
         clock = Clock(backbone.device)
         for _ in range(repeats):
@@ -106,7 +116,7 @@ def report(backbone, repeats):
     return _table(backbone, network, {name: s / repeats for name, s in clock.seconds.items()}, counter)
 
 
-def _table(backbone, network, seconds, counter):
+def _table(backbone: Any, network: nn.Module, seconds: Mapping[str, float], counter: FlopCounterMode) -> str:
     parts = "encoder", "text encoder", "U-Net with extraction", "aggregation", "saliency readout"
     total = sum(seconds[part] for part in parts)
     readouts = (seconds["aggregation"] + seconds["saliency readout"]) / total
@@ -115,9 +125,9 @@ def _table(backbone, network, seconds, counter):
     rows = [[part, f"{seconds[part]:.3g} s"] for part in parts]
     rows += [
         ["one image", f"{total:.3g} s"],
-        ["aggregation and saliency readout, share of it", f"{readouts:.1%}"],
-        ["extraction over the bare U-Net calls", f"{extra:+.1%}"],
-        ["operations of one image", f"{operations / 1e12:.3g} TFLOP"],
+        ["fraction of that in aggregation and saliency readout", f"{readouts:.1%}"],
+        ["extra time for extraction, of the bare U-Net calls", f"{extra:+.1%}"],
+        ["operations for one image", f"{operations / 1e12:.3g} TFLOP"],
         ["rate", f"{operations / total / 1e12:.3g} TFLOP/s"],
         ["peak memory", f"{_peak(backbone.device):.2f} GiB"],
         ["parameters: U-Net, autoencoder, text encoder", ", ".join(
@@ -125,14 +135,14 @@ def _table(backbone, network, seconds, counter):
         ["parameters trained: aggregation, all readouts", f"{_millions(network.aggregation):.1f} M, "
             f"{_millions(network) - _millions(network.aggregation):.1f} M"],
     ]  # fmt: skip
-    return tabulate(rows, ["what", str(backbone.device)], tablefmt="github")
+    return tabulate(rows, ["quantity", str(backbone.device)], tablefmt="github")
 
 
-def edit_report(backbone, type, repeats, strengths=(1.2, 1.5, 2.0)):
-    """The table of edits of a word of one image, free and held to a band, beside a plain reconstruction, as Markdown.
+def edit_report(backbone: Any, type: str, repeats: int, strengths: Sequence[float] = (1.2, 1.5, 2.0)) -> str:
+    """A Markdown table of the time of edits, with and without the constraint, and of a plain reconstruction.
 
-    A third of the image by a third is edited, and the word's map injected. The readouts' band is so wide that every
-    edit is within it at once.
+    The edited region is a third of the height and of the width, and a word's map is injected. The band is so wide that
+    every edit passes at the first attempt.
     """
     editor, regions = _part("editor"), _part("regions")
     network, images = _random_readouts(backbone), _random_image(backbone)
@@ -142,65 +152,72 @@ def edit_report(backbone, type, repeats, strengths=(1.2, 1.5, 2.0)):
     clock, mask = Clock(backbone.device), torch.zeros(1, 1, *_latent_size(backbone), device=backbone.device)
     mask[..., : mask.shape[2] // 3, : mask.shape[3] // 3] = 1
 
-    def edited(strengths, network=None):
+    def edited(strengths: Sequence[float], network: nn.Module | None = None) -> list[torch.Tensor]:
         of_backbone = editor.Editor(backbone, STEPS, network)
         made = of_backbone.edit(of_backbone.invert(images, CAPTION), mask, change, strengths)
         return [backbone.decode(edit.latents[None]) for edit in made]
 
-    _part("scaling").gamma(backbone)  # fitted once
+    _part("scaling").gamma(backbone)  # fitted here, once, so that no timing includes it
     for _ in range(repeats):
         clock("a plain reconstruction", _reconstructed, backbone, images, editor.DEPTH[type])
         clock("one edit", edited, strengths[:1])
         clock(f"{len(strengths)} edits", edited, strengths)
-        clock(f"{len(strengths)} edits, held to a band at the first attempt", edited, strengths, network)
+        clock(f"{len(strengths)} edits, constrained, at the first attempt", edited, strengths, network)
     plain = clock.seconds["a plain reconstruction"]
     rows = [[name, f"{s / repeats:.3g} s", f"{s / plain:.2f}"] for name, s in clock.seconds.items()]
     rows.append(["peak memory", f"{_peak(backbone.device):.2f} GiB", ""])
-    return tabulate(rows, [f"{type}, {backbone.device}", "time", "of a reconstruction"], tablefmt="github")
+    return tabulate(rows, [f"{type}, {backbone.device}", "time", "relative to a reconstruction"], tablefmt="github")
 
 
 @torch.inference_mode()
-def _reconstructed(backbone, images, depth):
-    """Inversion, `depth` steps back and decoding, with bare calls of the networks."""
+def _reconstructed(backbone: Any, images: torch.Tensor, depth: int) -> torch.Tensor:
+    """Invert, go `depth` steps back and decode, with bare calls of the networks."""
     latents, prompts = backbone.encode(images).to(backbone.dtype), backbone.embed_prompts([CAPTION])
     for _ in range(STEPS + depth):
         backbone.unet(latents, 0, encoder_hidden_states=prompts)
     return backbone.decode(latents.float())
 
 
-def _random_readouts(backbone):
+def _random_readouts(backbone: Any) -> nn.Module:
     network = _part("network").ReadoutNetwork(backbone.channels, backbone.embedding, steps=STEPS)
     return network.to(backbone.device).eval()
 
 
-def _random_image(backbone):
+def _random_image(backbone: Any) -> torch.Tensor:
     return torch.randint(0, 256, (1, *backbone.image_size, 3), dtype=torch.uint8)
 
 
-def _latent_size(backbone):
+def _latent_size(backbone: Any) -> list[int]:
     factor = 2 ** (len(backbone.vae.config.block_out_channels) - 1)
     return [side // factor for side in backbone.image_size]
 
 
-def _peak(device):
+def _peak(device: torch.device) -> float:
+    """Peak memory in GiB."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def _millions(network):
+def _millions(network: nn.Module) -> float:
+    """Number of parameters in millions."""
     return sum(p.numel() for p in network.parameters()) / 1e6
 
 
-def _part(name):
+def _part(name: str) -> ModuleType:
+    """A module of this method, imported as the registry does."""
     return importlib.import_module(f"{registry.get(Path(__file__).parent.name).__module__}.{name}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument("--edit", choices=("contrast", "brightness", "color"), help="edits, not a prediction")
-    parser.add_argument("--repeats", type=int, default=1, help="predictions to average over, after one to warm up")
+    parser.add_argument(
+        "--edit", choices=("contrast", "brightness", "color"), help="measure edits of this type instead of predictions"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=1, help="predictions to average, after one to warm up (default: 1)"
+    )
     options = parser.parse_args()
     backbone = random_backbone(device=options.device)
     given = (backbone, options.edit) if options.edit else (backbone,)

@@ -1,5 +1,6 @@
-"""What is read from the high-level and low-level features: saliency, the object class and photometric properties."""
+"""The readouts of high-level and low-level features: saliency, object category and photometric properties."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,21 +9,24 @@ from torch.nn.functional import cross_entropy, logsigmoid, silu
 
 from .properties import PROPERTIES, area_mean
 
-CATEGORIES = 91  # COCO category ids 0 to 90; 0 is "no object"
+CATEGORIES = 91  # COCO category ids 0 to 90; 0 means "no object"
 UNKNOWN_CATEGORY = -1
-MOMENTUM = 0.005  # of running statistics, per batch after the first
+MOMENTUM = 0.005  # weight of each batch after the first in running statistics
 
 
 class SaliencyReadout(nn.Module):
-    """High-level and low-level features -> logits of the fixation density (paper section 3.4).
+    """Reads the fixation density from high-level and low-level features (paper section 3.4).
 
-    Seven 3 x 3 convolutions with SiLU, into which both features enter again as skip connections, and one to a single
-    channel; their order and widths, which the paper leaves open, are those of the released code. The paper's map is
-    the sigmoid of the last. This returns its logarithm, so that a softmax over the image gives the paper's map,
-    scaled to a sum of one.
+    It has seven 3 x 3 convolutions with SiLU and one to a single channel. Both feature maps enter again as skip
+    connections. The paper leaves order and widths open; they are those of the released code. The paper's map is the
+    sigmoid of the last convolution. This network returns the log of that map, so a softmax over the image gives the
+    paper's map, scaled to sum to one.
+
+    Args:
+        width: channels of each feature map.
     """
 
-    def __init__(self, width=384):
+    def __init__(self, width: int = 384) -> None:
         super().__init__()
         half, sixth = width // 2, width // 6
         self.project_high = nn.Conv2d(width, width, 1)
@@ -36,8 +40,8 @@ class SaliencyReadout(nn.Module):
         self.conv5 = _conv3x3(sixth, 8)
         self.output = _conv3x3(8, 1)
 
-    def forward(self, high, low):
-        """Two feature maps (B, width, H, W) -> (B, H, W), < 0."""
+    def forward(self, high: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
+        """Logits (B, H, W), < 0, from two feature maps (B, width, H, W)."""
         high, low = self.project_high(high).tanh(), self.project_low(low).tanh()
         x = silu(self.conv1(torch.cat([high, low], 1)))
         x = silu(self.conv2(x))
@@ -50,19 +54,19 @@ class SaliencyReadout(nn.Module):
 
 
 class AreaReadout(nn.Module):
-    """Features (B, width, h, w) and an area (B, 1, h, w) -> (B, outputs): a convolution, a mean, a perceptron.
+    """Reads numbers from the features of an area: a convolution, the mean over the area, a perceptron.
 
-    The released heads flatten a 64 x 64 map into 16.8 M weights each. A mean over the area takes any resolution, and
-    is what the properties are.
+    The heads of the released code flatten a 64 x 64 map instead, which takes 16.8 M weights each. A mean works at any
+    resolution, and the properties are means themselves.
 
     Args:
         width: channels of the features.
-        outputs: numbers to read.
+        outputs: how many numbers to read.
         hidden: channels inside.
-        sees_image: whether the mean over the whole map is given beside that over the area.
+        sees_image: whether the perceptron also gets the mean over the whole image.
     """
 
-    def __init__(self, width, outputs, *, hidden=128, sees_image=False):
+    def __init__(self, width: int, outputs: int, *, hidden: int = 128, sees_image: bool = False) -> None:
         super().__init__()
         self.sees_image = sees_image
         self.conv = nn.Conv2d(width, hidden, 1)
@@ -70,22 +74,29 @@ class AreaReadout(nn.Module):
             nn.Linear(hidden * (1 + sees_image), hidden), nn.SiLU(), nn.Linear(hidden, outputs)
         )
 
-    def forward(self, features, masks):
-        """Masks are in [0, 1], the share of each cell that belongs to the area; an empty one is the whole map."""
+    def forward(self, features: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Numbers (B, outputs).
+
+        Args:
+            features: (B, width, h, w).
+            masks: (B, 1, h, w) in [0, 1], the fraction of each cell that belongs to the area. An empty area means the
+                whole map.
+        """
         x = silu(self.conv(features))
         means = area_mean(x, masks)
         return self.perceptron(torch.cat([means, x.mean((2, 3))], 1) if self.sees_image else means)
 
 
 class LowLevelReadout(nn.Module):
-    """Low-level features and an area -> its photometric properties (B, 6), as in PROPERTIES (paper section 3.2).
+    """Reads the photometric properties of an area, see PROPERTIES, from low-level features (paper section 3.2).
 
-    One head per property. The paper counts seven heads and names these six. While it is trained it keeps the mean and
-    mean square of what it reads of unedited images, running over the last few hundred batches: edits are held to the
-    deviation (section 4.2). It is that of the readings, as the released code's, since an edit is judged by its reading.
+    There is one head per property; the paper counts seven heads but names only these six. Training keeps a running mean
+    and mean square of the readings of unedited images, over the last few hundred batches. Their standard deviation sets
+    the band of allowed edits (section 4.2). As in the released code it is that of the readings, not of the true
+    properties, because edits are judged by their readings.
     """
 
-    def __init__(self, width=384):
+    def __init__(self, width: int = 384) -> None:
         super().__init__()
         self.heads = nn.ModuleDict(
             {name: AreaReadout(width, 1, sees_image=name == "global_contrast") for name in PROPERTIES}
@@ -93,10 +104,16 @@ class LowLevelReadout(nn.Module):
         self.register_buffer("mean", torch.zeros(len(PROPERTIES)))
         self.register_buffer("mean_square", torch.zeros(len(PROPERTIES)))
 
-    def forward(self, low, masks, edited=None):
-        """Low-level features (B, width, h, w), masks (B, 1, h, w) in [0, 1]; edited: bool (B,), or None for none."""
+    def forward(self, low: torch.Tensor, masks: torch.Tensor, edited: torch.Tensor | None = None) -> torch.Tensor:
+        """Readings (B, 6), columns as in PROPERTIES.
+
+        Args:
+            low: low-level features (B, width, h, w).
+            masks: areas (B, 1, h, w) in [0, 1].
+            edited: bool (B,), which images are edited; by default no image is.
+        """
         read = torch.cat([head(low, masks) for head in self.heads.values()], 1)
-        values = read.detach().float()  # from bfloat16 in mixed precision
+        values = read.detach().float()  # they are bfloat16 in mixed precision
         values = values if edited is None else values[~edited]
         if self.training and len(values):
             share = torch.where(self.mean_square.any(), MOMENTUM, 1.0)  # the first batch replaces the zeros
@@ -104,25 +121,25 @@ class LowLevelReadout(nn.Module):
             self.mean_square.lerp_(values.square().mean(0), share)
         return read
 
-    def deviation(self):
-        """Standard deviation (6,) of the properties over the areas that it was trained on."""
+    def deviation(self) -> torch.Tensor:
+        """Standard deviation (6,) of the readings over the training areas."""
         return (self.mean_square - self.mean.square()).clamp(min=0).sqrt()
 
 
 class HighLevelReadout(AreaReadout):
-    """High-level features and an area -> logits (B, 91) of the COCO category of its object (paper section 3.3)."""
+    """Reads logits (B, 91) of the COCO category of an area from high-level features (paper section 3.3)."""
 
-    def __init__(self, width=384):
+    def __init__(self, width: int = 384) -> None:
         super().__init__(width, CATEGORIES)
 
 
 @dataclass(frozen=True)
 class ReadoutWeights:
-    """Weights of the readout losses, equation 3.
+    """Weights of the readout losses in equation 3; the saliency loss has weight one.
 
-    The paper's are in a supplement; these are the released code's (0.1 and, for the category, 0.5), divided by its
-    weight of the saliency loss, 0.2, to be added to that loss with weight one. Equation 3 gives local contrast the
-    weight one: its lambdas are then these numbers times two.
+    They come from the released code, as the paper gives its own in a supplement only: 0.1, and 0.5 for the category,
+    divided by 0.2, the weight of the saliency loss there. In equation 3 local contrast has weight one, so its lambdas
+    are these numbers times two.
     """
 
     colour: float = 0.5
@@ -132,14 +149,21 @@ class ReadoutWeights:
     category: float = 2.5
 
 
-def readout_loss(properties, true_properties, logits, categories, weights=ReadoutWeights()):
+def readout_loss(
+    properties: torch.Tensor,
+    true_properties: torch.Tensor,
+    logits: torch.Tensor,
+    categories: torch.Tensor,
+    weights: ReadoutWeights = ReadoutWeights(),
+) -> torch.Tensor:
     """The readout losses of equation 3: squared errors of the properties, cross-entropy of the category.
 
     Args:
-        properties, true_properties: (B, 6), columns as in PROPERTIES; colour is the mean of the first three errors.
-        logits: (B, 91).
-        categories: int (B,), COCO category ids; images with UNKNOWN_CATEGORY are left out of the cross-entropy.
-        weights: `ReadoutWeights`.
+        properties: readings (B, 6), columns as in PROPERTIES. The colour error is the mean of the first three errors.
+        true_properties: (B, 6).
+        logits: (B, 91), of the categories.
+        categories: int (B,), COCO category ids. Images with UNKNOWN_CATEGORY do not count for the cross-entropy.
+        weights: weights of the losses.
 
     Returns:
         Scalar, >= 0, averaged over the batch.
@@ -156,13 +180,16 @@ def readout_loss(properties, true_properties, logits, categories, weights=Readou
     )
 
 
-def saliency_from_released(state_dict):
-    """The saliency readout's part of a released checkpoint, as a state dict for `SaliencyReadout`.
+def saliency_from_released(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Convert the saliency readout of a released checkpoint to a state dict of `SaliencyReadout`.
 
-    Its `linear`, which the released code has and never uses, is left out.
+    The checkpoint's layer `linear` is dropped, because the released code never uses it.
+
+    Args:
+        state_dict: what the checkpoint holds as "aggregation_network".
 
     Raises:
-        ValueError: not the state dict of a network with a saliency readout.
+        ValueError: the state dict has no saliency readout.
     """
     names = {
         f"{ours}.{kind}": f"saliency_readout.{released}.{kind}"
@@ -171,7 +198,7 @@ def saliency_from_released(state_dict):
     }
     if missing := set(names.values()) - state_dict.keys():
         raise ValueError(
-            f"state_dict: expected a released network with a saliency readout, got none of {sorted(missing)}; "
+            f"state_dict: expected a released network with a saliency readout, {sorted(missing)} are missing; "
             'give what the checkpoint holds as "aggregation_network"'
         )
     return {ours: state_dict[released] for ours, released in names.items()}
@@ -184,5 +211,5 @@ _RELEASED_PARTS = {
 }  # fmt: skip
 
 
-def _conv3x3(inside, outside):
+def _conv3x3(inside: int, outside: int) -> nn.Conv2d:
     return nn.Conv2d(inside, outside, 3, padding=1)

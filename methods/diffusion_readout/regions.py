@@ -1,30 +1,41 @@
-"""Where an image is edited: the word whose attention meets saliency, and the region that it looks at (equation 8)."""
+"""Where an image is edited: the word whose attention overlaps most with saliency, and its region (equation 8)."""
+
+from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import normalize
 
 import torch
 from torch.nn.functional import interpolate
 
-LEAST_SHARE = 0.1  # of a cell of the latents, that a region must cover somewhere
-LEAST = 1 / 3  # of the peak: what is below is outside the region, as in the released code
+if TYPE_CHECKING:
+    from .backbone import Backbone
+
+LEAST_SHARE = 0.1  # a region must cover at least this fraction of one cell of the latents
+LEAST = 1 / 3  # values below this fraction of the peak are outside the region, as in the released code
 
 
 class Word(NamedTuple):
-    """A word of a caption: its text, and the positions of its tokens among the prompt's 77."""
+    """A word of a caption.
+
+    Attributes:
+        text: the word.
+        tokens: positions of its tokens among the prompt's 77.
+    """
 
     text: str
-    tokens: list
+    tokens: list[int]
 
 
 class Region(NamedTuple):
     """Where to edit.
 
     Attributes:
-        word: the caption's `Word` that it belongs to, or None.
-        attention: (h, w), the word's map C, or None.
-        mask: float (h, w) in [0, 1], peak one: M.
+        word: the word of the caption that the region belongs to, if any.
+        attention: (h, w), the attention map C of that word, if any.
+        mask: float (h, w) in [0, 1] with peak one, the region M.
     """
 
     word: Word | None
@@ -32,22 +43,33 @@ class Region(NamedTuple):
     mask: torch.Tensor
 
 
-def choose(backbone, caption, attention, saliency, *, word=None, mask=None, needs_word=False):
-    """The region to edit: where a word's attention meets saliency, or a mask of one's own.
+def choose(
+    backbone: Backbone,
+    caption: str | None,
+    attention: torch.Tensor,
+    saliency: torch.Tensor | None,
+    *,
+    word: str | None = None,
+    mask: torch.Tensor | None = None,
+    needs_word: bool = False,
+) -> Region:
+    """Choose the region to edit: the overlap of a word's attention with saliency, or a given mask.
 
-    With a mask, a word takes part only where it is named or needed.
+    With a mask, a word is chosen only if one is named or needed.
 
     Args:
-        caption: str or None.
-        attention: (77, h, w) of the caption's prompt.
-        saliency: (H, W), >= 0, or None: the region of `word` is then all that it looks at.
-        word: which word; by default the most salient one (equation 8), or the one that looks most at the mask.
-        mask: (H, W), >= 0, in place of what a word looks at.
-        needs_word: whether the edit is one of a word.
+        backbone: its tokenizer splits the caption.
+        caption: the image's caption, if there is one.
+        attention: (77, h, w), cross-attention of the caption's prompt.
+        saliency: (H, W), >= 0. Without it the region is the whole attention map of `word`.
+        word: a word of the caption. The default is the most salient word (equation 8), or with a mask the word whose
+            attention overlaps most with the mask.
+        mask: (H, W), >= 0, the region itself.
+        needs_word: whether the edit needs a word.
 
     Raises:
-        ValueError: neither words nor a mask, or no words where one is needed; a word that the caption lacks; an empty
-            mask; no word and no saliency.
+        ValueError: there are neither words nor a mask, or no words though one is needed; the caption lacks the word;
+            the mask is empty; there is neither a word nor saliency.
     """
     if mask is not None and not mask.max() > 0:
         raise ValueError("mask: expected some pixels above zero, got none; nothing would be edited")
@@ -60,30 +82,33 @@ def choose(backbone, caption, attention, saliency, *, word=None, mask=None, need
         instead = "" if needs_word else ", or a mask of the region to edit"
         raise ValueError(f"caption: expected one with words{instead}, got none")
     elif mask is None and saliency is None:
-        raise ValueError("word: expected one where no saliency is known, got none")
+        raise ValueError("word: expected one, because the saliency of this image is unknown, got none")
     maps = word_maps(attention, known)
     if word is None:
         i = most_salient(maps, saliency if mask is None else mask)
     return Region(known[i], maps[i], region(maps[i], saliency) if mask is None else mask / mask.max())
 
 
-def words(backbone, caption):
-    """The words of a caption, each with all its tokens, by the tokenizer's own offsets; those cut off are left out.
+def words(backbone: Backbone, caption: str) -> list[Word]:
+    """Split a caption into words with all their tokens, by the tokenizer's offsets.
 
-    (The released code takes the i-th blank-separated word to be the i-th token.)
+    Words that do not fit in the prompt are dropped. The released code takes the i-th word between blanks to be the i-th
+    token.
     """
-    caption = normalize("NFC", caption)  # as the tokenizer does, so that a letter and its accent are one
+    caption = normalize("NFC", caption)  # one character for a letter and its accent, as in the tokenizer
     _, spans = backbone.tokenize(caption)
     found = []
     for match in re.finditer(r"\w+(?:['’-]\w+)*", caption):
-        inside = [1 + i for i, (a, b) in enumerate(spans) if a < match.end() and b > match.start()]  # 0 is the start
+        inside = [
+            1 + i for i, (a, b) in enumerate(spans) if a < match.end() and b > match.start()
+        ]  # token 0 marks the start
         if inside:
             found.append(Word(match.group(), inside))
     return found
 
 
-def find(words, text):
-    """The word of a caption that is meant by `text`, in any case.
+def find(words: Sequence[Word], text: str) -> Word:
+    """Find the first word that equals `text`, ignoring case.
 
     Raises:
         ValueError: the caption has no such word.
@@ -96,13 +121,13 @@ def find(words, text):
     raise ValueError(f"word: expected one of the caption ({known}), got {text!r}")
 
 
-def word_maps(maps, words):
-    """Attention (77, h, w) of tokens -> (number of words, h, w): the mean over a word's tokens."""
+def word_maps(maps: torch.Tensor, words: Sequence[Word]) -> torch.Tensor:
+    """Average the attention (77, h, w) of each word's tokens: (number of words, h, w)."""
     return torch.stack([maps[word.tokens].mean(0) for word in words])
 
 
-def most_salient(maps, saliency):
-    """Index of the map C_i with the largest inner product with saliency S, equation 8.
+def most_salient(maps: torch.Tensor, saliency: torch.Tensor) -> int:
+    """Index of the map C_i that has the largest inner product with saliency S (equation 8).
 
     Args:
         maps: (number of words, h, w), >= 0.
@@ -111,45 +136,46 @@ def most_salient(maps, saliency):
     return int((maps * _resized(saliency, maps.shape[-2:])).sum((1, 2)).argmax())
 
 
-def region(attention, saliency):
-    """M = C x S of equation 8, scaled to a peak of one; what is below a third of it is zero, so that M has an outside.
+def region(attention: torch.Tensor, saliency: torch.Tensor | None) -> torch.Tensor:
+    """M = C x S of equation 8, scaled to a peak of one. Values below a third are set to zero: they are outside.
 
     Args:
-        attention: (h, w), >= 0.
-        saliency: (H, W), >= 0, or None for M = C.
+        attention: C, (h, w), >= 0.
+        saliency: S, (H, W), >= 0; without it M = C.
 
     Returns:
         float (h, w) in [0, 1].
 
     Raises:
-        ValueError: nothing is left: attention and saliency do not meet.
+        ValueError: attention and saliency do not overlap.
     """
     product = attention if saliency is None else attention * _resized(saliency, attention.shape)
     if not product.max() > 0:
-        raise ValueError("region: expected attention and saliency to meet somewhere, their product is zero")
+        raise ValueError("region: expected attention and saliency to overlap, their product is zero everywhere")
     product = product / product.max()
     return torch.where(product >= LEAST, product, 0.0)
 
 
-def on_latents(region, size):
-    """A region (h, w) of any grid on the latents' (1, 1, H, W), bilinear where it grows, by area where it shrinks.
+def on_latents(region: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize a region (h, w) to the latents' grid `size`, (H, W): float (1, 1, H, W) in [0, 1].
 
-    Its peak, which resizing lowers, is one again: else a strength would mean less in a small region.
+    Resizing is bilinear if the region grows and by area if it shrinks. It lowers the peak, which is then scaled back to
+    one; otherwise the same strength would have less effect in a small region.
 
     Raises:
-        ValueError: a region that covers less than a tenth of every cell of the latents.
+        ValueError: the region covers less than a tenth of every cell of the latents.
     """
     resized = _resized(region, size)
     peak = resized.max()
     if peak < LEAST_SHARE:
         raise ValueError(
-            f"mask: expected a region that covers a tenth or more of one of the {size[1]} x {size[0]} cells that the "
-            f"backbone sees an image as, got one that covers {peak:.1%}; give a larger one"
+            f"mask: expected a region that covers at least a tenth of one of the backbone's {size[1]} x {size[0]} "
+            f"cells, got one that covers {peak:.1%}; give a larger one"
         )
     return (resized / peak)[None, None].clamp(0, 1)
 
 
-def _resized(region, size):
+def _resized(region: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     shrinks = region.numel() > size[0] * size[1]
     options = {"mode": "area"} if shrinks else {"mode": "bilinear", "align_corners": False}
     return interpolate(region[None, None].float(), size=tuple(size), **options)[0, 0]

@@ -1,22 +1,23 @@
-"""Train a small latent diffusion model from scratch on photographs: a backbone for where Stable Diffusion is too large.
+"""Train a small latent diffusion model from scratch on photographs, for when Stable Diffusion is too large.
 
     ls $SALBENCH_DATA/OSIE/data/stimuli/*.jpg | awk -F/ '{n = $NF + 0} n % 7 > 1' > pictures.txt  # of osie_train alone
     python methods/diffusion_readout/train_backbone.py @pictures.txt FOLDER_OF_MORE --out small_backbone
-    python benchmark.py fit --methods diffusion_readout --dataset osie_train --backbone small_backbone
+    salbench fit --methods diffusion_readout --dataset osie_train --backbone small_backbone
 
-With `--vae-steps 0 --unet-steps 0` the weights stay random, for a control.
-Its topology is that of Stable Diffusion 1.5 (Rombach et al. 2022) at a tenth of the width: an autoencoder with
-four latent channels, a U-Net of four levels with twelve ResNet blocks in the decoder and attention at three
-levels, CLIP's text encoder. Photographs have no captions, so all of them are trained with the empty prompt: the text
-encoder is random, tiny and frozen, and its tokenizer knows single bytes only. The model knows nothing but the
-pictures given; the images of a test must not be among them.
+With `--vae-steps 0 --unet-steps 0` the weights stay random, which is a control.
 
-The training has two stages. The autoencoder learns to reconstruct random crops: L1 at three scales and a little KL
-divergence, without adversary or perceptual loss, so that fine texture is lost. Then some crops of every picture are
-encoded once, and the U-Net learns to find the noise in them (Ho et al. 2020, equation 14) on Stable Diffusion's
-noise schedule. What is kept is a moving average of the weights. Steps are the time budget: the default recipe is
-made for about an hour on two cores. Same pictures, recipe, seed, machine and threads, same weights, also where a
-training was killed and goes on.
+The topology is that of Stable Diffusion 1.5 (Rombach et al. 2022) at a tenth of the width: an autoencoder with four
+latent channels, a U-Net of four levels with twelve ResNet blocks in its decoder and attention at three levels, and
+CLIP's text encoder. Photographs have no captions, so all training uses the empty prompt: the text encoder is random,
+tiny and frozen, and its tokenizer knows single bytes only. The model learns from the given pictures alone; do not
+include test images.
+
+Training has two stages. First the autoencoder learns to reconstruct random crops, with L1 losses at three scales and a
+small KL divergence. There is no adversarial or perceptual loss, so fine texture is lost. Then several crops of every
+picture are encoded once, and the U-Net learns to predict the noise in them (Ho et al. 2020, equation 14) on Stable
+Diffusion's noise schedule. A moving average of the weights is kept. The default recipe takes about an hour on two
+cores. The same pictures, recipe, seed, machine and number of threads give the same weights, even if the training was
+killed and resumed.
 """
 
 import argparse
@@ -24,8 +25,10 @@ import json
 import logging
 import math
 import shutil
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,18 +41,22 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from salbench.checks import check_device
 from salbench.files import IMAGE_SUFFIXES, FileProblem, atomic_write, hash_bytes, hash_file, read_image
+from salbench.identity import Identity
 from salbench.training import TrainingProblem, checkpoint
+from salbench.training.checkpoint import Checkpoint, Record
 from salbench.training.loop import hash_to_int
 
 log = logging.getLogger(__name__)
 PROMPT = 32  # channels of the text encoder
-TOKENS = 77  # of a prompt
-GROUPS = 8  # of every group norm
+TOKENS = 77  # in a prompt
+GROUPS = 8  # in every group norm
 TIMESTEPS = 1000
-KL = 1e-4  # weight, per latent
-HELD_OUT = 20  # pictures
+KL = 1e-4  # weight of the KL divergence per latent
+HELD_OUT = 20  # pictures, at most
+MEASURED = 50  # batches of held-out noise predictions
 WARMUP = 100  # steps
 SAVE_EVERY = 100  # steps
+REMEDY = "Choose another --out, or remove the folder."
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -58,18 +65,22 @@ class Recipe:
     """How a backbone is built and trained.
 
     Attributes:
-        size: height and width in pixels of the images trained on, a multiple of `multiple`.
-        vae_widths: channels of the autoencoder's levels; each but the first halves the resolution.
-        unet_widths, heads: channels and attention heads of the U-Net's four levels.
-        vae_steps, vae_batch_size, vae_rate: of the first stage: steps (0: random weights), crops in each, peak
-            learning rate. The crops are of half the size at the same scale, as the autoencoder looks at what is near
-            only.
-        unet_steps, unet_batch_size, unet_rate: of the second.
-        views: crops of every picture that the U-Net is trained on.
+        size: height and width of the training images in pixels, a multiple of `multiple`.
+        vae_widths: channels of the autoencoder's levels; each level but the first halves the resolution.
+        unet_widths: channels of the U-Net's four levels.
+        heads: attention heads of the U-Net's four levels.
+        vae_steps: training steps of the autoencoder; 0 keeps random weights.
+        vae_batch_size: crops per step. They have half of `size` at the same scale, because the autoencoder only looks
+            at small neighbourhoods.
+        vae_rate: peak learning rate of the autoencoder.
+        unet_steps: training steps of the U-Net; 0 keeps random weights.
+        unet_batch_size: crops per step, of full size.
+        unet_rate: peak learning rate of the U-Net.
+        views: the U-Net is trained on this many crops of every picture.
         average: decay per step of the moving average of the weights.
 
     Raises:
-        ValueError: a size that is no multiple, negative steps, or another number below one.
+        ValueError: the size is not a multiple, steps are negative, or another number is below one.
     """
 
     size: int = 128
@@ -85,7 +96,7 @@ class Recipe:
     views: int = 16
     average: float = 0.998
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("size", "vae_steps", "vae_batch_size", "unet_steps", "unet_batch_size", "views"):
             least = 0 if name.endswith("_steps") else 1
             if getattr(self, name) < least:
@@ -94,58 +105,62 @@ class Recipe:
             raise ValueError(f"size: expected a multiple of {self.multiple} pixels, got {self.size}")
 
     @property
-    def factor(self):
-        """Pixels per latent."""
+    def factor(self) -> int:
+        """Pixels per cell of the latents, along each side."""
         return 2 ** (len(self.vae_widths) - 1)
 
     @property
-    def multiple(self):
-        """Pixels that every level of autoencoder and U-Net can halve evenly."""
+    def multiple(self) -> int:
+        """Sides of images must be multiples of this, so every level of autoencoder and U-Net can halve them."""
         return self.factor * 2 ** (len(self.unet_widths) - 1)
 
 
-def train(places, out, recipe, *, seed=0, device="cpu"):
-    """Train a backbone and write it in the layout of diffusers, in half precision.
+def train(
+    places: Iterable[Path | str], out: Path | str, recipe: Recipe, *, seed: int = 0, device: str = "cpu"
+) -> dict[str, Any]:
+    """Train a backbone and write it in diffusers' layout, in half precision.
 
     Args:
-        places: paths of pictures and of folders of pictures; a picture that cannot be read is left out with a warning.
-            Up to twenty of them, at most half, are held out to measure on.
-        out: folder; a training of the same pictures, recipe and seed that was stopped there goes on.
-        recipe: `Recipe`.
-        seed, device: as named.
+        places: pictures and folders of pictures. Unreadable pictures are skipped with a warning. Up to twenty pictures,
+            at most half, are held out to measure the result.
+        out: folder. A training of the same pictures, recipe and seed that was stopped there resumes.
+        recipe: how to train.
+        seed: random seed.
+        device: torch device.
 
     Returns:
-        What `training.json` in the folder tells: "n_pictures", "n_unreadable", "vae" and "unet" with "parameters" and
-        mean "losses" of every hundred steps; "psnr" of held-out pictures in dB, "held_out_loss" of the noise in them.
+        The content of `training.json` in the folder: "n_pictures"; "n_unreadable"; "identity"; "vae" with "parameters"
+        (number), "losses" (mean of every hundred steps) and "psnr" of held-out pictures in dB; "unet" with
+        "parameters", "losses" and "held_out_loss", the error of the predicted noise.
 
     Raises:
-        ValueError: a path that does not exist, or fewer than two readable pictures.
-        TrainingProblem: the folder holds another training, or a loss is no number.
+        ValueError: a path does not exist, or fewer than two pictures are readable.
+        TrainingProblem: the folder holds another training, or a loss is not finite.
     """
     check_device(device)
     pictures, facts = _read(_paths(places), 2 * recipe.size)
-    key = json.loads(json.dumps({"recipe": asdict(recipe), "seed": seed, "pictures": facts.pop("content")}))
-    return _Training(pictures, Path(out), recipe, key, device).run(facts)
+    identity = Identity({"recipe": asdict(recipe), "seed": seed, "pictures": facts.pop("content")})
+    return _Training(pictures, Path(out), recipe, identity, device).run(facts)
 
 
-def _paths(places):
+def _paths(places: Iterable[Path | str]) -> list[Path]:
     paths = []
     for place in map(Path, places):
         if not place.exists():
-            raise ValueError(f"{place}: expected a picture or a folder of pictures, there is no such file")
+            raise ValueError(f"{place}: expected a picture or a folder of pictures, found nothing")
         is_folder = place.is_dir()
         paths += sorted(p for p in place.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES) if is_folder else [place]
     return paths
 
 
-def _read(paths, side):
-    """(uint8 (N, side, side, 3), squeezed to squares as they are when a method uses the backbone; facts)."""
+def _read(paths: Iterable[Path], side: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Pictures, uint8 (N, side, side, 3), stretched to squares as for prediction; and facts about them."""
     pictures, hashes, n_unreadable = [], [], 0
     for path in tqdm(paths, "reading", unit="picture"):
         try:
             picture = Image.fromarray(read_image(path))
         except FileProblem as error:
-            log.warning("left out: %s", error)
+            log.warning("skipped: %s", error)
             n_unreadable += 1
             continue
         pictures.append(np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR)))
@@ -157,36 +172,37 @@ def _read(paths, side):
 
 
 class _Training:
-    """The two stages, what comes between them, and the folder."""
+    """Both stages of a training and its folder."""
 
-    def __init__(self, pictures, out, recipe, key, device):
-        self.out, self.state, self.recipe, self.key, self.device = out, out / "state", recipe, key, device
+    def __init__(self, pictures: np.ndarray, out: Path, recipe: Recipe, identity: Identity, device: str) -> None:
+        self.out, self.state, self.recipe, self.identity, self.device = out, out / "state", recipe, identity, device
         every = max(2, math.ceil(len(pictures) / HELD_OUT))
         is_held_out = np.arange(len(pictures)) % every == every - 1
         self.held_out, self.pictures = pictures[is_held_out], pictures[~is_held_out]
         self._seed("weights")
         self.vae, self.unet, self.text_encoder = _vae(recipe), _unet(recipe), _text_encoder()
         _freeze(self.text_encoder)
-        self.scheduler = DDIMScheduler(  # as Stable Diffusion 1.5 comes with
+        self.scheduler = DDIMScheduler(  # the settings of Stable Diffusion 1.5
             num_train_timesteps=TIMESTEPS, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
             clip_sample=False, set_alpha_to_one=False, steps_offset=1,
         )  # fmt: skip
 
-    def run(self, facts):
+    def run(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Train and write the backbone; see `train` for the result."""
         finished = self.out / "training.json"
         if finished.exists():
             facts = json.loads(finished.read_bytes())
-            self._check_key(facts["key"])
+            self._check_same(Identity(facts["identity"]))
             log.info("%s is finished", self.out)
             return facts
-        facts |= {"vae": self._train_vae(), "unet": self._train_unet(), "key": self.key}
+        facts |= {"vae": self._train_vae(), "unet": self._train_unet(), "identity": self.identity.facts}
         self._write()
         with atomic_write(finished) as file:
             file.write(json.dumps(facts, indent=2) + "\n")
         shutil.rmtree(self.state)
         return facts
 
-    def _train_vae(self):
+    def _train_vae(self) -> dict[str, Any]:
         recipe = self.recipe
         losses = self._fit("vae", self.vae, self._vae_loss, recipe.vae_steps, recipe.vae_rate)
         with torch.no_grad():
@@ -196,7 +212,7 @@ class _Training:
         log.info("autoencoder: PSNR %.2f dB on %d held-out pictures", psnr, len(errors))
         return {"parameters": _parameters(self.vae), "psnr": psnr, "losses": losses}
 
-    def _vae_loss(self):
+    def _vae_loss(self) -> torch.Tensor:
         chosen = torch.randint(len(self.pictures), (self.recipe.vae_batch_size,))
         pixels = _pixels([_crop(self.pictures[i], self.recipe.size // 2) for i in chosen]).to(self.device)
         posterior = self.vae.encode(pixels).latent_dist
@@ -206,25 +222,25 @@ class _Training:
             loss = loss + l1_loss(avg_pool2d(made, scale), avg_pool2d(pixels, scale))
         return loss
 
-    def _train_unet(self):
+    def _train_unet(self) -> dict[str, Any]:
         recipe, (latents, held_out) = self.recipe, self._latents()
         scale = 1 / latents.std().item()
         self.vae.register_to_config(scaling_factor=scale)
         latents, held_out, prompt = latents * scale, held_out * scale, _empty_prompt(self.text_encoder).to(self.device)
 
-        def loss_on(latents, number):
+        def loss_on(latents: torch.Tensor, number: int) -> torch.Tensor:
             return self._unet_loss(latents[torch.randint(len(latents), (number,))], prompt)
 
         batch = recipe.unet_batch_size
         losses = self._fit("unet", self.unet, lambda: loss_on(latents, batch), recipe.unet_steps, recipe.unet_rate)
         self._seed("held out")
         with torch.no_grad():
-            held_out_loss = float(np.mean([loss_on(held_out, batch).item() for _ in range(50)]))
+            held_out_loss = float(np.mean([loss_on(held_out, batch).item() for _ in range(MEASURED)]))
         log.info("U-Net: loss %.4f on held-out pictures", held_out_loss)
         return {"parameters": _parameters(self.unet), "held_out_loss": held_out_loss, "losses": losses}
 
-    def _unet_loss(self, clean, prompt):
-        """Mean squared error of the noise found in latents; finding none would cost 1."""
+    def _unet_loss(self, clean: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
+        """Mean squared error of the noise predicted in latents; predicting zero has an error of 1."""
         noise, timesteps = torch.randn_like(clean), torch.randint(TIMESTEPS, (len(clean),))
         noisy = self.scheduler.add_noise(clean, noise, timesteps).to(self.device)
         prompts = prompt.expand(len(clean), -1, -1)
@@ -232,8 +248,8 @@ class _Training:
         return mse_loss(found, noise.to(self.device))
 
     @torch.no_grad()
-    def _latents(self):
-        """Of `views` crops of every picture, and of the held-out pictures; kept on disk, as they take minutes."""
+    def _latents(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents of `views` crops of every picture, and of held-out pictures. They take minutes, so they are saved."""
         path = self.state / "latents.safetensors"
         if not path.exists():
             self._seed("views")
@@ -241,23 +257,27 @@ class _Training:
             size, number = self.recipe.size, len(self.pictures)
             crops = self._encode(_crop(self.pictures[i % number], size) for i in numbers)
             tensors = {"crops": crops, "held_out": self._encode(map(_whole, self.held_out))}
-            checkpoint.save(path, tensors, {"key": self.key})
-        tensors, facts = checkpoint.load(path)
-        self._check_key(facts["key"])
+            checkpoint.save(path, tensors, Record(self.identity))
+        tensors = self._resumed(path).tensors
         return tensors["crops"], tensors["held_out"]
 
-    def _encode(self, images):
+    def _encode(self, images: Iterable[np.ndarray]) -> torch.Tensor:
         return torch.cat([self.vae.encode(_pixels([i]).to(self.device)).latent_dist.mean.cpu() for i in images])
 
-    def _fit(self, name, network, loss_of_batch, steps, rate):
-        """Train a network, which ends as it is stored: averaged, rounded, frozen. Returns the mean losses."""
+    def _fit(
+        self,
+        name: str,
+        network: torch.nn.Module,
+        loss_of_batch: Callable[[], torch.Tensor],
+        steps: int,
+        rate: float,
+    ) -> list[float]:
+        """Train a network and return its mean losses. The network ends as it is stored: averaged, rounded, frozen."""
         network.to(self.device, memory_format=torch.channels_last).train()
         fit = _Fit(network, steps, rate, self.recipe.average)
         path = self.state / f"{name}.safetensors"
         if path.exists():
-            tensors, facts = checkpoint.load(path)
-            self._check_key(facts["key"])
-            fit.resume(tensors, facts, path)
+            fit.resume(self._resumed(path), path)
         losses = []
         for step in (bar := tqdm(range(fit.step, steps), name, steps, initial=fit.step, unit="step")):
             self._seed(name, step)
@@ -265,24 +285,26 @@ class _Training:
             bar.set_postfix(loss=f"{np.mean(losses):.4f}")
             if fit.step % SAVE_EVERY == 0 or fit.step == steps:
                 fit.losses.append(float(np.mean(losses)))
-                checkpoint.save(path, *fit.state(self.key))
+                checkpoint.save(path, *fit.state(self.identity))
                 losses = []
         network.load_state_dict(fit.average)
         _freeze(network)
         return fit.losses
 
-    def _seed(self, *of):
-        """What is drawn next depends on the seed and on `of` alone, so that it is the same after a resume."""
-        torch.manual_seed(hash_to_int(self.key["seed"], *of))
+    def _seed(self, *of: object) -> None:
+        """Make the next random numbers depend only on the seed and on `of`; so they are the same after a resume."""
+        torch.manual_seed(hash_to_int(self.identity["seed"], *of))
 
-    def _check_key(self, key):
-        other = [name for name in self.key if key.get(name) != self.key[name]]
-        if other:
-            raise TrainingProblem(
-                f"{self.out}: holds a training with another {', '.join(other)}; choose another --out, or remove it"
-            )
+    def _resumed(self, path: Path) -> Checkpoint:
+        """A saved state of this same training."""
+        saved = checkpoint.read(path)
+        self._check_same(saved.record.identity)
+        return saved
 
-    def _write(self):
+    def _check_same(self, found: Identity) -> None:
+        self.identity.require_same(found, self.out, REMEDY, TrainingProblem)
+
+    def _write(self) -> None:
         networks = {"vae": self.vae, "unet": self.unet, "text_encoder": self.text_encoder}
         for name, network in networks.items():
             network.half().to("cpu", memory_format=torch.contiguous_format).save_pretrained(self.out / name)
@@ -294,16 +316,16 @@ class _Training:
 
 
 class _Fit:
-    """A network under AdamW with linear warm-up and cosine decay to zero, and the moving average of its weights."""
+    """Trains a network with AdamW, linear warm-up and cosine decay to zero; keeps a moving average of the weights."""
 
-    def __init__(self, network, steps, rate, decay):
+    def __init__(self, network: torch.nn.Module, steps: int, rate: float, decay: float) -> None:
         self.network, self.steps, self.rate, self.decay = network, steps, rate, decay
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
         self.average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         self.step, self.losses = 0, []
 
-    def train_on(self, loss):
-        """One step; returns the loss as a float. Raises `TrainingProblem` if it is none."""
+    def train_on(self, loss: torch.Tensor) -> float:
+        """Take one step and return the loss. Raises `TrainingProblem` if the loss is not finite."""
         if not math.isfinite(loss.item()):
             raise TrainingProblem(f"the loss is {loss.item()} at step {self.step + 1}; lower the learning rate")
         warm = min(1.0, (self.step + 1) / WARMUP)
@@ -314,43 +336,42 @@ class _Fit:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        decay = min(self.decay, (1 + self.step) / (10 + self.step))  # short at first, when all is noise
+        decay = min(
+            self.decay, (1 + self.step) / (10 + self.step)
+        )  # a short average at first, while weights are still random
         for name, tensor in self.network.state_dict().items():
             self.average[name].lerp_(tensor, 1 - decay)
         return loss.item()
 
-    def state(self, key):
-        """(tensors, facts) of a checkpoint."""
+    def state(self, identity: Identity) -> tuple[dict[str, torch.Tensor], Record]:
+        """Tensors and record of a checkpoint."""
         tensors = {f"average.{n}": t for n, t in self.average.items()}
         tensors |= {f"network.{n}": t for n, t in self.network.state_dict().items()}
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{n}": t for n, t in state.items()}
-        return tensors, {"key": key, "step": self.step, "losses": self.losses}
+        return tensors, Record(identity, self.step, tuple({"loss": loss} for loss in self.losses))
 
-    def resume(self, tensors, facts, path):
-        parts = {"average": {}, "network": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = tensor
-        checkpoint.load_into(self.network, parts["network"], path)
-        for name, tensor in parts["average"].items():
+    def resume(self, saved: Checkpoint, path: Path) -> None:
+        """Continue from a checkpoint that was read from `path`."""
+        checkpoint.load_into(self.network, saved.part("network"), path)
+        for name, tensor in saved.part("average").items():
             self.average[name].copy_(tensor)
-        states = {}
-        for name, tensor in parts["optimizer"].items():
+        states: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in saved.part("optimizer").items():
             i, _, entry = name.partition(".")
             states.setdefault(int(i), {})[entry] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
-        self.step, self.losses = facts["step"], facts["losses"]
+        self.step, self.losses = saved.record.step, [row["loss"] for row in saved.record.history]
 
 
-def _whole(picture):
-    """A picture of twice the size, at the size."""
+def _whole(picture: np.ndarray) -> np.ndarray:
+    """A picture at half its height and width."""
     side = picture.shape[0] // 2
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
 
 
-def _crop(picture, side):
-    """A random square of `side` pixels of a picture of twice the size, first shrunk by 1 to 2; mirrored or not."""
+def _crop(picture: np.ndarray, side: int) -> np.ndarray:
+    """A random square of a picture, shrunk by a random factor of 1 to 2 to `side` pixels; half are mirrored."""
     shrink, x, y, flip = torch.rand(4).tolist()
     extent = side * (1 + shrink)
     left, top = x * (len(picture) - extent), y * (len(picture) - extent)
@@ -359,22 +380,22 @@ def _crop(picture, side):
     return crop[:, ::-1] if flip < 0.5 else crop
 
 
-def _pixels(images):
-    """List of uint8 (H, W, 3) -> float32 (B, 3, H, W) in -1 to 1."""
+def _pixels(images: Sequence[np.ndarray]) -> torch.Tensor:
+    """Stack uint8 images (H, W, 3) to float32 (B, 3, H, W) in [-1, 1]."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _freeze(network):
-    """Round a network's weights as they are stored, for everything that is measured or trained with it from here."""
+def _freeze(network: torch.nn.Module) -> None:
+    """Round weights to half precision, as stored, so all later stages and measurements use the stored weights."""
     network.load_state_dict({name: tensor.half().float() for name, tensor in network.state_dict().items()})
     network.requires_grad_(False).eval()
 
 
-def _parameters(network):
+def _parameters(network: torch.nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _vae(recipe):
+def _vae(recipe: Recipe) -> AutoencoderKL:
     levels = len(recipe.vae_widths)
     vae = AutoencoderKL(
         sample_size=recipe.size, block_out_channels=recipe.vae_widths, latent_channels=4, layers_per_block=1,
@@ -383,20 +404,20 @@ def _vae(recipe):
     )  # fmt: skip
     for module in vae.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-            # With torch's own weights all four latents come to tell the brightness, and colour is not learned.
+            # With torch's default initialisation all four latents learn brightness and none learns colour.
             torch.nn.init.orthogonal_(module.weight)
             torch.nn.init.zeros_(module.bias)
     return vae
 
 
-def _unet(recipe):
+def _unet(recipe: Recipe) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=recipe.size // recipe.factor, block_out_channels=recipe.unet_widths, layers_per_block=2,
         attention_head_dim=recipe.heads, cross_attention_dim=PROMPT, norm_num_groups=GROUPS,
     )  # fmt: skip
 
 
-def _text_encoder():
+def _text_encoder() -> CLIPTextModel:
     vocabulary = _vocabulary()
     start, end = vocabulary.index(START), vocabulary.index(END)
     return CLIPTextModel(
@@ -408,20 +429,20 @@ def _text_encoder():
     )  # fmt: skip
 
 
-def _empty_prompt(text_encoder):
-    """What a text encoder makes of the empty prompt, (1, 77, 32)."""
+def _empty_prompt(text_encoder: CLIPTextModel) -> torch.Tensor:
+    """The embedding (1, 77, 32) of the empty prompt."""
     vocabulary = _vocabulary()
     tokens = [vocabulary.index(START)] + [vocabulary.index(END)] * (TOKENS - 1)
     return text_encoder(torch.tensor([tokens])).last_hidden_state
 
 
-def _vocabulary():
-    """Every byte, within and at the end of a word, and the two marks."""
+def _vocabulary() -> list[str]:
+    """Every byte within a word, every byte at the end of a word, and the marks of start and end."""
     letters = sorted(ByteLevel.alphabet())
     return [*letters, *(f"{letter}</w>" for letter in letters), START, END]
 
 
-def _write_tokenizer(folder):
+def _write_tokenizer(folder: Path) -> None:
     marks = {"bos_token": START, **dict.fromkeys(("eos_token", "pad_token", "unk_token"), END)}
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": TOKENS, "errors": "replace", **marks}
     files = {
@@ -435,11 +456,13 @@ def _write_tokenizer(folder):
             file.write(text)
 
 
-def main(arguments=None):
-    """The command line; bad input ends it with the reason and exit status 2."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line. Bad input prints the reason and exits with status 2."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], fromfile_prefix_chars="@")
-    parser.add_argument("pictures", nargs="+", help="pictures, folders of pictures, or @FILE with one of these a line")
-    parser.add_argument("--out", required=True, help="folder to write; a training that was stopped there goes on")
+    parser.add_argument(
+        "pictures", nargs="+", help="pictures, folders of pictures, or @FILE with one of these per line"
+    )
+    parser.add_argument("--out", required=True, help="folder to write; a stopped training in it resumes")
     for name in ("size", "vae_steps", "unet_steps"):
         default = getattr(Recipe, name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=f"default: {default}")

@@ -1,4 +1,4 @@
-"""diffusion_readout_fast: the paper's model with the features of one diffusion step in place of six."""
+"""diffusion_readout_fast: `diffusion_readout` with the features of one diffusion step instead of six."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from ..diffusion_readout import DiffusionReadout
 
 @register
 class DiffusionReadoutFast(DiffusionReadout):
-    """`diffusion_readout` on the image without noise alone: one call of the U-Net instead of six.
+    """Learned: diffusion_readout with one U-Net call per image instead of six.
 
-    One step is no inversion to noise, so that there is nothing to edit.
+    The only step is at the clean image. It is no inversion to noise, so this method cannot edit images.
     """
 
     timesteps = 1
-    weights = Path(__file__).resolve().parent / "osie_train.safetensors"  # on the small backbone
+    weights = Path(__file__).resolve().parent / "osie_train.safetensors"  # trained on the small backbone
     edit = SaliencyMethod.edit

@@ -1,38 +1,41 @@
-"""unisal: one small network for pictures and videos, a few of its parts separate for each data set.
+"""unisal: one small network for images and videos, with a few separate parts for each data set.
 
-Droste, Jiao and Noble, Unified Image and Video Saliency Modeling, ECCV 2020. The network has the published names, so
-that the checkpoints of github.com/rdroste/unisal load strictly. A picture takes the path without recurrence through the
-parts of the domain SALICON.
+Droste, Jiao and Noble, Unified Image and Video Saliency Modeling, ECCV 2020. Parameters have the published names, so
+the checkpoints of github.com/rdroste/unisal load strictly. Images skip the recurrent unit and use the parts of the
+domain SALICON.
 """
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 
 from salbench.registry import register
+from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.weights import Checkpoint
 
 from .network import DOMAINS, PICTURES, STRIDE, UnisalNetwork
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB values in [0, 1]
-CELLS, SIDES = (100, 120), range(7, 14)  # how many cells a picture gets, and along one side
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB of ImageNet, values in [0, 1]
+CELLS, SIDES = (100, 120), range(7, 14)  # of an image: the allowed numbers of cells in all, and along each side
 
 
 @register
 class Unisal(LearnedMethod):
-    """MobileNetV2 with parts for each domain, as published (Droste et al. 2020).
+    """Published: MobileNetV2 with separate parts for each data set (Droste et al. 2020).
 
-    A picture is resized to cells of 32 x 32 pixels in the published way, see `input_size`, and its density is given at
-    its own size. For SALICON's pictures of 480 x 640 that rule gives the 288 x 384 which the authors state for
-    SALICON, so there is one rule for all pictures.
+    An image is resized to a grid of 32 x 32 pixel cells as published, see `input_size`; the density has the image's own
+    size. For SALICON's images of 480 x 640 pixels this rule gives 288 x 384, the size that the authors state for
+    SALICON, so one rule serves all images.
 
-    `fit` trains the picture path of a new network. From the authors' training are the loss, the batch, the epochs, the
-    clipping, the weight decay of all but the backbone and its smaller learning rate. Theirs differs in this: SGD with
-    momentum (rate 0.04, decayed by 0.8 an epoch) where the loop has AdamW, whose rate is ours; a backbone that starts
-    from ImageNet, rests for two epochs and keeps its batch statistics; videos in turn with pictures; maps of 480 x 640.
+    `fit` trains the image path of a new network. Loss, batch size, epochs, gradient clipping, weight decay (except that
+    of the backbone) and the backbone's smaller learning rate are the authors'. Their training differs: it uses SGD with
+    momentum (learning rate 0.04, times 0.8 per epoch), here it is AdamW with a learning rate of our own; the backbone
+    starts from ImageNet weights, is frozen for two epochs and keeps its batch statistics; videos alternate with images;
+    maps have 480 x 640 pixels.
     """
 
     paper = "Droste et al., Unified Image and Video Saliency Modeling, ECCV 2020"
@@ -50,40 +53,42 @@ class Unisal(LearnedMethod):
         clip=2.0, average=0.0, losses={"kl": 1.0, "nss": 0.1, "cc": 0.1}, patience=16,
     )  # fmt: skip
 
-    def build_network(self):
+    def build_network(self) -> UnisalNetwork:
+        """A new network with random weights; only parameters that images use can be trained."""
         network = UnisalNetwork()
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(_is_for_pictures(name))
         return network
 
-    def preprocess(self, images):
-        """Float (B, 3, H, W), standardised by the mean and deviation of ImageNet."""
+    def preprocess(self, images: torch.Tensor) -> torch.Tensor:
+        """Standardise uint8 (B, H, W, 3) RGB by ImageNet's mean and standard deviation: float (B, 3, H, W)."""
         mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
-        return images.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)  # in place: new tensors take longer
+        return images.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)  # in place is faster
 
-    def logits(self, network, images, captions):
+    def logits(self, network: UnisalNetwork, images: torch.Tensor, captions: list[str | None]) -> torch.Tensor:
+        """Logits (B, H, W) of the images' size."""
         return network(self.preprocess(images), images.shape[1:3])
 
-    def images_of(self, sample):
-        """uint8 tensor (1, H, W, 3) of the network's input size, resized by Lanczos' filter as published."""
+    def images_of(self, sample: Sample) -> torch.Tensor:
+        """The image as uint8 (1, H, W, 3), resized to `input_size` by a Lanczos filter as published."""
         height, width = input_size(*sample.size)
         resized = Image.fromarray(sample.image).resize((width, height), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(resized))[None]
 
-    def logits_of(self, network, images, samples):
+    def logits_of(self, network: UnisalNetwork, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Logits (B, height, width) of the samples' own size."""
         return network(self.preprocess(images), samples[0].size)
 
 
-def input_size(height, width):
-    """(height, width) in pixels at which the network sees a picture of any size.
+def input_size(height: int, width: int) -> tuple[int, int]:
+    """The network's input size (height, width) for an image of any size, in pixels.
 
-    Among the grids of 100 to 120 cells, 7 to 13 along each side, the one whose sides have the ratio closest to the
-    picture's; the first of equals, fewest rows first.
+    Of all grids with 100 to 120 cells and 7 to 13 cells along each side, it is the one whose aspect ratio is closest to
+    the image's. Of equally close ones, the one with the fewest rows, then the fewest columns, is taken.
     """
     grids = [(rows, columns) for rows in SIDES for columns in SIDES if CELLS[0] <= rows * columns <= CELLS[1]]
 
-    def likeness(grid):
+    def likeness(grid: tuple[int, int]) -> float:
         smaller, larger = sorted((grid[0] / grid[1], height / width))
         return smaller / larger
 
@@ -91,7 +96,7 @@ def input_size(height, width):
     return STRIDE * rows, STRIDE * columns
 
 
-def _is_for_pictures(name):
-    """Whether a parameter takes part in a prediction: it is not recurrent, and of SALICON if of one domain."""
+def _is_for_pictures(name: str) -> bool:
+    """Whether images use a parameter: it is not recurrent, and belongs to SALICON or to all domains."""
     of_other = any(re.search(rf"_{domain}\b", name, re.IGNORECASE) for domain in DOMAINS if domain != PICTURES)
     return not of_other and not name.startswith(("rnn.", "post_rnn."))

@@ -1,12 +1,13 @@
-"""The network of unisal, with the names and the layers of github.com/rdroste/unisal.
+"""The network of unisal, with the layers and parameter names of github.com/rdroste/unisal.
 
-MobileNetV2, learned Gaussian priors, a recurrent unit that pictures pass by, and a decoder with two skip connections.
-"Domain" is the data set that an input is like: the normalisation of most layers, the priors and the last two layers
-exist once for each.
+It consists of MobileNetV2, learned Gaussian priors, a recurrent unit that images skip, and a decoder with two skip
+connections. A "domain" is one of the data sets that the network was trained on. Each domain has its own batch
+normalisation in most layers, its own priors and its own last two layers.
 """
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -14,29 +15,28 @@ from torch import nn
 from torch.nn.functional import conv2d, interpolate, one_hot, pad, pixel_shuffle, relu6
 
 DOMAINS = ("DHF1K", "Hollywood", "UCFSports", "SALICON")
-PICTURES = "SALICON"  # the domain of still pictures
+PICTURES = "SALICON"  # the domain of images
 
-# Of MobileNetV2: expansion, channels, blocks, stride of the first block (Sandler et al. 2018, table 2).
+# Stages of MobileNetV2: expansion, channels, blocks, stride of the first block (Sandler et al. 2018, table 2).
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-AT_4X, AT_2X = 7, 14  # layers that the skip connections start from, at four and two times the final resolution
-CHANNELS = 1280  # of the final features of the backbone
-STRIDE = 32  # pixels of the input per cell of the final features, along each side
+AT_4X, AT_2X = 7, 14  # skip connections start from these layers, at 4 and 2 times the final resolution
+CHANNELS = 1280  # of the backbone's final features
+STRIDE = 32  # input pixels per cell of the final features, along each side
 
 GAUSSIANS = 16  # prior maps
 PRIOR_PEAK = 6.0
 WIDTH = 256  # channels of the neck and of the recurrent unit
-SMOOTHING = 41  # side of the last kernel, in pixels
-ENLARGED = 8  # pixels of the input per value of the last features, along each side
+SMOOTHING = 41  # side of the smoothing kernel, in pixels
+ENLARGED = 8  # input pixels per cell of the last features, along each side
 
 
 class UnisalNetwork(nn.Module):
-    """Standardised RGB pictures or videos -> logits of the fixation density; `domain` is one of DOMAINS.
+    """Maps standardised RGB images or videos to logits of the fixation density.
 
-    Raises:
-        ValueError: height or width of the input is no multiple of 32.
+    `domain` is one of DOMAINS. Heights and widths of inputs must be multiples of 32.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         for domain in DOMAINS:
             setattr(self, f"coarse_gaussians_{domain.lower()}", nn.Parameter(_gaussians()))
@@ -55,37 +55,43 @@ class UnisalNetwork(nn.Module):
             setattr(self, f"adaptation_{domain.lower()}", nn.Sequential(nn.Conv2d(64, 1, 1)))
             setattr(self, f"smoothing_{domain.lower()}", Smoothing())
 
-    def forward(self, pictures, size, domain=PICTURES):
-        """Logits (B, h, w) of pictures (B, 3, H, W), (h, w) being `size`."""
+    def forward(self, pictures: torch.Tensor, size: tuple[int, int], domain: str = PICTURES) -> torch.Tensor:
+        """Logits (B, *size) of images (B, 3, H, W)."""
         return self.decode(*self.encode(pictures, domain), size, domain)
 
-    def video(self, clips, size, domain):
-        """Logits (B, T, h, w) of clips (B, T, 3, H, W), each frame knowing those before it."""
+    def video(self, clips: torch.Tensor, size: tuple[int, int], domain: str) -> torch.Tensor:
+        """Logits (B, T, *size) of clips (B, T, 3, H, W); each frame depends on the frames before it."""
         batch, frames = clips.shape[:2]
         neck, at_2x, at_4x = self.encode(clips.flatten(0, 1), domain)
         states = self.rnn(neck.unflatten(0, (batch, frames)), domain).flatten(0, 1)
         neck = neck + self.post_rnn(states, domain)
         return self.decode(neck, at_2x, at_4x, size, domain).unflatten(0, (batch, frames))
 
-    def encode(self, pictures, domain):
-        """Features of the neck, (B, 256, H/32, W/32), and of the backbone at 1/16 and at 1/8 of the size."""
+    def encode(self, pictures: torch.Tensor, domain: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features of the neck (B, 256, H / 32, W / 32), and of the backbone at 1/16 and 1/8 of the size.
+
+        Raises:
+            ValueError: a side of the images is not a multiple of 32.
+        """
         size = tuple(pictures.shape[-2:])
         if any(length % STRIDE for length in size):
-            raise ValueError(f"expected pictures with sides that are multiples of {STRIDE}, got {size}; resize them")
+            raise ValueError(f"expected images with sides that are multiples of {STRIDE}, got {size}; resize them")
         features, at_2x, at_4x = self.cnn(pictures)
         priors = self.priors(features.shape[-2:], domain).expand(len(features), -1, -1, -1)
         return self.post_cnn(torch.cat([features, priors], 1), domain), at_2x, at_4x
 
-    def priors(self, size, domain):
-        """Prior maps (16, h, w) at `size`, (h, w): Gaussians on a grid from 0 to 1 along both axes."""
+    def priors(self, size: tuple[int, int], domain: str) -> torch.Tensor:
+        """Prior maps (16, *size): Gaussians over coordinates from 0 to 1 along both axes."""
         parameters = getattr(self, f"coarse_gaussians_{domain.lower()}")
         mean, std = parameters[..., 0], parameters[..., 1].exp()  # (16, 2): y and x
         axes = (torch.linspace(0, 1, length, device=mean.device) for length in size)
         y, x = (torch.exp(-0.5 * ((axis - mean[:, i, None]) / std[:, i, None]) ** 2) for i, axis in enumerate(axes))
         return PRIOR_PEAK * y[:, :, None] * x[:, None, :]
 
-    def decode(self, neck, at_2x, at_4x, size, domain):
-        """Logits (B, h, w) of what `encode` gives."""
+    def decode(
+        self, neck: torch.Tensor, at_2x: torch.Tensor, at_4x: torch.Tensor, size: tuple[int, int], domain: str
+    ) -> torch.Tensor:
+        """Logits (B, *size) of the features that `encode` returns."""
         x = torch.cat([self.upsampling_1(neck), self.skip_2x(at_2x, domain)], 1)
         x = torch.cat([self.upsampling_2(x, domain), self.skip_4x(at_4x, domain)], 1)
         x = self.post_upsampling_2(x, domain)
@@ -95,30 +101,32 @@ class UnisalNetwork(nn.Module):
 
 
 class DomainNorm(nn.ModuleDict):
-    """One batch normalisation for each domain."""
+    """Batch normalisation, separate for each domain."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         for domain in DOMAINS:
             self[f"bn_{domain}"] = nn.BatchNorm2d(channels, momentum=0.1 if domain == PICTURES else 0.01)
 
-    def forward(self, x, domain):
+    def forward(self, x: torch.Tensor, domain: str) -> torch.Tensor:
         return self[f"bn_{domain}"](x)
 
 
 class DomainSequential(nn.Sequential):
-    """Layers in turn, of which some take the domain."""
+    """Layers in sequence; those that depend on the domain get it."""
 
-    def forward(self, x, domain):
+    def forward(self, x: torch.Tensor, domain: str | None) -> torch.Tensor:
         for layer in self:
             x = layer(x, domain) if isinstance(layer, DomainNorm | InvertedResidual) else layer(x)
         return x
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter each channel, project; with a shortcut where asked for (Sandler et al. 2018)."""
+    """Expand channels, filter each, project back; the shortcut is optional (Sandler et al. 2018)."""
 
-    def __init__(self, inside, outside, expand, norm, *, shortcut=False):
+    def __init__(
+        self, inside: int, outside: int, expand: int, norm: Callable[[int], nn.Module], *, shortcut: bool = False
+    ) -> None:
         super().__init__()
         hidden = inside * expand
         expansion = [nn.Conv2d(inside, hidden, 1, bias=False), norm(hidden), nn.ReLU6()] if expand > 1 else []
@@ -129,18 +137,18 @@ class InvertedResidual(nn.Module):
         )  # fmt: skip
         self.shortcut = shortcut
 
-    def forward(self, x, domain):
+    def forward(self, x: torch.Tensor, domain: str | None) -> torch.Tensor:
         return x + self.conv(x, domain) if self.shortcut else self.conv(x, domain)
 
 
 class MobileNetV2(nn.Module):
-    """(B, 3, H, W) -> features at 1/32 (1280 channels), at 1/16 (160) and at 1/8 of the size (64).
+    """The backbone.
 
-    As published, a block of stride two works at full resolution and every second row and column of its output goes on.
-    The skip connections start from the full output.
+    As published, a block of stride two works at full resolution, and the next block gets every second row and column of
+    its output. The skip connections start from the full output.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         layers, inside, self.halved = [_conv(3, 32, 3, 2)], 32, set()
         for expand, outside, blocks, stride in STAGES:
@@ -151,7 +159,8 @@ class MobileNetV2(nn.Module):
                 inside = outside
         self.features = nn.Sequential(*layers, _conv(inside, CHANNELS, 1))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features of images (B, 3, H, W) at 1/32 (1280 channels), 1/16 (160) and 1/8 (64) of the size."""
         taps = {}
         for i, layer in enumerate(self.features):
             taps[i] = x = layer(x, None)
@@ -161,34 +170,35 @@ class MobileNetV2(nn.Module):
 
 
 class Skip(nn.Module):
-    """Skip connection: expand, then reduce without activation; in training, channels between are dropped."""
+    """Skip connection: expand channels, then reduce them without activation; training uses dropout in between."""
 
-    def __init__(self, inside, hidden, outside):
+    def __init__(self, inside: int, hidden: int, outside: int) -> None:
         super().__init__()
         self.expansion = DomainSequential(nn.Conv2d(inside, hidden, 1, bias=False), DomainNorm(hidden), nn.ReLU6())
         self.dropout = nn.Dropout2d(0.6)
         self.reduction = DomainSequential(nn.Conv2d(hidden, outside, 1), DomainNorm(outside))
 
-    def forward(self, x, domain):
+    def forward(self, x: torch.Tensor, domain: str) -> torch.Tensor:
         return self.reduction(self.dropout(self.expansion(x, domain)), domain)
 
 
 class Smoothing(nn.Module):
-    """Logits (B, 1, h, w) at 1/8 of the input's size -> at its size, smoothed by a learned kernel.
+    """Enlarges logits 8 times and smooths them with a learned kernel.
 
-    As published, each value is repeated over 8 x 8 pixels, the border pixels over 20 more on every side, and the result
-    is convolved with 41 x 41 weights. A pixel then sees 7 x 7 different values: here these are multiplied by the sums
-    of the weights that fall on each, of which there are 8 x 8 sets, one for every place among the repeated pixels. That
-    is the same in a thirtieth of the products.
+    As published, each value is repeated over 8 x 8 pixels, the border is extended by 20 pixels, and the result is
+    convolved with a kernel of 41 x 41 weights. The kernel then covers only 7 x 7 different values. This code sums the
+    weights that fall on the same value: one kernel of 7 x 7 sums for each of the 8 x 8 positions of a pixel among the
+    repeated ones. The result is the same, with a thirtieth of the multiplications.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         profile = torch.exp(-0.5 * ((torch.linspace(0, 1, SMOOTHING) - 0.5) / math.exp(-2)) ** 2)
         profile = profile / profile.sum()
         self.weight = nn.Parameter(torch.outer(profile, profile)[None, None])
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, 1, h, w) to (B, 1, 8 h, 8 w)."""
         weight = self.weight[0, 0]
         middle = SMOOTHING // 2
         margin = math.ceil(middle / ENLARGED)
@@ -199,13 +209,14 @@ class Smoothing(nn.Module):
 
 
 class ConvGRU(nn.Module):
-    """Recurrent unit: (B, T, C, h, w) -> its states after each frame, of the same shape."""
+    """Recurrent unit for videos."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.cell_list = nn.ModuleList([ConvGRUCell(channels)])
 
-    def forward(self, frames, domain):
+    def forward(self, frames: torch.Tensor, domain: str) -> torch.Tensor:
+        """State after each frame, (B, T, C, h, w), the shape of `frames`."""
         (cell,) = self.cell_list
         state, states = torch.zeros_like(frames[:, 0]), []
         for frame in frames.unbind(1):
@@ -215,23 +226,23 @@ class ConvGRU(nn.Module):
 
 
 class ConvGRUCell(nn.Module):
-    """Gated recurrent unit of separable convolutions, each normalised, then scaled by a factor for each channel."""
+    """Gated recurrent unit of separable convolutions. Each is normalised and scaled by a factor per channel."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         for name in ("b_r", "b_z", "b_h"):
             setattr(self, name, nn.Parameter(torch.zeros(channels, 1, 1)))
         for name in ("a_r_x", "a_r_h", "a_z_x", "a_z_h", "a_h_x", "a_h_h"):
             setattr(self, name, nn.Parameter(torch.ones(channels, 1, 1)))
-        # The dropout mask of the state that the authors' training left behind; nothing reads it here.
+        # The checkpoint holds a dropout mask of the authors' training. Nothing reads it; it is here so the file loads.
         self.register_buffer("drop_mask_1", torch.ones(3, channels))
         for name in ("r_x", "r_h", "z_x", "z_h", "out_x", "out_h"):
             setattr(self, f"norm_{name}", DomainNorm(channels))
         for name in ("w_r", "u_r", "w_z", "u_z", "w", "u"):
             setattr(self, name, SeparableConv(channels))
 
-    def forward(self, x, state, domain):
-        """The state (B, C, h, w) after a frame x (B, C, h, w)."""
+    def forward(self, x: torch.Tensor, state: torch.Tensor, domain: str) -> torch.Tensor:
+        """The state (B, C, h, w) after a frame `x` (B, C, h, w)."""
         r = torch.sigmoid(
             self.a_r_x * self.norm_r_x(self.w_r(x, domain), domain)
             + self.a_r_h * self.norm_r_h(self.u_r(state, domain), domain)
@@ -251,31 +262,31 @@ class ConvGRUCell(nn.Module):
 
 
 class SeparableConv(nn.Module):
-    """Filter each channel, then mix the channels."""
+    """Depthwise separable convolution: filter each channel, then mix the channels."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv_dw = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
         self.sep_bn = DomainNorm(channels)
         self.conv_sep = nn.Conv2d(channels, channels, 1, bias=False)
 
-    def forward(self, x, domain):
+    def forward(self, x: torch.Tensor, domain: str) -> torch.Tensor:
         return self.conv_sep(relu6(self.sep_bn(self.conv_dw(x), domain)))
 
 
-def _conv(inside, outside, side, stride=1):
+def _conv(inside: int, outside: int, side: int, stride: int = 1) -> DomainSequential:
     conv = nn.Conv2d(inside, outside, side, stride, padding=side // 2, bias=False)
     return DomainSequential(conv, nn.BatchNorm2d(outside), nn.ReLU6())
 
 
-def _block(inside, outside, expand, norm):
+def _block(inside: int, outside: int, expand: int, norm: Callable[[int], nn.Module]) -> DomainSequential:
     return DomainSequential(OrderedDict(inv_res=InvertedResidual(inside, outside, expand, norm)))
 
 
-def _upsampling():
+def _upsampling() -> nn.Upsample:
     return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def _gaussians():
-    """(16, 2, 2) parameters of Gaussians somewhere in the picture: for y and x, the mean and the log deviation."""
+def _gaussians() -> torch.Tensor:
+    """Random Gaussians (16, 2, 2): for y and x, the mean and the log of the standard deviation."""
     return torch.stack([torch.rand(GAUSSIANS, 2), torch.full((GAUSSIANS, 2), -1.5)], -1)

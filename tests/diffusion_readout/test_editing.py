@@ -13,9 +13,10 @@ from modules import part
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-import benchmark
 from salbench import edits, registry
+from salbench.cli import main
 from salbench.datasets import load
+from salbench.runtime import Runtime
 from salbench.sample import Sample
 from salbench.study import regions
 
@@ -28,11 +29,16 @@ def picture():
     return np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def method(tiny_backbone_folder):
-    new = registry.create("diffusion_readout")
-    new.backbone = tiny_backbone_folder
-    return new
+    """The method on the tiny backbone. Nothing may change it."""
+    return registry.create("diffusion_readout", Runtime(backbone=str(tiny_backbone_folder)))
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The method on the small backbone, with its weights. Nothing may change it."""
+    return registry.create("diffusion_readout")
 
 
 def edited(method, wanted, *, caption=CAPTION, fixations=((20.0, 15.0),), **options):
@@ -50,9 +56,12 @@ class TestEdit:
             ("contrast", 0.5, 0.5, -1), ("contrast", 2.0, 2.0, 1), ("brightness", 0.3, 0.3, 1),
         ]  # fmt: skip
         assert (made.caption, made.dropped) == (CAPTION, [])
+        assert made.word in CAPTION.split(), "chosen where people look"
+        assert made.attention.shape == (2, 2)
+        assert made.saliency == "fixations"
 
     def test_the_reconstruction_is_the_decoded_image(self, method):
-        made = edited(method, {"contrast": [2.0]})
+        made = edited(method, {"contrast": [2.0]}, mask=CORNER)
         backbone = method.frozen
         pixels = backbone.decode(backbone.encode(method.images_of(Sample("a", (60, 80), picture))))[0]
         square = Image.fromarray(((pixels / 2 + 0.5).clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy())
@@ -60,22 +69,18 @@ class TestEdit:
         assert np.abs(made.original - shown).mean() < 1
         assert np.abs(made.original[:, ::-1] - shown).mean() > 3
 
-    def test_the_edit_is_where_the_mask_is(self):
+    def test_the_edit_is_where_the_mask_is(self, shipped):
         """Of the small backbone, as the tiny one's random decoder spreads everything everywhere."""
-        made = edited(registry.create("diffusion_readout"), {"brightness": [1.0]}, mask=CORNER)
+        made = edited(shipped, {"brightness": [1.0]}, mask=CORNER)
         y, x = np.indices(made.mask.shape) + 0.5
         changed = np.abs(made.edits[0].image.astype(int) - made.original).sum(2)
         for map in (changed, made.mask):
             assert (map * x).sum() / map.sum() == pytest.approx(65 * 1.6, abs=8)
             assert (map * y).sum() / map.sum() == pytest.approx(10 * 1.6, abs=8)
 
-    def test_a_word_is_chosen_where_people_look(self, method):
-        made = edited(method, {"contrast": [2.0]})
-        assert made.word in CAPTION.split()
-        assert made.attention.shape == (2, 2)
-
-    def test_or_is_the_user_s(self, method):
-        assert edited(method, {"contrast": [2.0]}, word="Bus", fixations=None).word == "bus"
+    def test_a_word_may_be_named(self, method):
+        made = edited(method, {"contrast": [2.0]}, word="Bus", fixations=None)
+        assert (made.word, made.saliency) == ("bus", None)
 
     def test_a_mask_needs_no_caption(self, method):
         mask = np.zeros((60, 80))
@@ -97,10 +102,8 @@ class TestEdit:
 
     def test_tells_whose_saliency_decided(self, method):
         fixated = {"contrast": [2.0]}, {"mask": edits.SALIENCY}
-        assert edited(method, fixated[0]).saliency == "fixations"
         assert edited(method, fixated[0], **fixated[1]).saliency == "fixations"
         assert edited(method, fixated[0], mask=CORNER).saliency is None
-        assert edited(method, fixated[0], word="bus", fixations=None).saliency is None
         sample = Sample("a", (60, 80), picture, read_density=lambda: CORNER, caption=CAPTION)
         assert method.edit(sample, fixated[0], constrained=False, **fixated[1]).saliency == "density"
 
@@ -115,12 +118,8 @@ class TestEdit:
     @pytest.mark.parametrize(
         ("wanted", "options", "reason"),
         [
-            ({"hue": [1.0]}, {}, r"type: expected contrast, brightness, color, got hue"),
-            (
-                {"contrast": [1.0]},
-                {},
-                r"strength: expected numbers other than 1, which changes no contrast, got \[1\.0\]",
-            ),
+            ({"hue": [1.0]}, {}, r"type: expected .* hue"),
+            ({"contrast": [1.0]}, {}, r"strength: expected .* \[1\.0\]"),
             ({"contrast": [float("nan")]}, {}, r"strength: expected finite numbers, got \[nan\]"),
             (
                 {"contrast": [2.0]},
@@ -134,7 +133,11 @@ class TestEdit:
             ({"contrast": [-1.0]}, {}, r"strength: expected 0 or more for contrast"),
             ({"contrast": [2.0]}, {"caption": None}, r"caption: expected one with words, or a mask"),
             ({"contrast": [2.0]}, {"word": "dog"}, r"word: expected one of the caption \(a, red, bus, on, a, street\)"),
-            ({"contrast": [2.0]}, {"fixations": None}, r"word: expected one where no saliency is known"),
+            (
+                {"contrast": [2.0]},
+                {"fixations": None},
+                r"word: expected one, because the saliency of this image is unknown",
+            ),
             ({"contrast": [2.0]}, {"mask": np.zeros((60, 80))}, r"mask: expected some pixels above zero"),
             ({"contrast": [2.0]}, {"mask": "saliency", "fixations": None}, r"mask: expected an image with fixations"),
             (
@@ -151,13 +154,13 @@ class TestEdit:
     def test_pixels_that_are_no_numbers_are_told(self, method, monkeypatch):
         nothing = SimpleNamespace(sample=torch.full((1, 3, 64, 64), torch.nan))
         monkeypatch.setattr(type(method.frozen.vae), "decode", lambda self, latents: nothing)
-        with pytest.raises(ValueError, match=r"values that are no numbers; edit in float32"):
+        with pytest.raises(ValueError, match=r"the decoded image has NaN or infinite values; edit in float32"):
             edited(method, {"color": [2.0]}, color="purple")
 
     def test_latents_that_are_no_numbers_are_told(self, method, monkeypatch):
         nothing = SimpleNamespace(sample=torch.full((1, 4, 8, 8), torch.nan))
         monkeypatch.setattr(type(method.frozen.unet), "forward", lambda *_, **__: nothing)
-        with pytest.raises(ValueError, match=r"the inverted image has latents that are no numbers; edit in float32"):
+        with pytest.raises(ValueError, match=r"the inverted image has NaN or infinite latents; edit in float32"):
             edited(method, {"contrast": [2.0]}, mask=CORNER)
 
 
@@ -188,15 +191,11 @@ class TestConstraint:
         assert made.edits == []
         (dropped,) = made.dropped
         assert (dropped["type"], dropped["asked"], len(dropped["trace"])) == ("contrast", 2.0, 2)
-        assert "deviations from the original's, more than 2" in dropped["reason"]
+        assert "standard deviations, more than 2" in dropped["reason"]
 
 
 class TestPhotographs:
     """On the small backbone, held to their bands, with captions of 20 photographs, of which four are edited here."""
-
-    @pytest.fixture
-    def method(self):
-        return registry.create("diffusion_readout")
 
     @pytest.fixture
     def captioned(self, shared):
@@ -206,9 +205,11 @@ class TestPhotographs:
         assert samples.keys() == captions.keys()
         return {id: replace(sample, caption=captions[id]) for id, sample in samples.items()}
 
-    @pytest.mark.parametrize("id", ["1001", "1009", "1029", "1057"])
-    def test_what_is_edited_rises_inside_and_the_rest_stays(self, method, captioned, id):
-        made = method.edit(captioned[id], {"contrast": [1.2, 1.5, 2.0], "brightness": [0.1, 0.2, 0.3]})
+    @pytest.mark.parametrize(
+        "id", ["1001", "1057", *(pytest.param(id, marks=pytest.mark.slow) for id in ("1009", "1029"))]
+    )
+    def test_what_is_edited_rises_inside_and_the_rest_stays(self, shipped, captioned, id):
+        made = shipped.edit(captioned[id], {"contrast": [1.2, 1.5, 2.0], "brightness": [0.1, 0.2, 0.3]})
         assert made.word in made.caption
         assert not made.dropped
         mask = regions.fitted(made.mask, made.original.shape[:2])
@@ -222,39 +223,29 @@ class TestPhotographs:
 
 class TestCommandLine:
     def run(self, backbone, *more):
-        return benchmark.main(["edit", "--unconstrained", "--backbone", str(backbone), *map(str, more)])
+        return main(["edit", "--unconstrained", "--backbone", str(backbone), *map(str, more)])
 
     def test_a_set_then_a_training_with_it(self, tiny_backbone_folder, tmp_path, capsys):
-        command = (
-            "--dataset",
-            "popout",
-            "--limit",
-            3,
-            "--mask",
-            "saliency",
-            "--strength",
-            "1.5,2",
-            "--out",
-            tmp_path / "e",
-        )
-        assert self.run(tiny_backbone_folder, *command) == 0
+        data = "--dataset", "popout", "--limit", 3
+        request = "--mask", "saliency", "--strength", "1.5,2", "--out", tmp_path / "e"
+        assert self.run(tiny_backbone_folder, *data, *request) == 0
         assert "6 edits (contrast) of 3 images, 0 weaker than asked for, 0 dropped" in capsys.readouterr().out
         assert edits.read(tmp_path / "e").setup["edits"] == {"contrast": [1.5, 2.0]}
 
     def test_images_without_captions_are_told_before_anything_is_written(self, tiny_backbone_folder, tmp_path, capsys):
         assert self.run(tiny_backbone_folder, "--dataset", "popout", "--limit", 5, "--out", tmp_path / "e") == 2
-        assert "popout: expected captions, whose words say what to edit, it has none" in capsys.readouterr().err
+        assert "popout: expected captions" in capsys.readouterr().err
         assert not (tmp_path / "e").exists()
 
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (("--color", "red"), r"--color: expected --type color with it"),
-            (("--caption", "a cat"), r"--caption: expected --image, a data set has its own"),
-            (("--fixations", "f.csv"), r"--fixations: expected --image, a data set has its own"),
-            (("--id", "color_01", "--fixations", "f.csv"), r"--fixations: expected --image"),
-            (("--id", "color_01", "--limit", "3"), r"--limit: expected --dataset without --id"),
-            (("--mask", "m.png"), r"m\.png: expected a folder with a mask ID\.png for each image"),
+            (("--color", "red"), r"--color requires --type color"),
+            (("--caption", "a cat"), r"--caption requires --image or --id"),
+            (("--fixations", "f.csv"), r"--fixations requires --image"),
+            (("--id", "color_01", "--fixations", "f.csv"), r"--fixations requires --image"),
+            (("--id", "color_01", "--limit", "3"), r"--limit requires --dataset without --id"),
+            (("--mask", "m.png"), r"m\.png: expected a folder"),
             (("--strength", "2,1.5,2.0000001"), r"strength: expected numbers that differ"),
         ],
     )

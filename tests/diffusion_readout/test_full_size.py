@@ -45,7 +45,7 @@ def test_predicts_what_the_network_predicts(backbone):
 
 def test_the_table(backbone):
     table = part("full_size").report(backbone, 1)
-    assert "| extraction over the bare U-Net calls" in table
+    assert "| extra time for extraction" in table
     assert "TFLOP/s" in table
 
 
@@ -63,5 +63,5 @@ def test_the_table_of_edits(backbone):
     table = part("full_size").edit_report(backbone, "contrast", 1)
     assert "| a plain reconstruction" in table
     assert "| one edit" in table
-    assert "| 3 edits, held to a band at the first attempt" in table
+    assert "| 3 edits, constrained, at the first attempt" in table
     assert "| peak memory" in table

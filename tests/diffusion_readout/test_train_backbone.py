@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from skimage.metrics import peak_signal_noise_ratio
 
+from salbench.identity import Identity
 from salbench.training import TrainingProblem
 
 script = importlib.import_module(f"{part('backbone').__package__}.train_backbone")
@@ -24,6 +25,14 @@ TINY = script.Recipe(
     size=64, vae_widths=(8, 8, 8, 8), unet_widths=(8, 16, 16, 16), heads=(1, 2, 2, 2), vae_steps=2, vae_batch_size=2,
     unet_steps=2, unet_batch_size=2, views=2,
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_measurements():
+    """Two batches of predicted noise are measured instead of fifty."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "MEASURED", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +113,7 @@ class TestFacts:
         facts = trained[1]
         assert (facts["n_pictures"], facts["n_unreadable"]) == (6, 0)
         assert facts["vae"]["parameters"] == sum(p.numel() for p in backbone.vae.parameters())
-        assert facts["key"]["recipe"]["views"] == 2
+        assert facts["identity"]["recipe"]["views"] == 2
 
     def test_psnr_of_the_held_out_pictures(self, trained, backbone, pictures):
         """Every second of six, decoded by the backbone as it was stored."""
@@ -121,7 +130,9 @@ class TestNoSteps:
     def test_leaves_the_weights_random(self, pictures, tmp_path, quick):
         """Those that are drawn for the seed, rounded as they are stored; the latents are scaled all the same."""
         facts = script.train([pictures], tmp_path, replace(TINY, vae_steps=0, unet_steps=0))
-        drawn = script._Training(*script._read(script._paths([pictures]), 128)[:1], tmp_path, TINY, {"seed": 0}, "cpu")
+        drawn = script._Training(
+            *script._read(script._paths([pictures]), 128)[:1], tmp_path, TINY, Identity({"seed": 0}), "cpu"
+        )
         stored = load_file(tmp_path / "unet" / "diffusion_pytorch_model.safetensors")
         assert stored.keys() == drawn.unet.state_dict().keys()
         assert all(torch.equal(tensor.half(), stored[name]) for name, tensor in drawn.unet.state_dict().items())
@@ -170,9 +181,9 @@ class TestKilled:
             monkeypatch.setattr(script._Training, "_latents", lambda self: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 script.train([pictures], folder, TINY)
-        with pytest.raises(TrainingProblem, match=r"holds a training with another seed; choose another --out"):
+        with pytest.raises(TrainingProblem, match=r"\(seed 1 instead of 0\)\. Choose another --out"):
             script.train([pictures], folder, TINY, seed=1)
-        with pytest.raises(TrainingProblem, match=r"another recipe, pictures;"):
+        with pytest.raises(TrainingProblem, match=r"recipe\.views 3 instead of 2; pictures \w{16} instead of"):
             script.train(sorted(pictures.glob("*.png"))[:5], folder, replace(TINY, views=3))
 
 
@@ -300,7 +311,7 @@ class TestCommandLine:
         ("options", "reason"),
         [
             (["--size", "100"], "size: expected a multiple of 32 pixels, got 100"),
-            (["--device", "abacus"], "device: expected one that torch can use here"),
+            (["--device", "abacus"], "device: expected"),
             (["--vae-steps", "-1"], "vae_steps: expected 0 or more, got -1"),
         ],
     )
