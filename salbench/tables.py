@@ -170,7 +170,7 @@ def _claimed(dataset: str, protocol: str) -> list[Row]:
 
 
 class _ByNote:
-    """Notes of methods; a note that several methods share becomes one line."""
+    """Notes of methods, a line for all notes that the same methods share."""
 
     def __init__(self) -> None:
         self._methods: dict[str, list[str]] = {}
@@ -180,7 +180,10 @@ class _ByNote:
             self._methods.setdefault(note, []).append(result.method)
 
     def lines(self) -> list[str]:
-        return [f"{', '.join(methods)}: {note}" for note, methods in self._methods.items()]
+        shared = defaultdict(list)
+        for note, methods in self._methods.items():
+            shared[", ".join(methods)].append(note)
+        return [f"{methods}: {' '.join(notes)}" for methods, notes in shared.items()]
 
 
 def _notes(found: Iterable[Result], rows: Iterable[Row]) -> list[str]:
