@@ -90,7 +90,7 @@ def rank(values, weights, thresholds, low, high):
     """
     n = thresholds.size
     base = max((np.float32(high - low).view(np.int32) >> _SHIFT) - _BUCKETS + 1, 0)  # at least the bucket of zeros
-    first = np.zeros(_BUCKETS + 1, np.int64)  # number of thresholds in all lower buckets
+    first = np.zeros(_BUCKETS + 1, np.int32)  # number of thresholds in all lower buckets
     for threshold in thresholds:
         first[_bucket(threshold, low, base) + 1] += 1
     # Class 2k: between thresholds k - 1 and k; class 2k + 1: at threshold k; one more for values yet to be compared.

@@ -9,7 +9,7 @@ from salbench.metrics._kernels import SUMS
 from salbench.metrics.metric import Metric
 from salbench.metrics.pair import EPS, Pair
 
-_SMALLEST_EPS = 1e-100  # its square is still a normal number
+_SMALLEST_EPS = 1e-300  # one divided by it is still a number
 _BLOCK = 256  # pixels that are skipped together if nobody looked there
 _SQRT_HALF = 0x3FE6A09E667F3BCD  # bits of the float64 sqrt(1/2)
 _LN2_HIGH = 0.6931471803691238  # the leading bits, which make exponent * _LN2_HIGH exact
@@ -30,13 +30,14 @@ def kl(prediction: np.ndarray, density: np.ndarray, *, eps: float = EPS) -> floa
     Args:
         prediction: (H, W) map of finite values; negative ones are shifted to zero first.
         density: (H, W) ground truth, >= 0, of any scale.
-        eps: added inside the logarithm and to the prediction, at least 1e-100.
+        eps: added inside the logarithm and to the prediction; 0, or at least 1e-300.
 
     Returns:
-        Nats, from 0 (up to eps) to about 36; NaN for a density of zeros (no ground truth).
+        Nats, from 0 (up to eps) to about 36; with eps=0 infinite if the prediction is zero where the density is not;
+        NaN for a density of zeros (no ground truth).
 
     Raises:
-        ValueError: NaN, different shapes, a negative density, or an `eps` that is too small.
+        ValueError: NaN, different shapes, a negative density, or an impossible `eps`.
 
     Reference: KLdiv.m of the MIT Saliency Benchmark; Bylinskii et al. (2019), IEEE TPAMI 41(3).
     """
@@ -44,11 +45,13 @@ def kl(prediction: np.ndarray, density: np.ndarray, *, eps: float = EPS) -> floa
 
 
 def _kl(pair, *, eps=EPS):
-    if not eps >= _SMALLEST_EPS:
-        raise ValueError(f"eps: expected at least {_SMALLEST_EPS:g}, got {eps}")
+    if eps != 0 and not eps >= _SMALLEST_EPS:
+        raise ValueError(f"eps: expected 0 or at least {_SMALLEST_EPS:g}, got {eps}")
     p, q = pair.density_map, pair.density
     if q.is_zero:
         return nan
+    if eps == 0 and p.low <= 0 and not p.is_constant and q.values[p.values == p.low].any():
+        return inf
     return _divergence(p.values, q.values, p.as_density(None), q.as_density(None), eps)
 
 

@@ -46,7 +46,9 @@ class Ranks:
     ) -> None:
         span = high - low
         self.fixated, self.scaled = fixated, (fixated - low) / span
-        self._levels = np.unique(np.concatenate([self.scaled, levels]))
+        used = np.unique(np.concatenate([self.scaled, levels, [1.0]]))
+        # Level 0 is passed by all, and comparing with it takes long if many pixels share the minimum.
+        self._levels = used[used > 0]
         self._unscaled = unscale(self._levels, low, span)
         self._thresholds = np.unique(np.concatenate([fixated, self._unscaled]))
         below, at, weight_below, weight_at, weight = rank(values, weights, self._thresholds, low, high)
@@ -71,7 +73,7 @@ class Ranks:
     def at_least(self, levels: np.ndarray, population: Population) -> np.ndarray:
         """How many of a population are at or above each level; `levels` are of those that were counted at."""
         k = np.searchsorted(self._thresholds, self._unscaled[np.searchsorted(self._levels, levels)])
-        return population.total - population.below[k]
+        return np.where(levels > 0, population.total - population.below[k], population.total)
 
 
 def steps(step: float) -> np.ndarray:

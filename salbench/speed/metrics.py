@@ -240,7 +240,7 @@ def make_maps(n, sizes):
     """`n` smooth positive float32 maps."""
     rng = np.random.default_rng(640)
     coarse = (sizes.shape[0] // 20, sizes.shape[1] // 20)
-    return [resize(rng.random(coarse) ** 4, sizes.shape, "bicubic") for _ in range(n)]
+    return [resize((rng.random(coarse) ** 4).astype(np.float32), sizes.shape, "bicubic") for _ in range(n)]
 
 
 def _no_image():

@@ -30,6 +30,21 @@ def test_eps_goes_inside_the_logarithm_and_to_the_prediction():
     assert kl(QUARTERS, HALVES, eps=0.1) == pytest.approx(expected, rel=1e-14)
 
 
+def test_without_eps():
+    assert kl(QUARTERS, HALVES, eps=0) == pytest.approx(np.log(2) / 2 + np.log(2 / 3) / 2, rel=1e-15)
+    assert kl(QUARTERS, np.array([[0.0, 7]]), eps=0) == pytest.approx(np.log(4 / 3), rel=1e-15)
+    assert kl(np.array([[0.0, 1, 3]]), np.array([[0.0, 2, 2]]), eps=0) == pytest.approx(np.log(4 / 3) / 2, rel=1e-15)
+    assert kl(np.array([[0.0, 1]]), HALVES, eps=0) == np.inf
+    assert kl(np.array([[-1.0, 1]]), HALVES, eps=0) == np.inf
+    assert kl(np.zeros((1, 2)), HALVES, eps=0) == 0
+
+
+@pytest.mark.parametrize("eps", [-1e-16, 1e-305, np.nan])
+def test_an_impossible_eps_is_refused(eps):
+    with pytest.raises(ValueError, match="eps: expected 0 or at least 1e-300, got"):
+        kl(QUARTERS, HALVES, eps=eps)
+
+
 def test_zeros_of_the_density_add_nothing():
     # q = (0, 1), p = (1/4, 3/4).
     assert kl(QUARTERS, np.array([[0.0, 7]])) == pytest.approx(np.log(4 / 3), rel=1e-14)
