@@ -12,8 +12,8 @@ from salbench.training.losses import LOSSES, per_image
 
 NUMPY = {
     # The loss has 1e-12 inside its logarithm, so that q log q is 0 at q = 0. As q log((q + t) / q) <= t, this adds at
-    # most 1e-12 per pixel, or 2e-10 nats here; the metric's own eps is made as small as floats go.
-    "kl": lambda p, q: kl(p, q, eps=1e-300),
+    # most 1e-12 per pixel, or 2e-10 nats here; the metric's own eps is made as small as it may be.
+    "kl": lambda p, q: kl(p, q, eps=1e-100),
     "cc": cc,
     "nss": lambda p, counts: nss(p, counts, ddof=0),
     "sim": lambda p, q: sim(p, q, floor=None),

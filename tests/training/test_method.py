@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from salbench import registry, source, tables
+from salbench import registry, tables
 from salbench.augment import add_folder as add_augmentations
 from salbench.augment import catalog
 from salbench.datasets import Dataset
@@ -171,8 +171,6 @@ class TestFit:
             fit(augment=("mine",))
         fit("plain")
         add_learned("own", channels=5)
-        for cached in (source._tree, source._bindings, source._all_imports):
-            cached.cache_clear()  # as a new process would
         with pytest.raises(TrainingProblem, match="the code has changed"):
             fit("plain")
 
