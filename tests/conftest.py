@@ -11,6 +11,16 @@ from salbench.datasets import Dataset
 from salbench.sample import Sample
 
 SIGMA = 2.5
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """A thread for each process of the tests: tiny networks take five times as long with two that wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 MIXED_SIZES = ((24, 32), (30, 20), (24, 32), (17, 41), (48, 64))
 
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import scipy.io
 from builders import SALICON_LISTS, write_gaze, write_image
-from salbench.evaluate import Evaluation
+from salbench.evaluation import Evaluation
 
 from salbench.datasets import DatasetProblem, load, salicon
 from salbench.protocol import PROTOCOLS
+from salbench.runtime import Runtime
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ class TestCoco:
         )
         add_method("reader", body)
         dataset = load("salicon_val", salicon_tree)
-        result = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path / "out", progress=False).run("reader")
+        result = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path / "out", Runtime(progress=False)).run("reader")
         assert (result.failures, result.n_images) == ({}, 2)
 
 
