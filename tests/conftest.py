@@ -15,7 +15,7 @@ SIGMA = 2.5
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """A thread for each process of the tests: tiny networks take five times as long with two that wait for each other."""
+    """One thread per process: with two that wait for each other, tiny networks take five times as long."""
     import torch
 
     torch.set_num_threads(1)

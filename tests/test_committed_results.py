@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from salbench import registry, results
+from salbench import registry, results, tables
 
 FOLDER = Path(__file__).resolve().parents[1] / "results"
 PATHS = sorted(path for path in FOLDER.glob("*/*.json") if path.stem in registry.available())
@@ -17,7 +17,23 @@ def test_there_are_some():
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_is_of_this_code_and_these_weights(path):
     found, method = results.read(path), registry.create(path.stem)
-    again = f"run again: python benchmark.py --methods {path.stem} --dataset {path.parent.name} --overwrite"
-    assert found.key.code == registry.code_hash(path.stem), again
-    assert found.key.weights == method.weights_hash(), again
+    again = f"run again: salbench run --methods {path.stem} --dataset {path.parent.name} --overwrite"
+    assert found.identity["code"] == method.code_hash(), again
+    assert found.identity["weights"] == method.weights_hash(), again
     assert found.notes == method.notes(), again
+
+
+def test_the_printed_table_is_that_of_the_files():
+    page = (FOLDER / "best_on_osie.md").read_text(encoding="utf-8")
+    assert tables.dataset_table(FOLDER, "osie_test") in page, "print again: salbench table --dataset osie_test"
+
+
+def test_the_readme_shows_the_same_numbers():
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in readme.splitlines() if "±" in line]
+    printed = tables.dataset_table(FOLDER, "osie_test")
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines() if "±" in line]
+    by_name = {line[0]: set(line[1:]) for line in lines}
+    assert len(shown) > 3
+    for name, *cells in shown:
+        assert set(cells) <= by_name[name], name

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import scipy.io
 from builders import SALICON_LISTS, write_gaze, write_image
-from salbench.evaluation import Evaluation
 
 from salbench.datasets import DatasetProblem, load, salicon
+from salbench.evaluation import Evaluation
 from salbench.protocol import PROTOCOLS
 from salbench.runtime import Runtime
 
