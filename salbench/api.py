@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from salbench import datasets, registry
+from salbench.checks import fixated_pixels
 from salbench.datasets import Dataset
-from salbench.metrics import METRICS
+from salbench.metrics import METRICS, Pair, measure
 from salbench.protocol import named
 from salbench.registry import SaliencyMethod
 from salbench.runtime import Runtime
@@ -96,12 +98,12 @@ def evaluate(
 
 
 def score(
-    prediction: np.ndarray,
+    prediction: ArrayLike,
     *,
-    fixations: np.ndarray | None = None,
-    density: np.ndarray | None = None,
-    negatives: np.ndarray | None = None,
-    baseline: np.ndarray | None = None,
+    fixations: ArrayLike | None = None,
+    density: ArrayLike | None = None,
+    negatives: ArrayLike | None = None,
+    baseline: ArrayLike | None = None,
     protocol: str = "tuebingen",
 ) -> dict[str, float]:
     """Score one map; no data set is needed. Metrics whose ground truth is not given are left out.
@@ -111,9 +113,9 @@ def score(
         fixations: (N, 2) array of (x, y) in pixels from 0, or an (H, W) map of whole counts.
         density: (H, W) ground-truth density, >= 0, of any scale; for CC, KL and SIM.
         negatives: fixations on other images, in either form; for sAUC.
-        baseline: (H, W) density of fixations on other images; for IG.
-        protocol: whose options the metrics get, such as the n - 1 of NSS. Resizing, quantisation and blur of a
-            protocol are not applied.
+        baseline: (H, W) density of fixations on other images; for IG, which reads the prediction as a density.
+        protocol: decides how often a pixel counts that was fixated twice, and the options of the metrics, such as the
+            n - 1 of NSS. Its resizing, quantisation and blur are not applied.
 
     Returns:
         {metric: value}.
@@ -126,13 +128,21 @@ def score(
         1.41...
     """
     truth = {"fixations": fixations, "density": density, "negatives": negatives, "baseline": baseline}
-    given = {name: value for name, value in truth.items() if value is not None}
-    options, values = named(protocol).options, {}
-    for name, metric in METRICS.items():
-        if given.keys() >= set(metric.needs):
-            first, *others = metric.needs
-            further = {need: given[need] for need in others} | dict(options.get(name, {}))
-            values[name] = metric.fn(prediction, given[first], **further)
+    given = {name: np.asarray(value) for name, value in truth.items() if value is not None}
+    chosen, array = named(protocol), np.asarray(prediction)
+    if chosen.binary and "fixations" in given:
+        given["fixations"] = _each_pixel_once(given["fixations"], array.shape)
+    pair = Pair.of(array, **given)
+    scores = measure(pair, chosen.options)
+    values = {name: value for name, value in scores.items() if pair.has(METRICS[name].needs)}
     if not values:
         raise ValueError(f"expected fixations or a density to score against, got {', '.join(given) or 'neither'}")
     return values
+
+
+def _each_pixel_once(fixations: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Fixations as a count map in which no pixel counts more than once."""
+    index, _ = fixated_pixels(fixations, shape)
+    counts = np.zeros(shape)
+    counts.ravel()[index] = 1
+    return counts

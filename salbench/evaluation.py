@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from salbench import __version__, extras, registry, results
+from salbench import extras, registry, results
 from salbench.datasets import Dataset
 from salbench.files import hash_bytes
 from salbench.identity import Identity
@@ -32,6 +32,7 @@ from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.results import Result, ResultProblem
 from salbench.runtime import Runtime
 from salbench.sample import Sample
+from salbench.source import definition_hash
 from salbench.stats import bootstrap_means
 from salbench.weights import WeightsProblem
 
@@ -296,7 +297,7 @@ def identity_of(
     """
     return Identity(
         {
-            "salbench": __version__,
+            "scoring": definition_hash("salbench.metrics.measure", "salbench.protocol.Protocol"),
             "method": method.label,
             "code": method.code_hash(),
             "weights": method.weights_hash(),

@@ -13,6 +13,7 @@ from typing import Any
 # A hash tells a reader nothing, so a difference in one of these facts is described in words.
 _HASHED = {
     "code": "the code has changed",
+    "scoring": "the metrics or protocols have changed",
     "weights": "the weights or maps differ",
     "fingerprint": "the content of the data set differs",
     "choices": "the choices of the protocol differ",

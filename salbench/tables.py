@@ -183,7 +183,7 @@ class _ByNote:
         shared = defaultdict(list)
         for note, methods in self._methods.items():
             shared[", ".join(methods)].append(note)
-        return [f"{methods}: {' '.join(notes)}" for methods, notes in shared.items()]
+        return [f"{methods}: {'; '.join(note.rstrip('.') for note in notes)}." for methods, notes in shared.items()]
 
 
 def _notes(found: Iterable[Result], rows: Iterable[Row]) -> list[str]:
@@ -206,7 +206,7 @@ def _notes(found: Iterable[Result], rows: Iterable[Row]) -> list[str]:
 
 
 def _hurt_by_zeros(result: Result) -> list[str]:
-    return [name for name, metric in METRICS.items() if metric.hurt_by_zeros and result.metrics[name]]
+    return [name for name, metric in METRICS.items() if metric.hurt_by_zeros and result.metrics.get(name)]
 
 
 def render(title: str, rows: Sequence[Row], metrics: Sequence[str], notes: Sequence[str], style: str) -> str:

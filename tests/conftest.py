@@ -13,6 +13,13 @@ from salbench.sample import Sample
 SIGMA = 2.5
 
 
+def pytest_collection_modifyitems(items):
+    """Mark the tests that need the real data."""
+    for item in items:
+        if "shared" in item.fixturenames:
+            item.add_marker("data")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """One thread per process: with two that wait for each other, tiny networks take five times as long."""

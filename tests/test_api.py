@@ -8,6 +8,7 @@ import pytest
 
 import salbench
 from salbench import metrics, results
+from salbench.protocol import PROTOCOLS
 from salbench.runtime import Runtime
 
 
@@ -31,6 +32,20 @@ class TestScore:
         assert salbench.score(prediction, density=density)["sim"] == metrics.sim(prediction, density, floor=None)
         mit = salbench.score(prediction, fixations=fixations, protocol="mit")
         assert mit["nss"] == metrics.nss(prediction, fixations, ddof=1)
+
+    @pytest.mark.parametrize("protocol", PROTOCOLS)
+    def test_is_what_a_run_writes(self, make_samples, make_dataset, tmp_path, protocol):
+        """On maps and densities of the image's size; fixations share pixels, which some protocols count once."""
+        dataset = make_dataset(make_samples([(24, 32)] * 2))
+        first = dataset.samples[0]
+        salbench.evaluate("spectral_residual", dataset, protocol, tmp_path, Runtime(progress=False))
+        run = results.load(tmp_path).scores.loc["tiny", "spectral_residual"].iloc[0]
+        prediction = salbench.load_method("spectral_residual").predict(first.blind())
+        prepared = PROTOCOLS[protocol].prepare(prediction, "map", first.size).point_map
+        values = salbench.score(prepared, fixations=first.fixations, protocol=protocol)
+        assert len(values) == 4
+        for name, value in values.items():
+            assert value == pytest.approx(run[name], rel=1e-12), name
 
     def test_no_ground_truth(self, case):
         with pytest.raises(ValueError, match="expected fixations or a density"):

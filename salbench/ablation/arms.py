@@ -1,6 +1,5 @@
 """The arms of an ablation on disk, and what each changed against training without augmentation."""
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -94,8 +93,8 @@ def read(out: Path | str, dataset: str) -> dict[str, dict[str, Scores]]:
         method, _, rest = result.method.partition("+")
         arm, _, seed = rest.rpartition("-seed")
         if not result.n_failed:
-            _, path, _ = results.paths(out, folder, result.method)
-            scores[method][arm][int(seed)] = _columns(path)
+            rows = results.read_scores(out, folder, result.method).reindex(columns=list(METRICS))
+            scores[method][arm][int(seed)] = {metric: rows[metric].to_numpy() for metric in METRICS}
     if not scores:
         raise _incomplete(out, folder, "nothing")
     return {method: _complete(by_arm, out, folder) for method, by_arm in scores.items()}
@@ -114,12 +113,6 @@ def _incomplete(out: Path | str, folder: str, found: str) -> AblationProblem:
         f"{out}/{folder}: expected an arm without augmentation and one with, trained with the same seeds, found "
         f"{found}; make them with: salbench ablate"
     )
-
-
-def _columns(path: Path) -> dict[str, list[float]]:
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name] or "nan") for row in rows] for name in METRICS}
 
 
 def changes(arms: Mapping[str, Scores]) -> dict[str, dict[str, Change]]:

@@ -55,7 +55,7 @@ def _changes(method, dataset, by_arm, style):
         f"* p < {tables.SIGNIFICANT} after Holm's correction over the {len(changes)} arms of a column; bold if it is "
         "also a gain.",
     ]
-    if len(by_arm[arms.BASELINE]["auc"]) == 1:
+    if len(next(iter(by_arm[arms.BASELINE].values()))) == 1:
         notes.append("One seed: intervals and stars do not say how much two trainings of the same arm differ.")
     return tables.render(f"{method} on {dataset}: change against no augmentation", rows, list(METRICS), notes, style)
 

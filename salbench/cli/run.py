@@ -1,6 +1,6 @@
 """Score methods on a data set and print the table (the default verb).
 
-Each method predicts a map for every image, and nine metrics compare the maps with the fixations. Each run writes
+Each method predicts a map for every image, and metrics compare the maps with the fixations. Each run writes
 OUT/DATASET/METHOD.json (means with 95 % bootstrap intervals, counts, versions) and METHOD.csv (one row per image).
 The table shows all results in that folder.
 

@@ -1,8 +1,8 @@
 """How fast the metric core is on this machine, beside pysaliency, in one run on the same data.
 
-The data are seeded and synthetic, of OSIE's size: 600 x 800 pixels, 140 clustered fixations an image, smooth float32
-maps. Both sides get one thread (but for the row that says all cores), are called in turn, and are compared by the
-median over blocks of images, after one block that does not count.
+The data are seeded and synthetic, of OSIE's size: 600 x 800 pixels, 140 clustered fixations per image, smooth float32
+maps. Both sides get one thread (except in the row that says all cores) and take turns. The median over blocks of images
+is compared, after one block that is not counted.
 """
 
 import logging
@@ -11,9 +11,12 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,7 +28,7 @@ from salbench.datasets import Dataset
 from salbench.evaluation import Evaluation
 from salbench.maps import density_from_fixations, quantise, resize
 from salbench.metrics import Pair, measure
-from salbench.protocol import PROTOCOLS, Others
+from salbench.protocol import PROTOCOLS, Others, Truth
 from salbench.runtime import Runtime
 from salbench.sample import Sample
 from salbench.speed import machine
@@ -33,13 +36,13 @@ from salbench.speed import machine
 log = logging.getLogger(__name__)
 
 PROTOCOL = PROTOCOLS["tuebingen"]  # the one whose choices are pysaliency's
-SKIPPED = "skipped: python -m pip install -c constraints.txt -e '.[test]'"
+SKIPPED = "skipped: python -m pip install 'salbench[peers]'"
 NOTES = """\
-ms: per image. salbench prepares the map and computes nine metrics; pysaliency computes AUC, sAUC, NSS, CC, MIT_KLDiv
+ms: per image. salbench prepares the map and computes every metric. pysaliency computes AUC, sAUC, NSS, CC, MIT_KLDiv
 and SIM through its models, sAUC with the fixations of all other images.
-On both sides, what the images of a split share (counts or lists of its fixations) is made before the clock starts,
-but salbench's folder rows are all that `run` does: count, hash and decode the maps, score, write the results.
-pysaliency decodes maps but no stimuli, and uses one core."""
+Work shared by all images of a split (counts or lists of its fixations) is not timed on either side. salbench's folder
+rows are all that `salbench run` does: count, hash and decode the maps, score, write the results. pysaliency decodes maps
+but no stimuli, and uses one core."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,14 @@ class Sizes:
     rounds: int = 9
 
     @property
-    def timed(self):
+    def timed(self) -> int:
         return self.block * (self.rounds + 1)
 
     @property
-    def sigma(self):
+    def sigma(self) -> float:
         return 0.03 * self.shape[1]
 
-    def indices(self, round_):
+    def indices(self, round_: int) -> list[int]:
         return list(range(round_ * self.block, (round_ + 1) * self.block))
 
 
@@ -77,7 +80,7 @@ class Row:
     target: str = ""
 
 
-def report(sizes=None):
+def report(sizes: Sizes | None = None) -> str:
     """Time everything and return the report as text; about a minute."""
     sizes = sizes or Sizes()
     peer = pysaliency_or_none()
@@ -90,8 +93,8 @@ def report(sizes=None):
     return f"{_header(peer)}\n\n{table}\n\n{NOTES}"
 
 
-def pysaliency_or_none():
-    """The peer as a module, or None where it cannot be imported or its AUC cannot run (NumPy without np.trapz)."""
+def pysaliency_or_none() -> ModuleType | None:
+    """pysaliency, or None if it cannot be imported or its AUC cannot run (NumPy without np.trapz)."""
     if not hasattr(np, "trapz"):
         return None
     try:
@@ -103,8 +106,8 @@ def pysaliency_or_none():
     return pysaliency
 
 
-def metrics_of_an_image(sizes, peer):
-    """All metrics of an image, its ground truth ready or made on the way: two rows."""
+def metrics_of_an_image(sizes: Sizes, peer: ModuleType | None) -> list[Row]:
+    """All metrics of an image: with the ground truth ready, and with the time to make it."""
     samples, maps = make_samples(sizes.images, sizes), make_maps(sizes.timed, sizes)
     others = Others(samples, PROTOCOL)
     truths = [PROTOCOL.truth(sample, others) for sample in samples[: sizes.timed]]
@@ -122,7 +125,7 @@ def metrics_of_an_image(sizes, peer):
     ]
 
 
-def length_of_the_split(sizes, peer):
+def length_of_the_split(sizes: Sizes, peer: ModuleType | None) -> list[Row]:
     """Metrics and ground truth of the same images in a long and in a short split."""
     samples, maps = make_samples(sizes.many, sizes), make_maps(sizes.timed, sizes)
 
@@ -135,7 +138,7 @@ def length_of_the_split(sizes, peer):
     return [Row(what, f"{_ms(long)} / {_ms(short)}", "", f"{long / short:.2f}x", "0.90x to 1.10x")]
 
 
-def density_of_an_image(sizes, peer):
+def density_of_an_image(sizes: Sizes, peer: ModuleType | None) -> list[Row]:
     """The density of an image's fixations, beside SciPy's filter of their count map: time, and difference."""
     samples = make_samples(sizes.timed, sizes)
     counts = [np.zeros(sizes.shape) for _ in samples]
@@ -157,8 +160,8 @@ def density_of_an_image(sizes, peer):
     ]
 
 
-def folder_of_maps(sizes, peer):
-    """A folder of PNG maps to results: on all cores, on one, and the memory it takes."""
+def folder_of_maps(sizes: Sizes, peer: ModuleType | None) -> list[Row]:
+    """From a folder of PNG maps to results: on all cores, on one, and peak memory."""
     cores = os.cpu_count()
     theirs = []
     with tempfile.TemporaryDirectory() as folder:
@@ -185,7 +188,7 @@ class PeerSplit:
     repeated, which takes no memory.
     """
 
-    def __init__(self, pysaliency, samples):
+    def __init__(self, pysaliency: ModuleType, samples: Sequence[Sample]) -> None:
         self._pysaliency = pysaliency
         images = [np.broadcast_to(np.uint16(i), sample.size) for i, sample in enumerate(samples)]
         self.stimuli = pysaliency.Stimuli(images, {"filenames": [f"{sample.id}.png" for sample in samples]})
@@ -195,7 +198,7 @@ class PeerSplit:
         self._gold = pysaliency.FixationMap(self.stimuli, self._fixations, kernel_size=samples[0].sigma)
         self._others = pysaliency.saliency_map_models.FullShuffledNonfixationProvider(self.stimuli, self._fixations)
 
-    def in_memory(self, maps):
+    def in_memory(self, maps: Sequence[np.ndarray]) -> Any:
         """A model whose maps are those arrays."""
 
         class InMemory(self._pysaliency.SaliencyMapModel):
@@ -204,7 +207,7 @@ class PeerSplit:
 
         return InMemory()
 
-    def scores(self, model, images):
+    def scores(self, model: Any, images: Sequence[int]) -> dict[str, list[float]]:
         """Six metrics of some images: dict from metric name to a list of floats, negatives from all other images."""
         stimuli, fixations = self.stimuli[images], self._fixations[np.isin(self._fixations.n, images)]
         aucs = model.AUC_per_image(self.stimuli, fixations)  # skips the images without fixations
@@ -223,7 +226,7 @@ class PeerSplit:
         }
 
 
-def make_samples(n, sizes):
+def make_samples(n: int, sizes: Sizes) -> list[Sample]:
     """`n` samples without images, their fixations in clusters as gaze is; the first few are the same for any `n`."""
     rng = np.random.default_rng(2017)
     height, width = sizes.shape
@@ -236,7 +239,7 @@ def make_samples(n, sizes):
     return samples
 
 
-def make_maps(n, sizes):
+def make_maps(n: int, sizes: Sizes) -> list[np.ndarray]:
     """`n` smooth positive float32 maps."""
     rng = np.random.default_rng(640)
     coarse = (sizes.shape[0] // 20, sizes.shape[1] // 20)
@@ -247,8 +250,8 @@ def _no_image():
     raise NotImplementedError("synthetic samples have no image")
 
 
-def prepare_and_score(map_, truth):
-    """All nine metrics of a map of its image's size, as an evaluation gets them."""
+def prepare_and_score(map_: np.ndarray, truth: Truth) -> dict[str, float]:
+    """All metrics of a map, as an evaluation computes them."""
     prepared = PROTOCOL.prepare(map_, "density", map_.shape)
     return measure(Pair(prepared.point_map, **vars(truth)), PROTOCOL.options)
 
