@@ -1,5 +1,6 @@
 """Small seeded data sets, and where the real data lies."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,16 @@ SIGMA = 2.5
 def pytest_collection_modifyitems(items):
     """Mark the tests that need the real data."""
     for item in items:
-        if "shared" in item.fixturenames:
+        if {"shared", "real_root"} & set(item.fixturenames):
             item.add_marker("data")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """Checkpoints of large networks are gigabytes, and no test pulls the plug."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

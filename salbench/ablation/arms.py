@@ -88,7 +88,7 @@ def read(out: Path | str, dataset: str) -> dict[str, dict[str, Scores]]:
         AblationProblem: no method, or one without a complete baseline and at least one more arm.
     """
     folder = results_name(dataset)
-    scores: dict[str, dict[str, dict[int, dict[str, list[float]]]]] = defaultdict(lambda: defaultdict(dict))
+    scores: dict[str, dict[str, dict[int, Scores]]] = defaultdict(lambda: defaultdict(dict))
     for result in results.read_all(out, folder).values():
         method, _, rest = result.method.partition("+")
         arm, _, seed = rest.rpartition("-seed")

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -34,6 +34,7 @@ from salbench.sample import Sample
 from salbench.speed import machine
 
 log = logging.getLogger(__name__)
+Timed = Callable[[int], object]  # takes the number of a round
 
 PROTOCOL = PROTOCOLS["tuebingen"]  # the one whose choices are pysaliency's
 SKIPPED = "skipped: python -m pip install 'salbench[peers]'"
@@ -41,8 +42,8 @@ NOTES = """\
 ms: per image. salbench prepares the map and computes every metric. pysaliency computes AUC, sAUC, NSS, CC, MIT_KLDiv
 and SIM through its models, sAUC with the fixations of all other images.
 Work shared by all images of a split (counts or lists of its fixations) is not timed on either side. salbench's folder
-rows are all that `salbench run` does: count, hash and decode the maps, score, write the results. pysaliency decodes maps
-but no stimuli, and uses one core."""
+rows are all that `salbench run` does: count, hash and decode the maps, score, write the results. pysaliency decodes
+maps but no stimuli, and uses one core."""
 
 
 @dataclass(frozen=True)
@@ -111,17 +112,19 @@ def metrics_of_an_image(sizes: Sizes, peer: ModuleType | None) -> list[Row]:
     samples, maps = make_samples(sizes.images, sizes), make_maps(sizes.timed, sizes)
     others = Others(samples, PROTOCOL)
     truths = [PROTOCOL.truth(sample, others) for sample in samples[: sizes.timed]]
-    ready = [lambda r: [prepare_and_score(maps[i], truths[i]) for i in sizes.indices(r)]]
-    made = [lambda r: [prepare_and_score(maps[i], PROTOCOL.truth(samples[i], others)) for i in sizes.indices(r)]]
+    ready: list[Timed] = [lambda r: [prepare_and_score(maps[i], truths[i]) for i in sizes.indices(r)]]
+    made: list[Timed] = [
+        lambda r: [prepare_and_score(maps[i], PROTOCOL.truth(samples[i], others)) for i in sizes.indices(r)]
+    ]
     if peer:
         split = PeerSplit(peer, samples)
         model = split.in_memory(maps)
         ready.append(lambda r: split.scores(model, sizes.indices(r)))
         made.append(ready[1])  # the densities are made when first asked for, then kept
-    made, ready = _medians(sizes, *made), _medians(sizes, *ready)  # in this order
+    with_truth, alone = _medians(sizes, *made), _medians(sizes, *ready)  # in this order
     return [
-        _row(f"metrics of an image among {sizes.images}, its ground truth ready", ready, ">= 20x"),
-        _row("the same with its ground truth (salbench: density, negatives, baseline; peer: density)", made),
+        _row(f"metrics of an image among {sizes.images}, its ground truth ready", alone, ">= 20x"),
+        _row("the same with its ground truth (salbench: density, negatives, baseline; peer: density)", with_truth),
     ]
 
 
@@ -143,7 +146,7 @@ def density_of_an_image(sizes: Sizes, peer: ModuleType | None) -> list[Row]:
     samples = make_samples(sizes.timed, sizes)
     counts = [np.zeros(sizes.shape) for _ in samples]
     for array, sample in zip(counts, samples, strict=True):
-        x, y = sample.fixations.astype(int).T
+        x, y = _points(sample).astype(int).T
         np.add.at(array, (y, x), 1)
 
     def ours(i):
@@ -192,8 +195,9 @@ class PeerSplit:
         self._pysaliency = pysaliency
         images = [np.broadcast_to(np.uint16(i), sample.size) for i, sample in enumerate(samples)]
         self.stimuli = pysaliency.Stimuli(images, {"filenames": [f"{sample.id}.png" for sample in samples]})
-        x, y = np.concatenate([sample.fixations for sample in samples]).T
-        n = np.repeat(np.arange(len(samples)), [len(sample.fixations) for sample in samples])
+        points = [_points(sample) for sample in samples]
+        x, y = np.concatenate(points).T
+        n = np.repeat(np.arange(len(samples)), [len(of_one) for of_one in points])
         self._fixations = pysaliency.Fixations.create_without_history(x, y, n)
         self._gold = pysaliency.FixationMap(self.stimuli, self._fixations, kernel_size=samples[0].sigma)
         self._others = pysaliency.saliency_map_models.FullShuffledNonfixationProvider(self.stimuli, self._fixations)
@@ -201,7 +205,7 @@ class PeerSplit:
     def in_memory(self, maps: Sequence[np.ndarray]) -> Any:
         """A model whose maps are those arrays."""
 
-        class InMemory(self._pysaliency.SaliencyMapModel):
+        class InMemory(self._pysaliency.SaliencyMapModel):  # type: ignore[name-defined]
             def _saliency_map(self, stimulus):
                 return maps[stimulus[0, 0]]
 
@@ -244,6 +248,11 @@ def make_maps(n: int, sizes: Sizes) -> list[np.ndarray]:
     rng = np.random.default_rng(640)
     coarse = (sizes.shape[0] // 20, sizes.shape[1] // 20)
     return [resize((rng.random(coarse) ** 4).astype(np.float32), sizes.shape, "bicubic") for _ in range(n)]
+
+
+def _points(sample: Sample) -> np.ndarray:
+    assert sample.fixations is not None
+    return sample.fixations
 
 
 def _no_image():

@@ -102,6 +102,7 @@ def test_where_the_mit_code_has_no_answer(small):
     assert 0 < value < 1
 
 
+@pytest.mark.data
 @pytest.mark.skipif(not (SHARED / "goldens").is_dir(), reason=f"needs the OSIE goldens in {SHARED / 'goldens'}")
 @pytest.mark.skipif(not (SHARED / "data" / "OSIE").is_dir(), reason=f"needs OSIE in {SHARED / 'data'}")
 def test_osie_cases():
