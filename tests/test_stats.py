@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
-from salbench.stats import N_RESAMPLES, bootstrap_means, paired_change
+from salbench.stats import N_RESAMPLES, bootstrap_means, paired_change, random_effects_difference
 
 
 @pytest.fixture
@@ -177,3 +177,109 @@ class TestPairedChange:
     def test_bad_input(self, before, after, message):
         with pytest.raises(ValueError, match=message):
             paired_change(before, after, seed=0)
+
+
+class TestRandomEffectsDifference:
+    @pytest.fixture
+    def pair(self):
+        rng = np.random.default_rng(5)
+        baseline = rng.uniform(0.1, 0.6, (1, 40)) + rng.normal(0, 0.05, (3, 40))
+        return baseline + rng.normal(0.03, 0.02, (3, 1)) + rng.normal(0, 0.03, (3, 40)), baseline
+
+    def test_by_hand(self):
+        """Means over images 2 and 6, over seeds 1, 3 and 8; MS_seed = 24 / 1, MS_image = 52 / 2, MS_error = 12 / 2."""
+        difference = np.array([[0.0, 2, 4], [2, 4, 12]])
+        found = random_effects_difference(difference + 7, np.full((2, 3), 7.0))
+        assert (found.mean, found.n_seeds, found.n_images) == (4, 2, 3)
+        assert found.error == pytest.approx(np.sqrt((24 + 26 - 6) / 6))
+        half = (24 * 12.7062 + 20 * 4.30265) / 44 * np.sqrt(44 / 6)  # tabulated quantiles of Student's t
+        assert [found.low, found.high] == pytest.approx([4 - half, 4 + half], rel=1e-5)
+
+    def test_mean_square_of_images_below_that_of_the_interaction_counts_as_equal(self):
+        """Means over images -1 and 3, over seeds 1, 1 and 1; MS_seed = 24 / 1, MS_image = 0, MS_error = 12 / 2."""
+        difference = np.array([[0.0, 0, -3], [2, 2, 5]])
+        found = random_effects_difference(difference, np.zeros((2, 3)))
+        assert found.error == pytest.approx(np.sqrt(24 / 6))
+        assert found.high - found.mean == pytest.approx(12.7062 * 2, rel=1e-5)
+
+    def test_p_value_is_the_level_of_the_interval_that_ends_at_zero(self, pair):
+        found = random_effects_difference(*pair)
+        assert 1e-6 < found.p < 0.2
+        ends = random_effects_difference(*pair, level=1 - found.p)
+        assert ends.low == pytest.approx(0, abs=1e-9)
+
+    def test_p_value_lies_between_those_of_both_t_tests(self, pair):
+        found = random_effects_difference(*pair)
+        between = [2 * scipy.stats.t.sf(found.mean / found.error, df) for df in (39, 2)]
+        assert between[0] < found.p < between[1]
+
+    @pytest.mark.parametrize("shift", [0.0, 0.01, 1.0, 1e6])
+    def test_one_seed_is_the_t_test_over_images(self, pair, shift):
+        values, baseline = pair[0][:1] + shift, pair[1][:1]
+        found = random_effects_difference(values, baseline)
+        test = scipy.stats.ttest_rel(values[0], baseline[0])
+        assert found.n_seeds == 1
+        assert found.p == pytest.approx(test.pvalue, rel=1e-6)
+        interval = test.confidence_interval()
+        assert [found.low, found.high] == pytest.approx([interval.low, interval.high])
+
+    def test_differences_that_vary_over_seeds_only_are_the_t_test_over_seeds(self):
+        by_seed = np.array([0.1, 0.4, 0.2])
+        found = random_effects_difference(by_seed[:, None] + np.zeros(50), np.zeros((3, 50)))
+        test = scipy.stats.ttest_1samp(by_seed, 0)
+        assert found.p == pytest.approx(test.pvalue, rel=1e-6)
+        assert [found.low, found.high] == pytest.approx(list(test.confidence_interval()))
+
+    def test_differences_that_vary_over_images_only_are_the_t_test_over_images(self):
+        by_image = np.array([0.25, 0.5, 0.75, 2.0])
+        found = random_effects_difference(by_image + np.zeros((3, 1)), np.zeros((3, 4)))
+        test = scipy.stats.ttest_1samp(by_image, 0)
+        assert found.p == pytest.approx(test.pvalue, rel=1e-6)
+        assert [found.low, found.high] == pytest.approx(list(test.confidence_interval()))
+
+    def test_the_other_direction_changes_signs_only(self, pair):
+        one, other = random_effects_difference(*pair), random_effects_difference(*pair[::-1])
+        assert (other.mean, other.low, other.high) == pytest.approx((-one.mean, -one.high, -one.low))
+        assert (other.error, other.p) == pytest.approx((one.error, one.p))
+
+    def test_an_image_without_a_score_from_every_seed_is_left_out(self, pair):
+        values, baseline = pair[0].copy(), pair[1].copy()
+        values[1, 4] = np.nan
+        baseline[2, 7] = np.nan
+        expected = random_effects_difference(*(np.delete(scores, [4, 7], axis=1) for scores in pair))
+        assert random_effects_difference(values, baseline) == expected
+        assert expected.n_images == 38
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize(("n_images", "mean"), [(0, np.nan), (1, 0.25)])
+    def test_fewer_than_two_images_have_no_interval(self, n_images, mean):
+        values = np.full((3, 5), np.nan)
+        values[:, :n_images] = 0.25
+        found = random_effects_difference(values, np.zeros((3, 5)))
+        assert found.n_images == n_images
+        assert_array_equal([found.mean, found.error, found.low, found.high, found.p], [mean] + [np.nan] * 4)
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize(("shift", "p"), [(0.0, 1), (0.1, 0)])
+    def test_equal_differences(self, pair, shift, p):
+        found = random_effects_difference(pair[1] + shift, pair[1])
+        assert [found.mean, found.low, found.high, found.error] == pytest.approx([shift, shift, shift, 0], abs=1e-15)
+        assert found.p == p
+
+    @pytest.mark.filterwarnings("error")
+    def test_differences_that_vary_without_an_estimate_of_their_error(self):
+        """The means of both seeds and of both images agree."""
+        found = random_effects_difference([[1.0, 2], [2, 1]], np.zeros((2, 2)))
+        assert found.mean == 1.5
+        assert np.isnan([found.error, found.low, found.high, found.p]).all()
+
+    def test_a_tiny_p_value(self):
+        """Far beyond what a float64 of Student's t with many degrees of freedom can hold."""
+        rng = np.random.default_rng(0)
+        found = random_effects_difference(1e9 + rng.normal(size=(2, 200)), np.zeros((2, 200)))
+        assert 0 < found.p < 1e-6
+
+    @pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (3, 2)), ((0, 3), (0, 3))])
+    def test_bad_input(self, shapes):
+        with pytest.raises(ValueError, match=r"expected two arrays of the same shape \(seeds, images\), got shapes"):
+            random_effects_difference(*map(np.zeros, shapes))

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from salbench import results
 from salbench.datasets import DATASETS
 from salbench.files import atomic_write
 from salbench.metrics import METRICS
-from salbench.stats import holm, paired_difference
+from salbench.stats import holm, random_effects_difference
 
 BASELINE = "none"  # the arm without augmentation
 
@@ -121,21 +122,20 @@ def _columns(path):
     return {name: [float(row[name] or "nan") for row in rows] for name in METRICS}
 
 
-def changes(arms):
-    """What each arm changed against the baseline.
+def changes(arms: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Compare each arm with the baseline.
 
     Args:
         arms: {arm: {metric: (seeds, images)}}, of one method.
 
     Returns:
-        {arm: {metric: {"mean", "low", "high", "p"}}} without the baseline: the mean difference, its paired 95 %
-        bootstrap interval over images and seeds, and its p-value after Holm's correction over the arms.
+        {arm: {metric: {"mean", "low", "high", "p"}}} without the baseline: the mean difference, its 95 % interval over
+        images and seeds, and its p-value after Holm's correction over the arms; see `random_effects_difference`.
     """
     names = [arm for arm in arms if arm != BASELINE]
-    found = {arm: {} for arm in names}
+    found: dict[str, dict[str, dict[str, float]]] = {arm: {} for arm in names}
     for metric in METRICS:
-        each = [paired_difference(arms[arm][metric], arms[BASELINE][metric], seed=0) for arm in names]
-        corrected = holm([p for *_, p in each])
-        for arm, (mean, low, high, _), p in zip(names, each, corrected, strict=True):
-            found[arm][metric] = {"mean": mean, "low": low, "high": high, "p": float(p)}
+        each = [random_effects_difference(arms[arm][metric], arms[BASELINE][metric]) for arm in names]
+        for arm, one, p in zip(names, each, holm([one.p for one in each]), strict=True):
+            found[arm][metric] = {"mean": one.mean, "low": one.low, "high": one.high, "p": float(p)}
     return found
