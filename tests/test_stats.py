@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
-from salbench.stats import N_RESAMPLES, bootstrap_means, paired_change
+from salbench.stats import N_RESAMPLES, bootstrap_means, paired_change, random_effects_difference
 
 
 @pytest.fixture
@@ -13,39 +13,71 @@ def values():
     return np.stack([rng.normal(2, 1, 60), rng.exponential(3, 60), 1000 + rng.normal(0, 0.01, 60)], axis=1)
 
 
-def _noise(values, level):
+def _noise(values, level=0.95):
     """Five standard errors of the `(1 - level) / 2` quantile of `N_RESAMPLES` normal means, per column."""
     tail = (1 - level) / 2
     density = scipy.stats.norm.pdf(scipy.stats.norm.ppf(tail))
     return 5 * np.sqrt(tail * (1 - tail) / N_RESAMPLES) / density * values.std(0) / np.sqrt(len(values))
 
 
+def _plain_interval(column, weights, level=0.95):
+    """Bootstrap-t interval, at least as long as Student's at either end: one resample after the other."""
+
+    def mean_and_error(x, w):
+        mean = np.average(x, weights=w)
+        return mean, np.sqrt(sum((w * (x - mean)) ** 2)) / sum(w)
+
+    n, rng, ratios = len(column), np.random.default_rng(9), []
+    mean, error = mean_and_error(column, weights)
+    for _ in range(20_000):
+        picked = rng.integers(n, size=n)
+        one_mean, one_error = mean_and_error(column[picked], weights[picked])
+        ratios.append((one_mean - mean) / one_error)
+    lowest, highest = np.quantile(ratios, ((1 - level) / 2, (1 + level) / 2))
+    student = scipy.stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt(n / (n - 1))
+    return mean - max(highest, student) * error, mean + max(-lowest, student) * error
+
+
 @pytest.mark.parametrize("level", [0.95, 0.8])
-def test_equals_scipy_up_to_monte_carlo_noise(values, level):
-    mean, low, high = bootstrap_means(values, np.ones(60), seed=1, level=level)
-    expected = scipy.stats.bootstrap(
-        (values,), np.mean, axis=0, n_resamples=50_000, batch=1000, confidence_level=level, method="percentile", rng=2
-    ).confidence_interval
-    assert_allclose(mean, values.mean(0), rtol=1e-12)
-    assert (np.abs(low - expected.low) < _noise(values, level)).all()
-    assert (np.abs(high - expected.high) < _noise(values, level)).all()
-
-
-def test_weighted_equals_scipy_up_to_monte_carlo_noise(values):
-    weights = np.random.default_rng(3).integers(1, 9, 60)
-
-    def weighted(column, weight, axis):
-        return (column * weight).sum(axis) / weight.sum(axis)
-
-    mean, low, high = bootstrap_means(values, weights, seed=1)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_equals_a_plain_bootstrap_t_up_to_noise(values, level, weighted):
+    weights = np.random.default_rng(3).integers(1, 9, 60) if weighted else np.ones(60)
+    mean, low, high = bootstrap_means(values, weights, seed=1, level=level)
+    assert_allclose(mean, np.average(values, axis=0, weights=weights), rtol=1e-12)
+    noise = 1.5 * _noise(values, level)  # the ratios spread a little more than normal means
     for k, column in enumerate(values.T):
-        expected = scipy.stats.bootstrap(
-            (column, weights), weighted, paired=True, n_resamples=50_000, batch=1000, method="percentile", rng=2
-        ).confidence_interval
-        assert mean[k] == pytest.approx(np.average(column, weights=weights), rel=1e-12)
-        noise = 1.5 * _noise(values, 0.95)[k]  # weights spread the means a little more
-        assert abs(low[k] - expected.low) < noise
-        assert abs(high[k] - expected.high) < noise
+        assert [low[k], high[k]] == pytest.approx(_plain_interval(column, weights, level), abs=noise[k])
+
+
+def test_equals_a_published_bootstrap_t_interval():
+    """Survival of the nine control mice in Efron, Tibshirani (1993), table 2.1, with the 90 % interval of section 12.5.
+
+    The book's 5 % quantile of 1000 ratios is -4.53, and the standard error is 13.33. The other end is Student's.
+    """
+    mice = np.array([52.0, 104, 146, 10, 50, 31, 40, 27, 46])
+    (mean,), (low,), (high,) = bootstrap_means(mice[:, None], np.ones(9), seed=0, level=0.9)
+    assert mean == pytest.approx(56.22, abs=0.005)
+    assert high == pytest.approx(56.22 + 4.53 * 13.33, abs=5)  # two standard errors: quantiles of few resamples
+    assert low == pytest.approx(scipy.stats.t.interval(0.9, 8, mice.mean(), scipy.stats.sem(mice))[0])
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_few_values_have_the_interval_of_student(values, n):
+    mean, low, high = bootstrap_means(values[:n], np.ones(n), seed=1)
+    expected = scipy.stats.t.interval(0.95, n - 1, mean, scipy.stats.sem(values[:n]))
+    assert_allclose((low, high), expected, rtol=1e-9)
+
+
+def test_no_end_is_closer_than_that_of_student(values):
+    """Not even if most resamples hold a single value."""
+    rare = np.zeros((12, 1))
+    rare[3] = 1
+    for some in (values, values[:5], rare):
+        mean, low, high = bootstrap_means(some, np.ones(len(some)), seed=1)
+        expected = scipy.stats.t.interval(0.95, len(some) - 1, mean, scipy.stats.sem(some))
+        assert (low <= expected[0] + 1e-9).all()
+        assert (high >= expected[1] - 1e-9).all()
+        assert np.isfinite([low, high]).all()
 
 
 def test_scale_of_the_weights_is_nothing(values):
@@ -71,10 +103,8 @@ def test_nan_leaves_a_row_out_of_its_column_only(values):
     known = np.delete(values[:, 1], np.s_[::3])
     assert_allclose(mean, [plain[0][0], known.mean(), plain[0][2]], rtol=1e-12)
     assert_array_equal([low[0], low[2], high[0], high[2]], [plain[1][0], plain[1][2], plain[2][0], plain[2][2]])
-    expected = scipy.stats.bootstrap((known,), np.mean, n_resamples=50_000, batch=1000, method="percentile", rng=2)
-    noise = 2 * _noise(known[:, None], 0.95)[0]  # the number of known rows varies between resamples
-    assert abs(low[1] - expected.confidence_interval.low) < noise
-    assert abs(high[1] - expected.confidence_interval.high) < noise
+    noise = 2 * _noise(known[:, None])[0]  # the number of known rows varies between resamples
+    assert [low[1], high[1]] == pytest.approx(_plain_interval(known, np.ones(len(known))), abs=noise)
 
 
 @pytest.mark.filterwarnings("error")
@@ -105,8 +135,7 @@ def test_seed(values):
     first, again, other = (bootstrap_means(values, np.ones(60), seed=seed) for seed in (1, 1, 2))
     assert_array_equal(first, again)
     assert_array_equal(first[0], other[0])
-    assert (first[1] != other[1]).all()
-    assert (first[2] != other[2]).all()
+    assert ((first[1] != other[1]) | (first[2] != other[2])).all(), "one end may be Student's"
 
 
 def test_a_wider_level_gives_a_wider_interval(values):
@@ -146,17 +175,12 @@ class TestPairedChange:
         assert found.t == pytest.approx(2 * np.sqrt(3))
         assert found.p_wilcoxon == pytest.approx(0.25)
 
-    def test_the_interval_equals_a_plain_bootstrap_up_to_noise(self, pair):
-        before, after = pair
-        rng = np.random.default_rng(9)
-        means = []
-        for _ in range(10_000):
-            picked = rng.integers(40, size=40)
-            means.append(sum(after[i] - before[i] for i in picked) / 40)
-        found = paired_change(before, after, seed=1)
-        noise = 1.5 * _noise((after - before)[:, None], 0.95)[0]
-        assert found.mean == pytest.approx((after - before).mean())
-        assert [found.low, found.high] == pytest.approx(np.quantile(means, (0.025, 0.975)), abs=noise)
+    def test_the_interval_equals_a_plain_bootstrap_t_up_to_noise(self, pair):
+        difference = pair[1] - pair[0]
+        found = paired_change(*pair, seed=1)
+        noise = 1.5 * _noise(difference[:, None])[0]
+        assert found.mean == pytest.approx(difference.mean())
+        assert [found.low, found.high] == pytest.approx(_plain_interval(difference, np.ones(40)), abs=noise)
 
     @pytest.mark.filterwarnings("error")
     @pytest.mark.parametrize(("shift", "wilcoxon_known"), [(0.0, False), (0.1, True)])
@@ -177,3 +201,109 @@ class TestPairedChange:
     def test_bad_input(self, before, after, message):
         with pytest.raises(ValueError, match=message):
             paired_change(before, after, seed=0)
+
+
+class TestRandomEffectsDifference:
+    @pytest.fixture
+    def pair(self):
+        rng = np.random.default_rng(5)
+        baseline = rng.uniform(0.1, 0.6, (1, 40)) + rng.normal(0, 0.05, (3, 40))
+        return baseline + rng.normal(0.03, 0.02, (3, 1)) + rng.normal(0, 0.03, (3, 40)), baseline
+
+    def test_by_hand(self):
+        """Means over images 2 and 6, over seeds 1, 3 and 8; MS_seed = 24 / 1, MS_image = 52 / 2, MS_error = 12 / 2."""
+        difference = np.array([[0.0, 2, 4], [2, 4, 12]])
+        found = random_effects_difference(difference + 7, np.full((2, 3), 7.0))
+        assert (found.mean, found.n_seeds, found.n_images) == (4, 2, 3)
+        assert found.error == pytest.approx(np.sqrt((24 + 26 - 6) / 6))
+        half = (24 * 12.7062 + 20 * 4.30265) / 44 * np.sqrt(44 / 6)  # tabulated quantiles of Student's t
+        assert [found.low, found.high] == pytest.approx([4 - half, 4 + half], rel=1e-5)
+
+    def test_mean_square_of_images_below_that_of_the_interaction_counts_as_equal(self):
+        """Means over images -1 and 3, over seeds 1, 1 and 1; MS_seed = 24 / 1, MS_image = 0, MS_error = 12 / 2."""
+        difference = np.array([[0.0, 0, -3], [2, 2, 5]])
+        found = random_effects_difference(difference, np.zeros((2, 3)))
+        assert found.error == pytest.approx(np.sqrt(24 / 6))
+        assert found.high - found.mean == pytest.approx(12.7062 * 2, rel=1e-5)
+
+    def test_p_value_is_the_level_of_the_interval_that_ends_at_zero(self, pair):
+        found = random_effects_difference(*pair)
+        assert 1e-6 < found.p < 0.2
+        ends = random_effects_difference(*pair, level=1 - found.p)
+        assert ends.low == pytest.approx(0, abs=1e-9)
+
+    def test_p_value_lies_between_those_of_both_t_tests(self, pair):
+        found = random_effects_difference(*pair)
+        between = [2 * scipy.stats.t.sf(found.mean / found.error, df) for df in (39, 2)]
+        assert between[0] < found.p < between[1]
+
+    @pytest.mark.parametrize("shift", [0.0, 0.01, 1.0, 1e6])
+    def test_one_seed_is_the_t_test_over_images(self, pair, shift):
+        values, baseline = pair[0][:1] + shift, pair[1][:1]
+        found = random_effects_difference(values, baseline)
+        test = scipy.stats.ttest_rel(values[0], baseline[0])
+        assert found.n_seeds == 1
+        assert found.p == pytest.approx(test.pvalue, rel=1e-6)
+        interval = test.confidence_interval()
+        assert [found.low, found.high] == pytest.approx([interval.low, interval.high])
+
+    def test_differences_that_vary_over_seeds_only_are_the_t_test_over_seeds(self):
+        by_seed = np.array([0.1, 0.4, 0.2])
+        found = random_effects_difference(by_seed[:, None] + np.zeros(50), np.zeros((3, 50)))
+        test = scipy.stats.ttest_1samp(by_seed, 0)
+        assert found.p == pytest.approx(test.pvalue, rel=1e-6)
+        assert [found.low, found.high] == pytest.approx(list(test.confidence_interval()))
+
+    def test_differences_that_vary_over_images_only_are_the_t_test_over_images(self):
+        by_image = np.array([0.25, 0.5, 0.75, 2.0])
+        found = random_effects_difference(by_image + np.zeros((3, 1)), np.zeros((3, 4)))
+        test = scipy.stats.ttest_1samp(by_image, 0)
+        assert found.p == pytest.approx(test.pvalue, rel=1e-6)
+        assert [found.low, found.high] == pytest.approx(list(test.confidence_interval()))
+
+    def test_the_other_direction_changes_signs_only(self, pair):
+        one, other = random_effects_difference(*pair), random_effects_difference(*pair[::-1])
+        assert (other.mean, other.low, other.high) == pytest.approx((-one.mean, -one.high, -one.low))
+        assert (other.error, other.p) == pytest.approx((one.error, one.p))
+
+    def test_an_image_without_a_score_from_every_seed_is_left_out(self, pair):
+        values, baseline = pair[0].copy(), pair[1].copy()
+        values[1, 4] = np.nan
+        baseline[2, 7] = np.nan
+        expected = random_effects_difference(*(np.delete(scores, [4, 7], axis=1) for scores in pair))
+        assert random_effects_difference(values, baseline) == expected
+        assert expected.n_images == 38
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize(("n_images", "mean"), [(0, np.nan), (1, 0.25)])
+    def test_fewer_than_two_images_have_no_interval(self, n_images, mean):
+        values = np.full((3, 5), np.nan)
+        values[:, :n_images] = 0.25
+        found = random_effects_difference(values, np.zeros((3, 5)))
+        assert found.n_images == n_images
+        assert_array_equal([found.mean, found.error, found.low, found.high, found.p], [mean] + [np.nan] * 4)
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize(("shift", "p"), [(0.0, 1), (0.1, 0)])
+    def test_equal_differences(self, pair, shift, p):
+        found = random_effects_difference(pair[1] + shift, pair[1])
+        assert [found.mean, found.low, found.high, found.error] == pytest.approx([shift, shift, shift, 0], abs=1e-15)
+        assert found.p == p
+
+    @pytest.mark.filterwarnings("error")
+    def test_differences_that_vary_without_an_estimate_of_their_error(self):
+        """The means of both seeds and of both images agree."""
+        found = random_effects_difference([[1.0, 2], [2, 1]], np.zeros((2, 2)))
+        assert found.mean == 1.5
+        assert np.isnan([found.error, found.low, found.high, found.p]).all()
+
+    def test_a_tiny_p_value(self):
+        """Far beyond what a float64 of Student's t with many degrees of freedom can hold."""
+        rng = np.random.default_rng(0)
+        found = random_effects_difference(1e9 + rng.normal(size=(2, 200)), np.zeros((2, 200)))
+        assert 0 < found.p < 1e-6
+
+    @pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (3, 2)), ((0, 3), (0, 3))])
+    def test_bad_input(self, shapes):
+        with pytest.raises(ValueError, match=r"expected two arrays of the same shape \(seeds, images\), got shapes"):
+            random_effects_difference(*map(np.zeros, shapes))

@@ -12,7 +12,7 @@ from salbench import datasets, results
 from salbench.files import atomic_write
 from salbench.identity import Identity
 from salbench.metrics import METRICS
-from salbench.stats import holm, paired_difference
+from salbench.stats import holm, random_effects_difference
 
 BASELINE = "none"  # the arm without augmentation
 Scores = dict[str, np.ndarray]  # {metric: float (seeds, images)}
@@ -122,14 +122,13 @@ def changes(arms: Mapping[str, Scores]) -> dict[str, dict[str, Change]]:
         arms: {arm: {metric: (seeds, images)}} for one method.
 
     Returns:
-        {arm: {metric: {"mean", "low", "high", "p"}}} without the baseline: the mean difference, its paired 95 %
-        bootstrap interval over images and seeds, and its p-value after Holm's correction over the arms.
+        {arm: {metric: {"mean", "low", "high", "p"}}} without the baseline: the mean difference, its 95 % interval over
+        images and seeds, and its p-value after Holm's correction over the arms; see `random_effects_difference`.
     """
     names = [arm for arm in arms if arm != BASELINE]
     found: dict[str, dict[str, Change]] = {arm: {} for arm in names}
     for metric in METRICS:
-        each = [paired_difference(arms[arm][metric], arms[BASELINE][metric], seed=0) for arm in names]
-        corrected = holm([p for *_, p in each])
-        for arm, (mean, low, high, _), p in zip(names, each, corrected, strict=True):
-            found[arm][metric] = {"mean": mean, "low": low, "high": high, "p": float(p)}
+        each = [random_effects_difference(arms[arm][metric], arms[BASELINE][metric]) for arm in names]
+        for arm, one, p in zip(names, each, holm([one.p for one in each]), strict=True):
+            found[arm][metric] = {"mean": one.mean, "low": one.low, "high": one.high, "p": float(p)}
     return found

@@ -16,7 +16,7 @@ from salbench.ablation.arms import AblationProblem
 from salbench.datasets import DATASETS, Dataset
 from salbench.metrics import METRICS
 from salbench.runtime import Runtime
-from salbench.stats import holm, paired_difference
+from salbench.stats import holm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -227,26 +227,6 @@ def test_a_baseline_alone_is_told(ablate, tmp_path):
     ablate([], seeds=[0])
     with pytest.raises(AblationProblem, match=r"found none \(seeds \[0\]\)"):
         report.table(tmp_path / "r", "toy")
-
-
-def test_a_paired_difference_covers_the_truth_about_as_often_as_it_says():
-    rng, hits = np.random.default_rng(0), 0
-    for trial in range(60):
-        base = rng.normal(size=(1, 80)) + np.zeros((3, 1))
-        mean, low, high, _ = paired_difference(base + rng.normal(0.3, 1, base.shape), base, seed=trial)
-        assert low <= mean <= high
-        hits += low <= 0.3 <= high
-    assert hits >= 52
-
-
-def test_a_paired_difference_of_nothing_and_of_something():
-    base = np.random.default_rng(0).normal(size=(3, 50))
-    assert paired_difference(base, base, seed=0) == (0, 0, 0, 1)
-    mean, low, high, p = paired_difference(base + 1, base, seed=0)
-    assert (mean, low, high) == pytest.approx((1, 1, 1))
-    assert p == 1 / 2000
-    some = np.where(np.arange(50) < 10, np.nan, base + 1)
-    assert paired_difference(some, base, seed=0)[0] == pytest.approx(1)
 
 
 def test_holm_by_hand():
