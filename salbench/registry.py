@@ -124,7 +124,7 @@ class SaliencyMethod:
         Returns:
             The method itself, ready to predict.
         """
-        raise MethodProblem(f"{self.name} cannot be trained; lite can")
+        raise MethodProblem(f"{self.name} cannot be trained; see: salbench list methods")
 
     def predict(self, sample: Sample) -> np.ndarray:
         """Predict where people look.

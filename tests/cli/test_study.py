@@ -94,7 +94,7 @@ def test_a_method_that_cannot_run_makes_no_complete_study(edit_set, salbench, tm
     assert "center_bias" in capsys.readouterr().out
 
 
-USAGE = "study: expected --original, --edited and --masks (and optionally --images); or --edits with --methods"
+USAGE = "study needs --original, --edited and --masks; or --edits with --methods"
 
 
 @pytest.mark.parametrize(
