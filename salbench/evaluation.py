@@ -145,7 +145,10 @@ class Evaluation:
         return identity_of(method, *scored, self.protocol, fitted_on=fitted_on, seed=self.runtime.seed)
 
     def _evaluated(self, method: SaliencyMethod, identity: Identity) -> Result:
-        """The finished result with this identity from disk; otherwise score, unless another result is in the way."""
+        """Return the finished result if its identity matches; otherwise score.
+
+        Raise if it was made with other settings. A result with failed images is always scored again.
+        """
         path = results.paths(self.out, identity["dataset"], identity["method"]).json
         old = self._read_old(path)
         if old and old.identity == identity and not old.n_failed and self.save_maps is None:

@@ -19,7 +19,6 @@ def check(path: Path | str) -> None:
 
     Raises:
         ValueError: `path` does not end in .png, .pdf or .svg.
-        ModuleNotFoundError: matplotlib is not installed.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: expected a name ending in {', '.join(SUFFIXES)} for the figure")

@@ -1,4 +1,4 @@
-"""The one stream of predictions, for every command that lets a method loose on many images.
+"""The one code path that runs a method over many images.
 
 Worker threads take batches of images of one size. While a network is busy with one batch, the others read their next
 images or finish their last maps. Threads are enough, because decoding, NumPy, torch and the metric kernels all release
@@ -128,7 +128,7 @@ def _outcomes(method: SaliencyMethod, batch: list[Sample], call: Call, finish: F
             return [_failed(method, batch[0], error)]
     else:
         return [_finished(method, sample, value, finish) for sample, value in pairs]
-    # Each by itself, so that only the culprits fail. Out here the memory of the batch is free again.
+    # Retry one at a time: only images that raise an error fail. The batch's memory is already freed.
     return [outcome for sample in batch for outcome in _outcomes(method, [sample], call, finish)]
 
 

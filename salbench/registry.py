@@ -18,7 +18,6 @@ with a leading underscore, imported relatively: `from ._pnasnet import PNASNet5L
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -32,6 +31,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from salbench import extras, plugins
+from salbench.checks import suggestion
 from salbench.files import hash_bytes, shipped
 from salbench.plan import Plan
 from salbench.runtime import Runtime
@@ -124,7 +124,7 @@ class SaliencyMethod:
         Returns:
             The method itself, ready to predict.
         """
-        raise MethodProblem(f"{self.name} cannot be trained; lite can")
+        raise MethodProblem(f"{self.name} cannot be trained; see: salbench list methods")
 
     def predict(self, sample: Sample) -> np.ndarray:
         """Predict where people look.
@@ -335,9 +335,7 @@ class _Place:
 def _place(name: str) -> _Place:
     files, packages = _files(), plugins.declared(GROUP)
     if name not in files and name not in packages:
-        near = difflib.get_close_matches(name, available(), 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise MethodProblem(f"no method is named {name!r}: {hint}known are {', '.join(available())}")
+        raise MethodProblem(suggestion("method", name, available()))
     try:
         plugins.check_owner(GROUP, name, files)
     except plugins.PluginProblem as error:

@@ -1,6 +1,5 @@
 """Result files and the paper's numbers as tables in Markdown, LaTeX or CSV. A table never computes a score."""
 
-import difflib
 import io
 import json
 from collections import defaultdict
@@ -12,6 +11,7 @@ from typing import Any
 from tabulate import tabulate
 
 from salbench import results
+from salbench.checks import suggestion
 from salbench.files import shipped
 from salbench.metrics import METRICS
 from salbench.results import Result
@@ -68,13 +68,12 @@ def dataset_table(out: Path | str, dataset: str, style: str = "md") -> str:
         groups[result.protocol, result.identity["fingerprint"]].append(result)
     tables = [_one_table(group, style) for _, group in sorted(groups.items()) if not all(r.untrained for r in group)]
     if not tables:
-        there = sorted(p.parent.name for p in Path(out).glob("*/*.json") if p.parent.name not in (PAPER.name, dataset))
-        near = difflib.get_close_matches(dataset, there, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        state = "only some with random weights" if found else "none"
+        there = {p.parent.name for p in Path(out).glob("*/*.json")} - {PAPER.name, dataset}
+        problem = suggestion("folder of results", dataset, sorted(there))
+        if found:
+            problem = "expected results, found only some with random weights"
         raise TableProblem(
-            f"{Path(out) / dataset}: expected results of {dataset}, found {state}; {hint}"
-            f"A run makes them: salbench run --dataset {dataset} --out {out}"
+            f"{Path(out) / dataset}: {problem}. A run makes them: salbench run --dataset {dataset} --out {out}"
         )
     return "\n".join(tables)
 

@@ -86,7 +86,7 @@ def remedy(method: str, checkpoints: Iterable[Checkpoint], root: Path | str | No
     if not missing:
         return ""
     files, pages = " and ".join(c.file for c in missing), " and ".join(dict.fromkeys(c.source for c in missing))
-    return f"has no weights; put {files} of {pages} into {place} (see: salbench weights)"
+    return f"has no weights; download {files} from {pages} into {place} (see: salbench weights)"
 
 
 def read(path: Path | str) -> Any:

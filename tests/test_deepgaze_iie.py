@@ -181,7 +181,7 @@ class TestPrediction:
         (tmp_path / "deepgaze_iie").mkdir()
         (tmp_path / "deepgaze_iie" / "deepgaze2e.pth").touch()
         sample = Sample("picture", (128, 193), lambda: kit.picture(128, 193, 0)[0].numpy())
-        with pytest.raises(MethodUnavailable, match=r"put centerbias_mit1003\.npy of https"):
+        with pytest.raises(MethodUnavailable, match=r"download centerbias_mit1003\.npy from https"):
             method.predict(sample)
 
     def test_readouts_keep_full_precision_under_autocast(self, kit, method):

@@ -367,7 +367,7 @@ class TestTrouble:
     def test_unknown_method(self, tiny, tmp_path):
         broken = _evaluation(tiny, tmp_path).run("unifrom")
         assert isinstance(broken, Broken)
-        assert "no method is named 'unifrom': did you mean 'uniform'" in broken.reason
+        assert "unknown method 'unifrom'. Did you mean 'uniform'" in broken.reason
 
 
 class TestSkipped:

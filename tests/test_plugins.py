@@ -96,7 +96,7 @@ class TestDatasets:
 
     def test_the_suggestion_knows_them(self, install):
         install_set(install, "fake_sets", "toronto")
-        with pytest.raises(DatasetProblem, match=r"did you mean 'toronto'.*known are popout, .*, toronto"):
+        with pytest.raises(DatasetProblem, match=r"Did you mean 'toronto'.*Known: popout, .*, toronto"):
             datasets.load("torontu")
 
     def test_one_name_in_two_packages(self, install):

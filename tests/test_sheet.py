@@ -54,7 +54,7 @@ def test_what_cannot_be_applied_is_said_and_the_rest_is_drawn(tmp_path):
 
 
 def test_a_wrong_name_writes_nothing(sample, tmp_path):
-    with pytest.raises(ValueError, match="did you mean 'hflip'"):
+    with pytest.raises(ValueError, match="Did you mean 'hflip'"):
         augmentation_sheet(sample, ["hflop"], tmp_path / "sheet.png")
     assert not list(tmp_path.iterdir())
 

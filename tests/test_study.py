@@ -522,7 +522,7 @@ class TestPredicted:
         assert study.models == ["uniform"]
         assert study.skipped["early"] == "damaged"
         assert study.skipped["late"].startswith("needs a_package_of_nobody: python -m pip install")
-        with pytest.raises(registry.MethodProblem, match="did you mean 'uniform'"):
+        with pytest.raises(registry.MethodProblem, match="Did you mean 'uniform'"):
             predicted(edit_set, ["uniforn"])
 
     def test_the_note_says_that_a_model_was_trained_with_these_edits(self, edit_set, add_method):
@@ -751,7 +751,7 @@ class TestVerb:
             (("--edits", "x"), r"--methods"),
             (("--edits", "x", "--original", "y"), r"--edited"),
             (("--edits", "x", "--methods", "uniform", "--edited", "y"), r"--original"),
-            (("--edits", "x", "--methods", "uniforn"), r"did you mean 'uniform'"),
+            (("--edits", "x", "--methods", "uniforn"), r"Did you mean 'uniform'"),
             (("--edits", "x", "--methods", "uniform"), r"x: expected the folder of an edit set"),
             (("--edits", "x", "--methods", "uniform", "--figure", "f.gif"), r"f\.gif: expected a name ending in \.png"),
             (("--original", "x", "--edited", "y", "--masks", "z"), r"x: expected a folder"),

@@ -106,7 +106,7 @@ def test_untrained_networks_are_left_out_and_named_once(tmp_path):
 
 def test_untrained_networks_alone_make_no_table(tmp_path):
     save(tmp_path, result("net+random-init", 0.99, untrained=True))
-    with pytest.raises(tables.TableProblem, match="found only some with random weights; A run makes them"):
+    with pytest.raises(tables.TableProblem, match=r"found only some with random weights\. A run makes them"):
         tables.dataset_table(tmp_path, "toy")
     untrained = result("b", 0.7, untrained=True)
     save(tmp_path, result("a", 0.5), replace(untrained, identity=Identity(FACTS | {"method": "b", "protocol": "mit"})))

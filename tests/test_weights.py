@@ -115,11 +115,11 @@ class TestFolder:
         (tmp_path / "toy").mkdir()
         both = weights.remedy("toy", files, tmp_path)
         assert both.startswith(
-            f"has no weights; put a.pth and b.pth of https://a.org and https://b.org into {tmp_path}"
+            f"has no weights; download a.pth and b.pth from https://a.org and https://b.org into {tmp_path}"
         )
         assert "\n" not in both
         (tmp_path / "toy" / "a.pth").write_bytes(b"")
-        assert "put b.pth of https://b.org into" in weights.remedy("toy", files, tmp_path)
+        assert "download b.pth from https://b.org into" in weights.remedy("toy", files, tmp_path)
         (tmp_path / "toy" / "b.pth").write_bytes(b"")
         assert weights.remedy("toy", files, tmp_path) == ""
 
@@ -265,7 +265,7 @@ class TestLoading:
         (root / "toy" / file).unlink()
         for call in (lambda m: m.predict(sample()), lambda m: m.weights_hash()):
             with pytest.raises(
-                registry.MethodUnavailable, match=rf"^has no weights; put {file} of https://example.org"
+                registry.MethodUnavailable, match=rf"^has no weights; download {file} from https://example.org"
             ):
                 call(registry.create("toy"))
 
@@ -396,7 +396,7 @@ class TestScoring:
     def test_without_weights_it_is_skipped(self, root, score):
         skipped = score()
         assert isinstance(skipped, Skipped)
-        files = "put toy_best.pth and prior.npy of https://example.org/toy"
+        files = "download toy_best.pth and prior.npy from https://example.org/toy"
         assert skipped.reason == f"has no weights; {files} into {root}/toy (see: salbench weights)"
 
     def test_a_result_is_of_its_weights_in_whatever_file(self, root, score):

@@ -111,7 +111,7 @@ def _shared(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     method = registry.get(name)
     if not issubclass(method, LearnedMethod):
         raise registry.MethodProblem(
-            f"{name}: expected a method that can be trained, got one without a recipe; lite is one that can"
+            f"{name}: expected a method that can be trained, got one without a recipe; see: salbench list methods"
         )
     return {field: value for field, value in asdict(method.recipe.changed(changes)).items() if field not in SHOWN}
 

@@ -9,13 +9,13 @@ The parameters come from two papers:
   blur, and no noise for noise. Here every augmentation does what its name says.
 """
 
-import difflib
 import importlib.util
 from pathlib import Path
 
 from salbench import plugins
 from salbench.augment import filters, moves
 from salbench.augment.augmentation import Augmentation
+from salbench.checks import suggestion
 from salbench.files import hash_bytes
 
 _CHE = "Che et al. 2020"
@@ -207,7 +207,7 @@ def get(name: str) -> Augmentation:
             augmentation that cannot be imported.
     """
     if name not in _CATALOG and name not in plugins.declared(GROUP):
-        raise _unknown(name, names())
+        raise AugmentationProblem(suggestion("augmentation", name, names()))
     try:
         plugins.check_owner(GROUP, name, (*_CATALOG, *PRESETS))
         found = _CATALOG[name] if name in _CATALOG else plugins.load(GROUP, name, Augmentation)
@@ -230,7 +230,7 @@ def select(text: str) -> list[str]:
     selected: dict[str, None] = {}
     for word in filter(None, (word.strip() for word in text.split(","))):
         if word not in PRESETS and word not in names():
-            raise _unknown(word, [*PRESETS, *names()])
+            raise AugmentationProblem(suggestion("augmentation", word, sorted([*PRESETS, *names()])))
         selected |= dict.fromkeys(PRESETS.get(word, (word,)))
     if not selected:
         raise AugmentationProblem(f"expected a comma-separated list of augmentations or presets, got {text!r}")
@@ -260,12 +260,6 @@ def add_folder(folder: Path | str) -> None:
                 raise AugmentationProblem(f"{path}: the name {augmentation.name!r} is in use; rename the function")
             added[augmentation.name] = augmentation
     _CATALOG.update({name: augmentation for name, augmentation in added.items() if name not in _CATALOG})
-
-
-def _unknown(name, known):
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return AugmentationProblem(f"no augmentation is named {name!r}: {hint}known are {', '.join(sorted(known))}")
 
 
 def _load(path):

@@ -1,7 +1,6 @@
 """Find the verbs, parse the command, execute one verb, and turn its errors into one line and an exit status."""
 
 import argparse
-import difflib
 import errno
 import importlib
 import logging
@@ -14,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 from salbench import __version__, cli
+from salbench.checks import suggestion
 
 DEFAULT_VERB = "run"
 WIDTH = 100  # columns of a help page on a wide terminal
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words.insert(0, DEFAULT_VERB)
     known = verbs()
     if not words[0].startswith("-") and words[0] not in known:
-        return _failed(_unknown(words[0], known))
+        return _failed(suggestion("verb", words[0], known))
     options = parser().parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a figure
@@ -95,12 +95,6 @@ class _Formatter(argparse.HelpFormatter):
 
 def _examples(lines: Iterable[str]) -> str:
     return "\n  ".join(("examples:", *lines))
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"no verb is named {name!r}: {hint}known are {', '.join(known)}"
 
 
 def _execute(verb: ModuleType, options: argparse.Namespace) -> int:

@@ -156,7 +156,7 @@ def add_augmentation(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--mode",
         choices=("copies", "replace"),
-        help="copies: show every image in turn as itself and as its augmented copies, one of them per epoch; "
+        help="copies: show one version per epoch: the original, then each augmented copy; "
         "replace: draw the original or an augmented version at random (default: copies; edits always use replace)",
     )
     parser.add_argument(

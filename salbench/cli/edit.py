@@ -123,7 +123,7 @@ def _edit_dataset(
     _options.print_reasons("dropped", made.dropped)
     print(f"edit set: {out}: {made.summary()}")
     if dataset.name.endswith("_train"):
-        command = ["salbench", "fit", "--methods", "lite", "--dataset", options.dataset, "--augment", f"edits:{out}"]
+        command = ["salbench", "fit", "--methods", "NAME", "--dataset", options.dataset, "--augment", f"edits:{out}"]
         command += ["--data-root", str(options.data_root)] if options.data_root else []
-        print(f"train with it: {shlex.join(command)}")
+        print(f"train a method with it (see: salbench list methods): {shlex.join(command)}")
     return int(bool(failures) or not any(made.edits.values()))

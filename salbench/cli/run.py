@@ -5,8 +5,8 @@ OUT/DATASET/METHOD.json (means with 95 % bootstrap intervals, counts, versions) 
 The table shows all results in that folder.
 
 Rerun the same command to resume a run that was stopped. Results that were made with other settings are never mixed
-in; --overwrite replaces them. A method that lacks a file or package is skipped, with what to do. The exit status is 1
-if an image failed or nothing was scored.
+in; --overwrite replaces them. A method that lacks a file or package is skipped; salbench prints how to get it. The
+exit status is 1 if an image failed or nothing was scored.
 """
 
 import argparse

@@ -89,8 +89,8 @@ def _check_combination(options: argparse.Namespace) -> None:
         is_right = all((*gaze, options.masks)) and not options.methods
     if not is_right:
         raise ValueError(
-            "study: expected --original, --edited and --masks (and optionally --images); or --edits with --methods, "
-            "with --original and --edited, or with all three"
+            "study needs --original, --edited and --masks; or --edits with --methods, with --original and --edited, "
+            "or with all three"
         )
 
 

@@ -5,7 +5,6 @@ add one row per split to `DATASETS`. To add one from a package of your own, decl
 `salbench.plugins`); the row's name is the name of the entry point.
 """
 
-import difflib
 import importlib
 import logging
 import os
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from salbench import plugins
+from salbench.checks import suggestion
 from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, default_sigma, folder_name
 from salbench.files import user_cache
 
@@ -91,9 +91,7 @@ def get(name: str) -> Row:
             that cannot be imported.
     """
     if name not in names():
-        near = difflib.get_close_matches(name, names(), 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DatasetProblem(f"no data set is named {name!r}: {hint}known are {', '.join(names())}")
+        raise DatasetProblem(suggestion("data set", name, names()))
     try:
         plugins.check_owner(GROUP, name, DATASETS)
         return DATASETS[name] if name in DATASETS else plugins.load(GROUP, name, Row)

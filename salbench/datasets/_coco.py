@@ -142,7 +142,8 @@ def _annotated(path, names):
     if missing:
         raise DatasetProblem(
             f"{path}: expected {len(names)} images, {len(missing)} of them are not listed, such as {missing[0]}. "
-            "Is this the file of another split? Move it away to do without it"
+            "Is this the file of another split? Replace it, or move it out of the data root to load without "
+            "captions and boxes"
         )
     found = {images[name]["id"]: [] for name in names}
     for annotation in content["annotations"]:

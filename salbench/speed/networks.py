@@ -128,7 +128,7 @@ def _predict(method: LearnedMethod, samples: Sequence[Sample], runtime: Runtime)
 def _created(spec: str, runtime: Runtime) -> LearnedMethod:
     method = registry.create(spec, runtime)
     if not isinstance(method, LearnedMethod):
-        raise MethodProblem(f"{spec}: expected a network, such as lite")
+        raise MethodProblem(f"{spec}: expected a network; see: salbench list methods")
     return method
 
 

@@ -41,8 +41,8 @@ class Measured:
         size: (height, width) of both images.
         covered: share of the area that the region covers.
         psnr_outside: dB; see `regions.psnr_outside`.
-        values: {quantity: (before, after)}. A quantity is the edited property (`EditType.label`), or PEOPLE or a model
-            (its label), whose share of attention inside the region it is. It is absent if the model failed on one of
+        values: {quantity: (before, after)}. quantity: the edited property (`EditType.label`); or PEOPLE or a model (its
+            label), whose values are shares of attention inside the region. It is absent if the model failed on one of
             the two images, or if people have not seen both.
     """
 

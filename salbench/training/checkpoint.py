@@ -49,7 +49,7 @@ class Counts:
         dataset: name of the data set, or None.
         captions: number of images with a caption.
         boxes: number of images with annotated objects.
-        edits: if it was trained with edits.
+        edits: counts of the edits, or None.
     """
 
     images: int

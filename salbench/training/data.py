@@ -104,11 +104,11 @@ class _Item(NamedTuple):
 class TrainingSet:
     """Samples, and augmented copies of them, as arrays of one size.
 
-    Without `p`, a sample and its copies are shown in turn, one of them per epoch. Over as many epochs the network sees
-    all of "the originals plus their copies"; the number of steps and the order of originals do not depend on what the
-    copies are. With `p`, each image is the original with that probability; otherwise it is a random copy, or a random
-    edited version, which keeps the ground truth of its original. Arrays that do not change from epoch to epoch are kept
-    in memory.
+    Without `p`, one version of a sample is shown per epoch: the original, then each augmented copy. After as many
+    epochs as there are versions, the network has seen all of them. The number of steps and the order of the originals
+    do not depend on the copies. With `p`, each image is the original with that probability; otherwise it is a random
+    copy, or a random edited version, which keeps the ground truth of its original. Arrays that do not change from epoch
+    to epoch are kept in memory.
 
     Args:
         samples: samples with fixations or a distributed density; others are left out with a warning.

@@ -139,7 +139,10 @@ class LearnedMethod(SaliencyMethod):
         return self.logits(network, images, [sample.caption for sample in samples])
 
     def finished(self, log_density: np.ndarray, sample: Sample) -> np.ndarray:
-        """The prediction for a sample from its log density, float32 (h, w). By default that."""
+        """The prediction for a sample from its log density, float32 (h, w).
+
+        Returns the log density unchanged by default.
+        """
         return log_density
 
     # Training.

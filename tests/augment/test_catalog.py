@@ -78,11 +78,9 @@ def test_every_row_says_what_it_is_and_whose():
 
 
 def test_a_wrong_name_gets_a_suggestion():
-    with pytest.raises(
-        AugmentationProblem, match=r"no augmentation is named 'hflipp': did you mean 'hflip'\? known are"
-    ):
+    with pytest.raises(AugmentationProblem, match=r"unknown augmentation 'hflipp'\. Did you mean 'hflip'\? Known: "):
         get("hflipp")
-    with pytest.raises(AugmentationProblem, match=r"named 'paper13': did you mean 'paper12'\?"):
+    with pytest.raises(AugmentationProblem, match=r"'paper13'\. Did you mean 'paper12'\?"):
         select("hflip,paper13")
 
 

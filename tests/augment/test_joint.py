@@ -281,7 +281,7 @@ def test_errors_name_the_image_and_the_augmentation(sample):
         augment(small, "crop_128")
     with pytest.raises(ValueError, match="expected moved or as_released, got 'kept'"):
         augment(sample, "hflip", labels="kept")
-    with pytest.raises(ValueError, match="did you mean 'vflip'"):
+    with pytest.raises(ValueError, match="Did you mean 'vflip'"):
         augment(sample, "vflp")
     with pytest.raises(ValueError, match="odd: expected its function to return a Geometry, got"):
         augment(sample, Augmentation("odd", "geometric", lambda size, rng: size))

@@ -83,7 +83,7 @@ def test_from_pictures_to_a_figure(network, write_data_set, salbench, tmp_path, 
         (["--edit-losses", "kl=1"], "--edit-losses requires --augmentations edits:DIR"),
         (["--mode", "copies", "--p", "0.5"], "--p requires --mode replace"),
         (["--methods", "center_bias"], "center_bias is fitted in every run"),
-        (["--augmentations", "hflop"], "did you mean 'hflip'"),
+        (["--augmentations", "hflop"], "Did you mean 'hflip'"),
     ],
 )
 def test_errors(words, message, network, salbench, capsys, tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ def test_the_method_gets_a_blind_sample(salbench, add_method, picture, tmp_path)
     [
         (["--methods", "uniform,center_bias"], "--methods: expected one method, got uniform,center_bias"),
         (["--methods", "uniform"], "uniform has no feature maps"),
-        (["--methods", "unifrom"], "did you mean 'uniform'"),
+        (["--methods", "unifrom"], "Did you mean 'uniform'"),
     ],
 )
 def test_errors(words, message, salbench, tmp_path, monkeypatch, capsys):

@@ -128,8 +128,8 @@ def test_nothing_that_runs_is_a_failure(salbench, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--dataset", "osie_tets"], "did you mean 'osie_test'"),
-        (["--methods", "spectral_residul"], "did you mean 'spectral_residual'"),
+        (["--dataset", "osie_tets"], "Did you mean 'osie_test'"),
+        (["--methods", "spectral_residul"], "Did you mean 'spectral_residual'"),
         (["--methods", ","], "--methods: expected names separated by commas, or all, got nothing"),
         (["--methods", "uniform", "--protocol", "lsun18"], "expected one of tuebingen, mit, lsun17, augsal"),
         (["--dataset", "osie_test", "--data-root", "/nowhere"], "--dataset popout"),

@@ -46,7 +46,7 @@ def test_an_image_of_a_data_set_and_an_augmentation_of_ones_own(salbench, tmp_pa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--augmentations", "paper13"], "did you mean 'paper12'"),
+        (["--augmentations", "paper13"], "Did you mean 'paper12'"),
         (["--image", "cat.png", "--id", "1"], "--id requires --dataset"),
         (["--fixations", "cat.csv"], "--fixations requires --image"),
         (["--id", "scene_1"], "expected one such as 'scene_01'"),

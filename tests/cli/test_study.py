@@ -94,7 +94,7 @@ def test_a_method_that_cannot_run_makes_no_complete_study(edit_set, salbench, tm
     assert "center_bias" in capsys.readouterr().out
 
 
-USAGE = "study: expected --original, --edited and --masks (and optionally --images); or --edits with --methods"
+USAGE = "study needs --original, --edited and --masks; or --edits with --methods"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ USAGE = "study: expected --original, --edited and --masks (and optionally --imag
         (("--edits", "x", "--original", "y"), USAGE),
         (("--edits", "x", "--methods", "uniform", "--edited", "y"), USAGE),
         (("--edits", "x", "--methods", "uniform", "--original", "y"), USAGE),
-        (("--edits", "x", "--methods", "uniforn"), "did you mean 'uniform'"),
+        (("--edits", "x", "--methods", "uniforn"), "Did you mean 'uniform'"),
         (("--edits", "x", "--methods", "uniform"), "x: expected an edit set"),
         (("--edits", "x", "--methods", "uniform", "--figure", "f.gif"), "f.gif: expected a name ending in .png"),
         (("--original", "x", "--edited", "y", "--masks", "z"), "x: expected a folder"),

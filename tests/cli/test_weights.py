@@ -70,7 +70,7 @@ def test_convert(root, salbench, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        ("unisla", "did you mean 'unisal'"),
+        ("unisla", "Did you mean 'unisal'"),
         ("uniform", "--methods: expected methods with published weights, got uniform"),
     ],
 )

@@ -26,12 +26,12 @@ def dataset(*samples):
 class TestLoad:
     @pytest.mark.parametrize(("name", "near"), [("osie_tset", "osie_test"), ("salicon", "salicon_val|salicon_t")])
     def test_near_name(self, name, near):
-        with pytest.raises(DatasetProblem, match=f"no data set is named '{name}': did you mean '({near})"):
+        with pytest.raises(DatasetProblem, match=rf"unknown data set '{name}'\. Did you mean '({near})"):
             load(name)
 
     @pytest.mark.parametrize("name", ["", "xyzzy", "OSIE"])
     def test_unknown_name_lists_all(self, name):
-        with pytest.raises(DatasetProblem, match=r"known are popout, .*osie_test, .*folder"):
+        with pytest.raises(DatasetProblem, match=r"Known: popout, .*osie_test, .*folder"):
             load(name)
 
     def test_argument_where_none_is_taken(self):
