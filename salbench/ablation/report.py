@@ -51,7 +51,7 @@ def _changes(method, dataset, by_arm, style):
     rows = [tables.Row(arm, cells, signed=True) for arm, cells in changes.items()]
     notes = [
         f"Mean over {_counts(by_arm)} of the difference to `none` with the same image and seed; ± is half the width "
-        "of the paired 95 % bootstrap interval over images and seeds.",
+        "of the 95 % interval over images and seeds (two-way random effects).",
         f"* p < {tables.SIGNIFICANT} after Holm's correction over the {len(changes)} arms of a column; bold if it is "
         "also a gain.",
     ]
@@ -106,7 +106,7 @@ def _draw(by_method, dataset) -> Figure:
             panel.invert_xaxis()
     title = f"{', '.join(by_method)} on {dataset}: change against no augmentation; better is to the right"
     drawing.suptitle(title, fontsize=11)
-    drawing.supxlabel("filled: significant after Holm's correction; lines: paired 95 % bootstrap interval", fontsize=9)
+    drawing.supxlabel("filled: significant after Holm's correction; lines: 95 % interval over images and seeds", fontsize=9)
     if len(by_method) > 1:
         drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right")
     return drawing

@@ -2,7 +2,7 @@
 
 Every arm is a training with one augmentation, or without (the arm `none`). All arms of a method share images, their
 order, the number of steps, and the random seeds. Each is scored on the test split; the tables show what each
-augmentation changed, with paired 95 % intervals.
+augmentation changed, with 95 % intervals over images and seeds.
 
 Checkpoints go to CHECKPOINTS/DATASET_ablation, results to OUT/DATASET_ablation. Rerun the same command to resume:
 finished arms are kept. Rerun with other augmentations to add arms.
