@@ -1,4 +1,4 @@
-"""Lists of methods, data sets, metrics, protocols and augmentations, as rows for people or for programs."""
+"""Lists of methods, data sets, metrics and so on, as rows for people or for programs."""
 
 import inspect
 import shutil
@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from salbench import augment, registry, weights
 from salbench import datasets as data
+from salbench.edits import EDIT_TYPES
 from salbench.metrics import METRICS
 from salbench.protocol import PROTOCOLS
 from salbench.weights import Checkpoint
@@ -123,12 +124,28 @@ def _augmentation(name: str) -> Row:
     }
 
 
+def edits() -> list[Row]:
+    """One row per type of edit."""
+    return [
+        {
+            "name": name,
+            "summary": edit_type.summary,
+            "strengths": list(edit_type.strengths),
+            "neutral": edit_type.neutral,
+            "unit": edit_type.unit,
+            "needs": "--color" if edit_type.needs_color else None,
+        }
+        for name, edit_type in EDIT_TYPES.items()
+    ]
+
+
 ROWS: dict[str, Callable[[], list[Row]]] = {
     "methods": methods,
     "datasets": datasets,
     "metrics": metrics,
     "protocols": protocols,
     "augmentations": augmentations,
+    "edits": edits,
 }
 
 

@@ -232,6 +232,3 @@ def _map_problem(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[str |
             return None, not np.asarray(image).any()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"expected a readable PNG: {error}", False
-
-
-FORMATS: dict[str, Callable[..., Summary]] = {"lsun17": write_lsun17}  # by name on the command line

@@ -240,7 +240,6 @@ class TestTypes:
             "color": ((1.0, 2.0, 4.0), 0.0, True),
         }
         assert all(name == edit_type.name for name, edit_type in EDIT_TYPES.items())
-        assert edits.NEUTRAL == {"contrast": 1.0, "brightness": 0.0, "color": 0.0}
 
     def test_every_row_can_be_asked_for(self):
         for name, edit_type in EDIT_TYPES.items():

@@ -284,7 +284,3 @@ def test_only_the_first_problems_are_listed(tmp_path):
     path = make_zip(tmp_path / "maps.zip", [(f"{i}.txt", b"") for i in range(9)])
     with pytest.raises(SubmissionProblem, match=r"3\.txt: not an image of this split with \.png; and 5 more$"):
         validate_lsun17(path, IDS)
-
-
-def test_formats_are_listed_by_name():
-    assert submission.FORMATS["lsun17"] is write_lsun17

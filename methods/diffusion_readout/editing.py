@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from salbench.checks import check_aspect
-from salbench.edits import NEUTRAL, SALIENCY, MadeEdits, NewEdit, check_wanted
+from salbench.edits import EDIT_TYPES, SALIENCY, MadeEdits, NewEdit, check_wanted
 from salbench.maps import density_from_fixations
 
 from . import regions
@@ -38,15 +38,15 @@ def edit(
     The image is stretched to the backbone's square, as for prediction. Edited images have the original aspect ratio,
     and their longer side has the square's length. The region is the overlap of a word's attention with saliency (see
     `regions.choose`). Saliency is the sample's ground truth if it has one, otherwise the prediction of the editor's
-    network. With a mask, a word is used only if one is named or the edit is a colour; the default is then the word
+    network. With a mask, a word is used only if one is named or an edit needs a colour; the default is then the word
     whose attention overlaps most with the mask.
 
     Args:
         sample: with or without ground truth.
         image: uint8 (1, H, W, 3), the sample's image at the backbone's size.
         editor: makes the edits.
-        wanted: {"contrast", "brightness" or "color": strengths}.
-        color: the colour's word, for the type "color".
+        wanted: {type: strengths}.
+        color: the colour's word, for types that need one.
         word: a word of the caption; by default the most salient one.
         mask: float (h, w), >= 0, of the image's aspect ratio: the region itself. Or SALIENCY: the region where saliency
             is at least a third of its peak; it needs no caption.
@@ -59,7 +59,8 @@ def edit(
             region is too small for the latents, or latents are NaN or infinite.
     """
     check_wanted(wanted)
-    if "color" in wanted and not (color and color.strip()):
+    needs_color = any(EDIT_TYPES[type].needs_color for type in wanted)
+    if needs_color and not (color and color.strip()):
         raise ValueError("color: expected a word such as purple, got none")
     if mask is not None and not _is_saliency(mask):
         check_aspect(mask.shape, sample.size, "mask")
@@ -67,13 +68,13 @@ def edit(
     saliency, source = _saliency(sample, editor, inverted)
     region = regions.choose(
         editor.backbone, sample.caption, inverted.attention, saliency, word=word,
-        mask=_mask(mask, saliency, inverted.attention.device), needs_word="color" in wanted,
+        mask=_mask(mask, saliency, inverted.attention.device), needs_word=needs_color,
     )  # fmt: skip
     on_latents = regions.on_latents(region.mask, inverted.latents[0].shape[-2:])
     size = _shown_size(sample.size, max(image.shape[1:3]))
     edits, dropped = [], []
     for type, strengths in wanted.items():
-        change = Change(type, color if type == "color" else None, region.word)
+        change = Change(type, color if EDIT_TYPES[type].needs_color else None, region.word)
         for made in editor.edit(inverted, on_latents, change, strengths):
             if made.is_within:
                 edits.append(_new_edit(change, made, _picture(editor.backbone, made.latents, size)))
@@ -130,7 +131,7 @@ def _dropped(change: Change, made: Made) -> dict[str, Any]:
 
 def _new_edit(change: Change, made: Made, picture: np.ndarray) -> NewEdit:
     facts = made.facts() | ({"color": change.color} if change.color else {})
-    direction = 1 if made.asked >= NEUTRAL[change.type] else -1
+    direction = 1 if made.asked >= EDIT_TYPES[change.type].neutral else -1
     return NewEdit(change.type, made.asked, made.used, direction, picture, facts)
 
 

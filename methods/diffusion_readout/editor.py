@@ -30,11 +30,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from salbench.edits import NEUTRAL
+from salbench.edits import EDIT_TYPES
 
 from . import regions
 from .attention import Injection, injected, recorded
-from .equations import EQUATIONS
+from .equations import LATENT_EDITS
 from .extraction import for_aggregation
 from .features import cumulative_alpha, ddim_timesteps, invert, predicted_noise, renoise
 from .scaling import gamma
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from .backbone import Backbone
     from .network import ReadoutNetwork
 
-DEPTH = {"contrast": 1, "brightness": 1, "color": 4}  # steps of the inversion that are undone
 BAND = 2.0  # a reading may move by this many standard deviations, section 4.2
 SHRINK = 0.9  # of the distance to the neutral strength, after each attempt that is too strong
 TRIES = 20  # the weakest attempt has an eighth of the strength asked for
@@ -72,8 +71,8 @@ class Change(NamedTuple):
     """What to change.
 
     Attributes:
-        type: one of NEUTRAL.
-        color: the colour's word, for the type "color".
+        type: a key of `LATENT_EDITS`.
+        color: the colour's word, if the type needs one.
         word: the word before which the token is inserted; without it nothing is inserted.
     """
 
@@ -169,7 +168,7 @@ class Editor:
         if self.network is None:
             made = self._denoised(inverted, region, change, strengths)
             return [Made(s, s, latents) for s, latents in zip(strengths, made, strict=True)]
-        before = self._read(inverted.maps[1], region)
+        before, neutral = self._read(inverted.maps[1], region), EDIT_TYPES[change.type].neutral
         made, traces, pending = {}, [[] for _ in strengths], dict(enumerate(strengths))
         while pending:
             latents = self._denoised(inverted, region, change, list(pending.values()))
@@ -181,7 +180,7 @@ class Editor:
             for (i, used), latent, reading, moves in tried:
                 traces[i].append((used, moves))
                 made[i] = Made(strengths[i], used, latent, before[0].tolist(), reading.tolist(), traces[i])
-                pending[i] = NEUTRAL[change.type] + SHRINK * (used - NEUTRAL[change.type])
+                pending[i] = neutral + SHRINK * (used - neutral)
                 if made[i].is_within or len(traces[i]) == TRIES:
                     del pending[i]
         return [made[i] for i in range(len(strengths))]
@@ -201,10 +200,11 @@ class Editor:
     ) -> torch.Tensor:
         """Edited and denoised latents (len(strengths), 4, h, w)."""
         backbone, weights = self.backbone, torch.tensor(strengths, device=region.device)
-        depth, inside = DEPTH[change.type], (region > 0).float()
+        equation, depth, _ = LATENT_EDITS[change.type]
+        inside = (region > 0).float()
         levels = [cumulative_alpha(backbone, t) for t in self.timesteps]
         clean = inverted.latents[0]
-        edited = EQUATIONS[change.type](clean, region, weights[:, None, None, None], gamma(backbone))
+        edited = equation(clean, region, weights[:, None, None, None], gamma(backbone))
         latents = inverted.latents[depth] + sqrt(levels[depth] / levels[0]) * (edited - clean)
         prompts, injection = self._prompt(inverted, region, change, weights)
         prompts = prompts.expand(len(latents), -1, -1)
@@ -228,7 +228,7 @@ class Editor:
         at = change.word.tokens[0]  # position among the 77 tokens; token 0 marks the start
         prompt = self.backbone.embed_tokens([*ids[: at - 1], *given, *ids[at - 1 :]])
         most = inverted.attention[1 : 1 + len(ids)].max() * torch.ones_like(strengths)
-        weights = most * strengths if change.type == "color" else most
+        weights = most * strengths if LATENT_EDITS[change.type].scales_attention else most
         end = min(at + len(given), prompt.shape[1] - 1)  # the rest of a long prompt is cut
         return prompt, Injection(list(range(at, end)), region, weights)
 

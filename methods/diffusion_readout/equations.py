@@ -1,8 +1,13 @@
 """Edits as arithmetic on latents: equations 1 and 2 of the paper, with the scale gamma per channel of section 4.2.
 
+`LATENT_EDITS` has a row for each type of edit.
+
 All functions take latents Z (1, 4, h, w), a region M (1, 1, h, w) in [0, 1], strengths alpha (B, 1, 1, 1) and gamma
 (4,), and return latents (B, 4, h, w).
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -27,4 +32,22 @@ def color(latents: Tensor, region: Tensor, alpha: Tensor, gamma: Tensor) -> Tens
     return latents.expand(len(alpha), -1, -1, -1)
 
 
-EQUATIONS = {"contrast": contrast, "brightness": brightness, "color": color}
+class LatentEdit(NamedTuple):
+    """How one type of edit is made.
+
+    Attributes:
+        equation: computes the edited latents.
+        depth: number of inversion steps that are undone.
+        scales_attention: whether the strength multiplies the attention to the inserted token.
+    """
+
+    equation: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    depth: int
+    scales_attention: bool = False
+
+
+LATENT_EDITS = {
+    "contrast": LatentEdit(contrast, depth=1),
+    "brightness": LatentEdit(brightness, depth=1),
+    "color": LatentEdit(color, depth=4, scales_attention=True),
+}

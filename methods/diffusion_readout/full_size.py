@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
 from salbench import registry
+from salbench.edits import EDIT_TYPES
 
 UNET = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}  # the rest: diffusers' defaults
 VAE = {
@@ -144,11 +145,11 @@ def edit_report(backbone: Any, type: str, repeats: int, strengths: Sequence[floa
     The edited region is a third of the height and of the width, and a word's map is injected. The band is so wide that
     every edit passes at the first attempt.
     """
-    editor, regions = _part("editor"), _part("regions")
+    editor, regions, depth = _part("editor"), _part("regions"), _part("equations").LATENT_EDITS[type].depth
     network, images = _random_readouts(backbone), _random_image(backbone)
     network.low_level.mean_square.fill_(ANYTHING)
     word = regions.find(regions.words(backbone, CAPTION), WORD)
-    change = editor.Change(type, COLOR if type == "color" else None, word)
+    change = editor.Change(type, COLOR if EDIT_TYPES[type].needs_color else None, word)
     clock, mask = Clock(backbone.device), torch.zeros(1, 1, *_latent_size(backbone), device=backbone.device)
     mask[..., : mask.shape[2] // 3, : mask.shape[3] // 3] = 1
 
@@ -159,7 +160,7 @@ def edit_report(backbone: Any, type: str, repeats: int, strengths: Sequence[floa
 
     _part("scaling").gamma(backbone)  # fitted here, once, so that no timing includes it
     for _ in range(repeats):
-        clock("a plain reconstruction", _reconstructed, backbone, images, editor.DEPTH[type])
+        clock("a plain reconstruction", _reconstructed, backbone, images, depth)
         clock("one edit", edited, strengths[:1])
         clock(f"{len(strengths)} edits", edited, strengths)
         clock(f"{len(strengths)} edits, constrained, at the first attempt", edited, strengths, network)
@@ -212,9 +213,7 @@ def _part(name: str) -> ModuleType:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument(
-        "--edit", choices=("contrast", "brightness", "color"), help="measure edits of this type instead of predictions"
-    )
+    parser.add_argument("--edit", choices=tuple(EDIT_TYPES), help="measure edits of this type instead of predictions")
     parser.add_argument(
         "--repeats", type=int, default=1, help="predictions to average, after one to warm up (default: 1)"
     )

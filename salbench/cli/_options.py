@@ -221,12 +221,13 @@ def recipe(options: Namespace) -> dict[str, Any]:
     return {name: value for name, value in typed.items() if value is not None}
 
 
-def add_picture(parser: ArgumentParser, without_id: str = "its first image") -> None:
+def add_picture(parser: ArgumentParser, without_id: str = "its first image", *, fixations: bool = True) -> None:
     """Add the options for one image: a file, or an image of a data set.
 
     Args:
         parser: the verb's.
         without_id: what the verb takes from --dataset if --id is not given.
+        fixations: whether the verb uses fixations, so that --fixations is offered.
     """
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--image", type=_values.path, metavar="FILE", help="an image file of your own")
@@ -237,6 +238,9 @@ def add_picture(parser: ArgumentParser, without_id: str = "its first image") -> 
         help="data set (default: popout, which comes with salbench); see: salbench list datasets",
     )
     parser.add_argument("--id", help=f"id of an image of --dataset (default: {without_id})")
+    if not fixations:
+        parser.set_defaults(fixations=None)
+        return
     parser.add_argument(
         "--fixations",
         type=_values.path,

@@ -42,24 +42,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--type",
         default="contrast",
         metavar="TYPES",
-        help="contrast, brightness, color, or several separated by commas (default: contrast)",
+        help="types of edit, separated by commas (default: contrast); see: salbench list edits",
     )
     group.add_argument(
         "--strength",
         type=_values.numbers,
         metavar="N,N,...",
-        help="strengths of each type. contrast: a factor, below 1 lowers the contrast (default: 1.2,1.5,2). "
-        "brightness: an offset (black to white is 2), below 0 darkens, as in --strength=-0.2,0.2 "
-        "(default: 0.1,0.2,0.4). color: a factor on the attention to the colour's word (default: 1,2,4)",
+        help="strengths for every type, as in 1.5,2 or, if the first is negative, --strength=-0.2,0.2 (default: those "
+        "of each type); see: salbench list edits",
     )
-    group.add_argument("--color", metavar="WORD", help="the colour for --type color, such as purple")
+    group.add_argument("--color", metavar="WORD", help="the new colour, such as purple, for types that need one")
     group.add_argument("--caption", metavar="TEXT", help="caption of the image")
     group.add_argument("--word", help="word of the caption whose region is edited (default: the most salient word)")
     group.add_argument(
         "--mask",
         metavar="MASK",
-        help="region to edit instead of a word's: a grey image; for a data set, a folder with an ID.png per image; or "
-        "saliency: where people look (without fixations, where the method predicts that they look)",
+        help="region to edit: a grey image (for a data set, a folder of ID.png), or `saliency` for where people look "
+        "or, without fixations, where the method predicts they look. Default: the region of a caption word",
     )
     group.add_argument(
         "--unconstrained",
@@ -81,8 +80,9 @@ def execute(options: argparse.Namespace) -> int:
     from salbench import edits
 
     method, wanted = _options.one_method(options), edits.wanted(options.type, options.strength)
-    if "color" not in wanted:
-        _options.require(options, "color", "--type color")
+    colored = {name for name, edit_type in edits.EDIT_TYPES.items() if edit_type.needs_color}
+    if colored.isdisjoint(wanted):
+        _options.require(options, "color", f"--type {' or '.join(sorted(colored))}")
     request = {"color": options.color, "word": options.word, "constrained": not options.unconstrained}
     edit = _edit_picture if options.image or options.id else _edit_dataset
     return edit(options, method, wanted, request)

@@ -17,7 +17,7 @@ EXAMPLES = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `salbench features`."""
-    _options.add_picture(parser)
+    _options.add_picture(parser, fixations=False)
     parser.add_argument(
         "--methods",
         default="diffusion_readout",

@@ -1,4 +1,4 @@
-"""List methods, data sets, metrics, protocols or augmentations.
+"""List methods, data sets, metrics, protocols, augmentations or types of edit.
 
 A method that cannot run here is listed with what it lacks: a package, or its published weights.
 """
@@ -8,7 +8,7 @@ import json
 
 from salbench.cli import _options
 
-USAGE = "{methods,datasets,metrics,protocols,augmentations} [options]"
+USAGE = "{methods,datasets,metrics,protocols,augmentations,edits} [options]"
 EXAMPLES = (
     "salbench list methods",
     "salbench list datasets --json",
@@ -19,7 +19,7 @@ EXAMPLES = (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `salbench list`."""
     parser.add_argument(
-        "what", choices=("methods", "datasets", "metrics", "protocols", "augmentations"), help="what to list"
+        "what", choices=("methods", "datasets", "metrics", "protocols", "augmentations", "edits"), help="what to list"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     _options.add_folders(parser, "methods_dir", "augmentations_dir")

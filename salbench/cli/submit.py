@@ -29,7 +29,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _options.add_limit(parser, "predict only the first N images")
     _options.add_seed(parser, "fitting")
-    parser.add_argument("--format", choices=("lsun17",), default="lsun17", help="format of the file (default: lsun17)")
     _options.add_out(parser, "submissions", "folder for the files")
     parser.add_argument(
         "--allow-partial", action="store_true", help="if images fail, write the file without them instead of stopping"
@@ -46,12 +45,12 @@ def execute(options: argparse.Namespace) -> int:
     runtime = _options.runtime(options)
     specs = _options.methods(options)
     dataset = _options.dataset(options.dataset, options)
-    write, failed = submission.FORMATS[options.format], 0
+    failed = 0
     for spec in specs:
         method = registry.create(spec, runtime)
         registry.fit_at_run(method, dataset, lambda: training_split(dataset, options.data_root))
         path = options.out / f"{dataset.name}_{method.label}.zip"
-        summary = write(method, dataset.samples, path, runtime, allow_partial=options.allow_partial)
+        summary = submission.write_lsun17(method, dataset.samples, path, runtime, allow_partial=options.allow_partial)
         failed += len(summary.failed)
         print(summary)
     return int(failed > 0)

@@ -18,11 +18,10 @@ from salbench.edits.edit_set import (
     training_name,
 )
 from salbench.edits.layout import Writer
-from salbench.edits.types import EDIT_TYPES, NEUTRAL, EditType, check_wanted, wanted
+from salbench.edits.types import EDIT_TYPES, EditType, check_wanted, wanted
 
 __all__ = [
     "EDIT_TYPES",
-    "NEUTRAL",
     "SALIENCY",
     "Edit",
     "EditSet",

@@ -26,6 +26,8 @@ class EditType:
             and of its original, each uint8 (N, 3) RGB, and returns a number.
         unit: what `measure` returns, in a few words.
         definition: what `measure` returns, for a note beneath tables.
+        summary: what the strength does, for `salbench list edits`.
+        needs_color: whether the user must name a colour.
     """
 
     name: str
@@ -35,6 +37,8 @@ class EditType:
     measure: Callable[[np.ndarray, np.ndarray], float]
     unit: str
     definition: str
+    summary: str = ""
+    needs_color: bool = False
 
     @property
     def label(self) -> str:
@@ -79,18 +83,20 @@ EDIT_TYPES: dict[str, EditType] = {
         EditType(
             "contrast", (1.2, 1.5, 2.0), neutral=1.0, is_factor=True, measure=_contrast, unit="SD of grey",
             definition="standard deviation of grey = 0.299 R + 0.587 G + 0.114 B, 0 to 1",
+            summary="the strength multiplies the contrast; below 1 lowers it",
         ),
         EditType(
             "brightness", (0.1, 0.2, 0.4), neutral=0.0, is_factor=False, measure=_brightness, unit="mean grey",
             definition="mean of grey = 0.299 R + 0.587 G + 0.114 B, 0 to 1",
+            summary="the strength is added to the brightness (black to white is 2); below 0 darkens",
         ),
         EditType(
             "color", (1.0, 2.0, 4.0), neutral=0.0, is_factor=True, measure=_color, unit="distance in CIELAB a, b",
             definition="mean distance to the original in the a, b plane of CIELAB",
+            summary="the strength multiplies the attention to the colour's word", needs_color=True,
         ),
     )
 }  # fmt: skip
-NEUTRAL = {name: edit_type.neutral for name, edit_type in EDIT_TYPES.items()}
 
 
 def wanted(types: str, strengths: Sequence[float] | None = None) -> dict[str, list[float]]:

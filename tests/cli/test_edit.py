@@ -1,5 +1,7 @@
 """`salbench edit`, with a method that edits by arithmetic on pixels."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -98,6 +100,35 @@ class TestDataSet:
         assert (setup["color"], setup["word"], setup["constrained"]) == ("red", "bar", False)
 
 
+class TestNewType:
+    """A type of edit is one row: it is listed, has default strengths, and says whether --color is for it."""
+
+    @pytest.fixture(autouse=True)
+    def tint(self, monkeypatch):
+        tint = edits.EditType(
+            "tint", (0.25, 0.75), neutral=0.0, is_factor=False, measure=lambda pixels, original: 0.0, unit="mean hue",
+            definition="mean hue, 0 to 1", summary="moves the hue", needs_color=True,
+        )  # fmt: skip
+        monkeypatch.setitem(edits.EDIT_TYPES, "tint", tint)
+
+    def test_is_listed(self, salbench, capsys):
+        assert salbench("list", "edits", "--json") == 0
+        assert json.loads(capsys.readouterr().out)[-1] == {
+            "name": "tint", "summary": "moves the hue", "strengths": [0.25, 0.75], "neutral": 0.0, "unit": "mean hue",
+            "needs": "--color",
+        }  # fmt: skip
+
+    def test_can_be_made(self, edit, tmp_path):
+        words = "--mask", "saliency", "--limit", 1, "--out", tmp_path / "set"
+        assert edit("--type", "tint", "--color", "red", *words) == 0
+        setup = edits.read(tmp_path / "set").setup
+        assert (setup["edits"], setup["color"]) == ({"tint": [0.25, 0.75]}, "red")
+
+    def test_errors_name_it(self, edit, capsys):
+        assert edit("--color", "red") == 2
+        assert "--color requires --type color or tint" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -111,7 +142,7 @@ class TestDataSet:
         (("--mask", "m.png"), "m.png: expected a folder"),
         (("--limit", "3"), "popout: expected captions"),
         (("--strength", "2,1.5,2.0000001"), "strength: expected numbers that differ"),
-        (("--type", "colour"), "expected some of contrast, brightness, color"),
+        (("--type", "colour"), "expected one or more of contrast, brightness, color"),
         (("--methods", "brightener,uniform"), "--methods: expected one method"),
     ],
 )

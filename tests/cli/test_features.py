@@ -16,11 +16,17 @@ def test_a_tile_per_feature_map(salbench, add_method, picture, tmp_path, capsys)
         assert sheet.width == 3 * (TILE[0] + 12) + 12
 
 
-def test_the_method_gets_a_blind_sample(salbench, add_method, picture, tmp_path):
+def test_the_method_gets_a_blind_sample(salbench, add_method, tmp_path):
+    """Images of a data set have fixations; the method does not see them."""
     body = "def features(self, sample):\n    assert sample.fixations is None\n    return {'a': np.eye(6)[None]}"
     features = "features", "--methods", "looks", "--methods-dir", add_method("looks", body)
-    fixations = "--fixations", picture.with_suffix(".csv")
-    assert salbench(*features, "--image", picture, *fixations, "--out", tmp_path / "sheet.png") == 0
+    assert salbench(*features, "--id", "color_01", "--out", tmp_path / "sheet.png") == 0
+
+
+def test_fixations_are_not_asked_for(salbench, picture, capsys):
+    with pytest.raises(SystemExit):
+        salbench("features", "--image", picture, "--fixations", picture.with_suffix(".csv"))
+    assert "unrecognized arguments: --fixations" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

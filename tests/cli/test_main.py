@@ -212,23 +212,15 @@ class TestChoices:
         assert self.choices("list", "what") == tuple(listing.ROWS)
 
     def test_formats(self):
-        from salbench import submission, tables
+        from salbench import tables
 
         assert self.choices("table", "format") == tables.FORMATS
-        assert self.choices("submit", "format") == tuple(submission.FORMATS)
 
     @pytest.mark.parametrize("verb", ["show", "ablate"])
     def test_labels(self, verb):
         from salbench import augment
 
         assert self.choices(verb, "labels") == augment.LABELS
-
-    def test_strengths(self):
-        from salbench import edits
-
-        (text,) = [action.help for action in pages()["edit"]._actions if action.dest == "strength"]
-        for strengths in edits.STRENGTHS.values():
-            assert f"(default: {','.join(f'{each:g}' for each in strengths)})" in text
 
     @pytest.mark.parametrize("verb", ["fit", "ablate"])
     def test_losses(self, verb):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from modules import part
 
-from salbench.edits import NEUTRAL
+from salbench.edits import EDIT_TYPES
 
 editor, regions, scaling, features = part("editor"), part("regions"), part("scaling"), part("features")
 attention, equations, network = part("attention"), part("equations"), part("network")
@@ -159,7 +159,7 @@ class TestDenoised:
 
     @pytest.mark.parametrize("type", list(PLAIN))
     def test_no_strength_gives_the_image_back(self, blind, inverted, region, type):
-        (made,) = blind.edit(inverted, region, PLAIN[type], [NEUTRAL[type]])
+        (made,) = blind.edit(inverted, region, PLAIN[type], [EDIT_TYPES[type].neutral])
         torch.testing.assert_close(made.latents, inverted.latents[0][0], rtol=0, atol=1e-4)
 
     @pytest.mark.parametrize("type", list(WORDED))
@@ -183,7 +183,6 @@ class TestDenoised:
         with counted(blind.backbone.unet) as sizes:
             blind.edit(inverted, region, WORDED[type], STRENGTHS[type])
         assert sizes == [3] * calls
-        assert editor.DEPTH[type] == calls
 
     def test_whole_numbers_are_strengths(self, blind, inverted, region):
         whole, broken = (blind.edit(inverted, region, WORDED["contrast"], s) for s in ([2, 3], [2.0, 3.0]))
@@ -350,7 +349,7 @@ class TestBand:
         deviation = moved(free) / 2.6
         deviate(deviation)
         (made,) = reading.edit(inverted, region, WORDED[type], [strength])
-        neutral = NEUTRAL[type]
+        neutral = EDIT_TYPES[type].neutral
         tried, movements = zip(*made.trace, strict=True)
         expected = [neutral + (strength - neutral) * 0.9**i for i in range(len(tried))]
         assert tried == pytest.approx(expected)

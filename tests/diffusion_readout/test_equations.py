@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modules import part
 from torch.nn.functional import interpolate
 
-from salbench.edits import NEUTRAL
+from salbench.edits import EDIT_TYPES
 
 equations = part("equations")
 
@@ -127,13 +127,17 @@ def problems(draw):
 STRENGTHS = st.floats(-4, 4)
 
 
-@pytest.mark.parametrize("type", list(equations.EQUATIONS))
+def test_every_type_of_edit_has_a_row():
+    assert equations.LATENT_EDITS.keys() == EDIT_TYPES.keys()
+
+
+@pytest.mark.parametrize("type", list(EDIT_TYPES))
 class TestAny:
     @settings(deadline=None, max_examples=30)
     @given(problem=problems(), strengths=st.lists(STRENGTHS, min_size=1, max_size=3))
     def test_nothing_changes_outside(self, type, problem, strengths):
         latents, region, gamma = problem
-        edited = equations.EQUATIONS[type](latents, region, alphas(*strengths, dtype=torch.float64), gamma)
+        edited = equations.LATENT_EDITS[type].equation(latents, region, alphas(*strengths, dtype=torch.float64), gamma)
         assert edited.shape == (len(strengths), *latents.shape[1:])
         outside = (region == 0).expand_as(edited)
         assert torch.equal(edited[outside], latents.expand_as(edited)[outside])
@@ -143,13 +147,15 @@ class TestAny:
     def test_is_linear_in_the_strength(self, type, problem, one, other, share):
         latents, region, gamma = problem
         between = share * one + (1 - share) * other
-        edited = equations.EQUATIONS[type](latents, region, alphas(one, other, between, dtype=torch.float64), gamma)
+        edited = equations.LATENT_EDITS[type].equation(
+            latents, region, alphas(one, other, between, dtype=torch.float64), gamma
+        )
         torch.testing.assert_close(share * edited[0] + (1 - share) * edited[1], edited[2], rtol=1e-9, atol=1e-9)
 
     @settings(deadline=None, max_examples=30)
     @given(problem=problems())
     def test_the_neutral_strength_changes_nothing(self, type, problem):
         latents, region, gamma = problem
-        neutral = alphas(NEUTRAL[type], dtype=torch.float64)
-        edited = equations.EQUATIONS[type](latents, region, neutral, gamma)
+        neutral = alphas(EDIT_TYPES[type].neutral, dtype=torch.float64)
+        edited = equations.LATENT_EDITS[type].equation(latents, region, neutral, gamma)
         torch.testing.assert_close(edited, latents, rtol=1e-9, atol=1e-9)
