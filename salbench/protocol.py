@@ -204,6 +204,8 @@ def _distributed_density(sample: Sample) -> np.ndarray:
     return density
 
 
+_MIT_OPTIONS: dict[str, dict[str, object]] = {"auc_judd": {"jitter": True}, "nss": {"ddof": 1}, "sauc": {"step": 0.1}}
+
 PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
@@ -213,30 +215,35 @@ PROTOCOLS: dict[str, Protocol] = {
             "pysaliency's choices: float maps, every fixation counts, exact AUCs, IG for densities only",
             interpolation="bilinear",
             binary=False,
-            options={"kl": {"eps": 2.2204e-16}, "sim": {"floor": None}, "ig": {"floor": None}},
+            options={
+                "auc_judd": {"jitter": False},
+                "kl": {"eps": 2.2204e-16},
+                "sim": {"floor": None},
+                "ig": {"floor": None},
+            },
             maps_as_densities=False,
         ),
         Protocol(
             "mit",
-            1,
+            2,
             "the MIT300-era MATLAB code: float maps, binary fixation maps, n - 1 in NSS, min-max in SIM and IG",
             interpolation="bicubic",
-            options={"nss": {"ddof": 1}, "sauc": {"step": 0.1}},
+            options=_MIT_OPTIONS,
         ),
         Protocol(
             "lsun17",
-            1,
+            2,
             "the SALICON challenge of LSUN 2017: the MIT metrics on maps quantised to 8 bit",
             interpolation="bicubic",
             quantised=True,
-            options={"nss": {"ddof": 1}, "sauc": {"step": 0.1}},
+            options=_MIT_OPTIONS,
         ),
         Protocol(
             "augsal",
-            1,
+            2,
             "the paper's validation code: CC, KL and SIM at 256 x 256 after a small blur, the others at stimulus size",
             interpolation="bilinear",
-            options={"nss": {"ddof": 1}, "sauc": {"step": 0.1}},
+            options=_MIT_OPTIONS,
             density_size=(256, 256),
             density_blur=(2.0, 5),
         ),

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from pysaliency.saliency_map_models import FullShuffledNonfixationProvider
+from scipy.integrate import trapezoid
 from scipy.ndimage import gaussian_filter
 from threadpoolctl import threadpool_limits
 
+from salbench.checks import pixels_of_points
 from salbench.datasets import load
 from salbench.evaluation import Evaluation
 from salbench.maps import density_from_fixations
@@ -56,21 +58,26 @@ class TestNamed:
             "maps_as_densities": True,
             "averaging": "image",
         }
-        n_minus_1_and_steps = {"nss": {"ddof": 1}, "sauc": {"step": 0.1}}
+        mit_options = {"auc_judd": {"jitter": True}, "nss": {"ddof": 1}, "sauc": {"step": 0.1}}
         expected = {
             ("tuebingen", 1): plain
             | {
                 "interpolation": "bilinear",
                 "binary": False,
                 "maps_as_densities": False,
-                "options": {"kl": {"eps": 2.2204e-16}, "sim": {"floor": None}, "ig": {"floor": None}},
+                "options": {
+                    "auc_judd": {"jitter": False},
+                    "kl": {"eps": 2.2204e-16},
+                    "sim": {"floor": None},
+                    "ig": {"floor": None},
+                },
             },
-            ("mit", 1): plain | {"interpolation": "bicubic", "options": n_minus_1_and_steps},
-            ("lsun17", 1): plain | {"interpolation": "bicubic", "quantised": True, "options": n_minus_1_and_steps},
-            ("augsal", 1): plain
+            ("mit", 2): plain | {"interpolation": "bicubic", "options": mit_options},
+            ("lsun17", 2): plain | {"interpolation": "bicubic", "quantised": True, "options": mit_options},
+            ("augsal", 2): plain
             | {
                 "interpolation": "bilinear",
-                "options": n_minus_1_and_steps,
+                "options": mit_options,
                 "density_size": (256, 256),
                 "density_blur": (2.0, 5),
             },
@@ -355,6 +362,27 @@ class TestTruth:
         sample = replace(tiny.samples[0], read_density=lambda: np.ones((24, 31)))
         with pytest.raises(ValueError, match=r"image_0: expected a ground-truth map of \(24, 32\), got \(24, 31\)"):
             protocol.truth(sample, Others([sample], protocol))
+
+
+@every_protocol
+def test_auc_judd_on_a_map_of_8_bits(protocol):
+    """Half of this map is one plateau: the MIT code's jitter matters there, and tuebingen leaves it out."""
+    rng = np.random.default_rng(12)
+    prediction, fixations = np.floor(np.maximum(rng.random(SIZE) - 0.5, 0) ** 2 * 1020), rng.integers(0, 24, (40, 2))
+    index, count = pixels_of_points(fixations, SIZE)
+    prepared = protocol.prepare(prediction, "map", SIZE)
+    found = measure(Pair(prepared.point_map, pixels=(index, count)), protocol.options)["auc_judd"]
+    fixated, others = prepared.point_map.ravel()[index], np.delete(prepared.point_map.ravel(), index)
+    hits, areas = [*np.arange(fixated.size + 1) / fixated.size, 1], []
+    for _ in range(300):
+        noisy = np.sort(fixated + rng.random(fixated.size) / 1e7), np.sort(others + rng.random(others.size) / 1e7)
+        above = others.size - np.searchsorted(noisy[1], noisy[0][::-1])
+        areas.append(trapezoid(hits, [0, *above / others.size, 1]))
+    error = np.std(areas, ddof=1) / np.sqrt(len(areas))
+    if protocol.name == "tuebingen":
+        assert found < np.mean(areas) - 0.05
+    else:
+        assert abs(found - np.mean(areas)) < 4 * error < 0.01
 
 
 BY_IMAGE = {

@@ -33,27 +33,34 @@ def auc(prediction: np.ndarray, fixations: np.ndarray) -> float:
     return _auc(Pair.of(prediction, fixations))
 
 
-def auc_judd(prediction: np.ndarray, fixations: np.ndarray) -> float:
-    """ROC area with thresholds at the fixated values only: the MIT code without jitter. Higher is better.
+def auc_judd(prediction: np.ndarray, fixations: np.ndarray, *, jitter: bool = False) -> float:
+    """ROC area with thresholds at the fixated values only. Higher is better.
 
-    The published definition reads a binary map (a pixel fixated twice counts once), gives each of several
-    tied fixated values a step of its own, and min-maxes the map first, which can tie values that differ in
-    the last bit.
+    A pixel fixated twice counts once. Fixated values that tie with other pixels, as on any 8-bit map, need a rule.
+    The MIT code has two:
+
+    - With jitter, its default, it breaks ties at random by adding up to 1e-7 to each pixel. `jitter=True` is the
+      exact expectation over this noise, without sampling or seed. It breaks ties between equal values only, whereas
+      the noise can also reorder distinct values less than 1e-7 apart.
+    - Without jitter, each of several tied fixated values is a threshold, and every pixel of that value is above it.
+      The map is min-maxed first, which can tie values that differ in the last bit.
 
     Args:
         prediction: (H, W) map of finite values.
         fixations: (N, 2) array of (x, y), or an (H, W) count map.
+        jitter: break ties at random, as the MIT code does by default.
 
     Returns:
-        At most 1, and at least 0 unless many fixations tie on a plateau of the map, where the MIT code's steps
-        run backwards; 0.5 for a constant map; NaN without fixations or with a fixation on every pixel.
+        With jitter in [0, 1]. Without, at most 1, and below 0 only if many fixations tie on a plateau of the map,
+        where the MIT code's steps run backwards. 0.5 for a constant map; NaN without fixations or with a fixation on
+        every pixel.
 
     Raises:
         ValueError: NaN in the map, fixations off the image, or a blurred map instead of points.
 
     Reference: Judd, Durand, Torralba (2012), MIT-CSAIL-TR-2012-001; AUC_Judd.m of the MIT Saliency Benchmark.
     """
-    return _auc_judd(Pair.of(prediction, fixations))
+    return _auc_judd(Pair.of(prediction, fixations), jitter=jitter)
 
 
 def auc_borji(prediction: np.ndarray, fixations: np.ndarray, *, step: float = 0.1) -> float:
@@ -87,16 +94,16 @@ def _auc(pair):
     return ranks.exact_area(pair.count, ranks.pixels)
 
 
-def _auc_judd(pair):
+def _auc_judd(pair, *, jitter=False):
     n, n_pixels = len(pair.index), pair.map.size
     if n in (0, n_pixels):
         return nan
     if pair.map.is_constant:
         return 0.5
     ranks = pair.ranks()
-    above = ranks.at_least(np.sort(ranks.scaled)[::-1], ranks.pixels)
     hits = np.arange(1, n + 1)
-    return joined_area(hits / n, (above - hits) / (n_pixels - n))
+    above = ranks.unfixated_above() if jitter else ranks.at_least(np.sort(ranks.scaled)[::-1], ranks.pixels) - hits
+    return joined_area(hits / n, above / (n_pixels - n))
 
 
 def _auc_borji(pair, *, step=0.1):
@@ -129,7 +136,7 @@ AUC_JUDD = Metric(
     higher_is_better=True,
     bounds=(-inf, 1),
     unit="",
-    reference="MIT AUC_Judd.m without jitter",
+    reference="MIT AUC_Judd.m without jitter, pysaliency AUC_Judd with jitter",
 )
 AUC_BORJI = Metric(
     fn=auc_borji,

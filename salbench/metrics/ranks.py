@@ -70,6 +70,22 @@ class Ranks:
         hits = ((self.scaled >= levels[:, None]) * count).sum(1) / count.sum()
         return joined_area(hits, self.at_least(levels, population) / population.total)
 
+    def unfixated_above(self) -> np.ndarray:
+        """Expected number of unfixated pixels above each fixated one, highest first, if ties are broken at random.
+
+        Of f fixated and n unfixated pixels of one value, every order is equally likely. So each unfixated pixel falls
+        into any of the f + 1 gaps between the fixated ones with equal probability, and k n / (f + 1) of them are
+        expected above the k-th. The ROC area is linear in these numbers, so theirs is the expectation of the area.
+        """
+        values, f = np.unique(self.fixated, return_counts=True)
+        values, f = values[::-1], f[::-1]
+        at = np.searchsorted(self._thresholds, values)
+        n = self.pixels.at[at] - f
+        fixated_above = np.cumsum(f) - f
+        above = self.pixels.total - self.pixels.below[at] - self.pixels.at[at] - fixated_above
+        k = np.arange(1, self.fixated.size + 1) - np.repeat(fixated_above, f)
+        return np.repeat(above, f) + k * np.repeat(n / (f + 1), f)
+
     def at_least(self, levels: np.ndarray, population: Population) -> np.ndarray:
         """How many of a population are at or above each level; `levels` are of those that were counted at."""
         k = np.searchsorted(self._thresholds, self._unscaled[np.searchsorted(self._levels, levels)])

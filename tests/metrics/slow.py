@@ -74,8 +74,10 @@ def auc(prediction, fixations):
     return _share_of_pairs_won(positives, values) if positives else nan
 
 
-def auc_judd(prediction, fixations):
-    """As AUC_Judd.m without jitter."""
+def auc_judd(prediction, fixations, *, jitter=False):
+    """As AUC_Judd.m without jitter, or the mean that it has with jitter."""
+    if jitter:
+        return _auc_judd_over_orders(_flat(prediction), _flat(fixations))
     values, counts = _minmax(_flat(prediction)), _flat(fixations)
     positives = sorted(_once(values, counts), reverse=True)
     if not positives or len(positives) == len(values):
@@ -88,6 +90,32 @@ def auc_judd(prediction, fixations):
         hits.append(i / len(positives))
         alarms.append((above - i) / (len(values) - len(positives)))
     return _trapezoids(hits, alarms)
+
+
+def _auc_judd_over_orders(values, counts):
+    """Mean over all orders of tied pixels, summed over the pixels that are not fixated.
+
+    A pixel adds the height of the ROC curve at its place, which depends only on how many fixated pixels are above it.
+    Among f fixated pixels of its own value it takes each of f + 1 places equally often.
+    """
+    positives = _once(values, counts)
+    negatives = [value for value, count in zip(values, counts, strict=True) if count == 0]
+    if not positives or not negatives:
+        return nan
+    if min(values) == max(values):
+        return 0.5
+    heights = [(i + 0.5) / len(positives) for i in range(len(positives))] + [1.0]
+    area = 0.0
+    for value in negatives:
+        above, tied = sum(other > value for other in positives), positives.count(value)
+        area += fsum(heights[above : above + tied + 1]) / (tied + 1)
+    return area / len(negatives)
+
+
+def auc_judd_draw(prediction, fixations, rng):
+    """As AUC_Judd.m with jitter: one random draw."""
+    values = [[float(value) + rng.random() / 10_000_000 for value in row] for row in prediction]
+    return auc_judd(values, fixations)
 
 
 def auc_borji(prediction, fixations, *, step=0.1):
