@@ -106,7 +106,9 @@ def _draw(by_method, dataset) -> Figure:
             panel.invert_xaxis()
     title = f"{', '.join(by_method)} on {dataset}: change against no augmentation; better is to the right"
     drawing.suptitle(title, fontsize=11)
-    drawing.supxlabel("filled: significant after Holm's correction; lines: 95 % interval over images and seeds", fontsize=9)
+    drawing.supxlabel(
+        "filled: significant after Holm's correction; lines: 95 % interval over images and seeds", fontsize=9
+    )
     if len(by_method) > 1:
         drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right")
     return drawing

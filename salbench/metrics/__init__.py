@@ -7,13 +7,13 @@ file and put its row into `METRICS`: scoring, training, listing and tables follo
 from collections.abc import Mapping
 from math import nan
 
+from salbench.metrics._metric import Metric
+from salbench.metrics._pair import Pair
 from salbench.metrics.auc import AUC, AUC_BORJI, AUC_JUDD, auc, auc_borji, auc_judd
 from salbench.metrics.cc import CC, cc
 from salbench.metrics.ig import IG, ig
 from salbench.metrics.kl import KL, kl
-from salbench.metrics.metric import Metric
 from salbench.metrics.nss import NSS, nss
-from salbench.metrics.pair import Pair
 from salbench.metrics.sauc import SAUC, sauc
 from salbench.metrics.sim import SIM, sim
 

@@ -9,9 +9,9 @@ from math import inf, nan
 
 import numpy as np
 
-from salbench.metrics.metric import Metric
-from salbench.metrics.pair import Pair
-from salbench.metrics.ranks import joined_area, steps
+from salbench.metrics._metric import Metric
+from salbench.metrics._pair import Pair
+from salbench.metrics._ranks import joined_area, steps
 
 
 def auc(prediction: np.ndarray, fixations: np.ndarray) -> float:

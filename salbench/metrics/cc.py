@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 
 from salbench.metrics._kernels import SUMS, above
-from salbench.metrics.metric import Metric
-from salbench.metrics.pair import Pair
+from salbench.metrics._metric import Metric
+from salbench.metrics._pair import Pair
 
 
 def cc(prediction: np.ndarray, density: np.ndarray) -> float:

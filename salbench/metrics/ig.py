@@ -4,8 +4,8 @@ from math import inf, nan
 
 import numpy as np
 
-from salbench.metrics.metric import Metric
-from salbench.metrics.pair import EPS, Pair
+from salbench.metrics._metric import Metric
+from salbench.metrics._pair import EPS, Pair
 
 
 def ig(prediction: np.ndarray, fixations: np.ndarray, *, baseline: np.ndarray, floor: str | None = "min") -> float:

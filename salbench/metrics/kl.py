@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 
 from salbench.metrics._kernels import SUMS
-from salbench.metrics.metric import Metric
-from salbench.metrics.pair import EPS, Pair
+from salbench.metrics._metric import Metric
+from salbench.metrics._pair import EPS, Pair
 
 _SMALLEST_EPS = 1e-300  # one divided by it is still a number
 _BLOCK = 256  # pixels that are skipped together if nobody looked there

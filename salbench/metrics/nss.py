@@ -4,8 +4,8 @@ from math import inf, nan, sqrt
 
 import numpy as np
 
-from salbench.metrics.metric import Metric
-from salbench.metrics.pair import Pair
+from salbench.metrics._metric import Metric
+from salbench.metrics._pair import Pair
 
 
 def nss(prediction: np.ndarray, fixations: np.ndarray, *, ddof: int = 0) -> float:

@@ -4,9 +4,9 @@ from math import nan
 
 import numpy as np
 
-from salbench.metrics.metric import Metric
-from salbench.metrics.pair import Pair
-from salbench.metrics.ranks import steps
+from salbench.metrics._metric import Metric
+from salbench.metrics._pair import Pair
+from salbench.metrics._ranks import steps
 
 
 def sauc(prediction: np.ndarray, fixations: np.ndarray, *, negatives: np.ndarray, step: float | None = None) -> float:

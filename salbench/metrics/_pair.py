@@ -11,7 +11,7 @@ import numpy as np
 
 from salbench.checks import check_density, check_map, check_same_shape, fixated_pixels, measurable
 from salbench.metrics._kernels import moments
-from salbench.metrics.ranks import Ranks
+from salbench.metrics._ranks import Ranks
 
 EPS = float(np.finfo(np.float64).eps)  # 2.2204e-16, which the MIT code adds to probabilities inside a logarithm
 _LARGEST_COUNT = np.iinfo(np.int32).max
