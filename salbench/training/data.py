@@ -277,14 +277,15 @@ def to_arrays(sample: Sample, size: tuple[int, int]) -> _Arrays:
     try:
         image = _resized_image(sample.image, size)
         counts = np.zeros(size, np.uint16)
+        scale = np.divide(size, sample.size)
         if sample.fixations is not None:
-            scale = np.array([size[1] / sample.size[1], size[0] / sample.size[0]])
-            points = np.minimum(sample.fixations * scale, np.nextafter([size[1], size[0]], 0))
+            points = np.minimum(sample.fixations * scale[::-1], np.nextafter([size[1], size[0]], 0))
             np.add.at(counts, tuple(points[:, ::-1].astype(int).T), 1)
         if sample.read_density is not None:
             density = resize(sample.read_density(), size)
         else:
-            density = density_from_fixations(points, size, sample.sigma * np.sqrt(scale.prod()))
+            vertical, horizontal = sample.sigma * scale  # an input of another shape stretches the Gaussian too
+            density = density_from_fixations(points, size, (vertical, horizontal))
         return _Arrays(image, (density / max(density.max(), 1e-30)).astype(np.float16), counts)
     except FileProblem:
         raise
