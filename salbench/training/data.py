@@ -63,7 +63,7 @@ class Batch(NamedTuple):
         density: float32 (B, H, W), peak of one.
         counts: float32 (B, H, W), fixations per pixel.
         samples: as shown, so augmented, at their own size; for captions, boxes and categories.
-        progress: share of the training's steps that are done.
+        stage: index of the stage that the training is in; see `Recipe`.
         edits: the edits among the images, or None.
     """
 
@@ -72,7 +72,7 @@ class Batch(NamedTuple):
     density: Array
     counts: Array
     samples: list[Sample]
-    progress: float = 0.0
+    stage: int = 0
     edits: EditBatch | None = None
 
     def part(self, index: int, of: int, device: torch.device | str) -> Batch:
@@ -81,7 +81,7 @@ class Batch(NamedTuple):
             torch.as_tensor(a[index::of]).to(device) for a in (self.images, self.density, self.counts)
         )
         edits = None if self.edits is None else self.edits.part(index, of, device)
-        return Batch(self.ids[index::of], images, density, counts, self.samples[index::of], self.progress, edits)
+        return Batch(self.ids[index::of], images, density, counts, self.samples[index::of], self.stage, edits)
 
 
 class _Arrays(NamedTuple):
