@@ -20,6 +20,7 @@ FORMATS = ("md", "latex", "csv")
 DIGITS = 3
 PAPER = shipped("paper", "results/paper")  # the paper's numbers, as data
 SIGNIFICANT = 0.05  # p-values below
+CLAIMED = "(paper): claimed by the paper, not measured here."  # note on rows of `claimed`
 _MANY_ZEROS = 0.01  # share of zero pixels that a note mentions
 
 Cell = Mapping[str, float] | None
@@ -83,7 +84,7 @@ def _one_table(group: Sequence[Result], style: str) -> str:
     found = [result for result in group if not result.untrained]
     first = found[0]
     rows = sorted(map(_measured, found), key=_rank)
-    rows += _claimed(first.dataset, first.identity["protocol"])
+    rows += claimed(first.dataset, first.identity["protocol"])
     gaze = "SIMULATED gaze" if first.gaze == "simulated" else first.gaze
     title = f"{first.dataset}, {first.n_images} images, {gaze}, protocol {first.protocol}"
     notes = _notes(found, rows)
@@ -159,8 +160,13 @@ def _measured(result: Result) -> Row:
     return Row(name, cells, ranked=not result.ceiling and not result.n_seen)
 
 
-def _claimed(dataset: str, protocol: str) -> list[Row]:
-    """The paper's rows for this data set and protocol, to print beside the measured ones."""
+def claimed(dataset: str, protocol: str) -> list[Row]:
+    """The paper's rows for a data set and a protocol, to print beside the measured ones; none if it has no such table.
+
+    Args:
+        dataset: name of the scored data set.
+        protocol: its name, without the version.
+    """
     rows = []
     for name in paper_tables():
         table = _read_paper(name, PAPER)
@@ -194,7 +200,7 @@ def _notes(found: Iterable[Result], rows: Iterable[Row]) -> list[str]:
     if any(r.n_seen for r in found):
         notes.append("(trained on N of these images): not a test, so not ranked.")
     if any("(paper" in row.name for row in rows):
-        notes.append("(paper): claimed by the paper, not measured here.")
+        notes.append(CLAIMED)
     for r in found:
         if r.n_without_fixations:
             notes.append(f"{r.method}: {r.n_without_fixations} images without fixations are left out of the means.")

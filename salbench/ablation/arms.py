@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from salbench import datasets, results
+from salbench import results
+from salbench.ablation.splits import Ablation, AblationProblem
 from salbench.files import atomic_write
 from salbench.identity import Identity
 from salbench.metrics import METRICS
@@ -20,46 +21,18 @@ Scores = dict[str, np.ndarray]  # {metric: float (seeds, images)}
 Change = dict[str, float]  # "mean", "low", "high", "p"
 
 
-class AblationProblem(ValueError):
-    """An ablation that cannot be compared from the files in its folder. The message says what makes them."""
-
-
-def results_name(dataset: str) -> str:
-    """Name of the results folder for an ablation on a data set."""
-    return f"{dataset}_ablation"
-
-
 def arm_name(augmentation: str, p: float | None = None, labels: str = "moved") -> str:
     """Name of an arm: the augmentation, then how it was shown unless that is as copies with moved labels."""
     return augmentation + (f"-p{p:g}" if p is not None else "") + (f"-{labels}" if labels != "moved" else "")
 
 
-def splits(dataset: str) -> tuple[list[str], str]:
-    """The data sets to train on, and the one to test on.
-
-    "osie" trains on osie_train; "osie+augsal_contrast100" also on the images of a second data set.
-
-    Raises:
-        AblationProblem: the data set has no splits.
-    """
-    dataset, *more = [dataset] if dataset.startswith("folder:") else dataset.split("+")
-    whole = sorted(name[: -len("_train")] for name in datasets.names() if name.endswith("_train"))
-    whole = [name for name in whole if f"{name}_test" in datasets.names()]
-    if dataset not in whole and not dataset.startswith("folder:"):
-        raise AblationProblem(
-            f"--dataset: expected one with splits to train and to test on, {', '.join(whole)}, or folder:X for the "
-            f"folders X_train and X_test, got {dataset}"
-        )
-    return [f"{dataset}_train", *more], f"{dataset}_test"
-
-
-def keep_recipe(out: Path | str, dataset: str, method: str, recipe: Mapping[str, Any]) -> None:
+def keep_recipe(out: Path | str, ablation: Ablation, method: str, recipe: Mapping[str, Any]) -> None:
     """Record the recipe that all arms of a method share, or check that it is the recorded one.
 
     Raises:
         AblationProblem: there are arms with another recipe.
     """
-    path, identity = Path(out) / results_name(dataset) / "recipes" / f"{method}.json", Identity(recipe)
+    path, identity = Path(out) / ablation.folder / "recipes" / f"{method}.json", Identity(recipe)
     if path.exists():
         found = Identity(json.loads(path.read_text(encoding="utf-8")))
         remedy = f"All arms of {method} need one recipe: choose another --out (and --checkpoints), or remove the folder"
@@ -74,12 +47,12 @@ def variant(arm: str, seed: int) -> str:
     return f"{arm}-seed{seed}"
 
 
-def read(out: Path | str, dataset: str) -> dict[str, dict[str, Scores]]:
+def read(out: Path | str, ablation: Ablation) -> dict[str, dict[str, Scores]]:
     """Per-image scores of a complete ablation.
 
     Args:
         out: folder of the results.
-        dataset: as given to `ablate`.
+        ablation: as given to `ablate`.
 
     Returns:
         {method: {arm: {metric: float (seeds, images)}}} for the seeds that all arms of a method have, the baseline
@@ -88,7 +61,7 @@ def read(out: Path | str, dataset: str) -> dict[str, dict[str, Scores]]:
     Raises:
         AblationProblem: no method, or one without a complete baseline and at least one more arm.
     """
-    folder = results_name(dataset)
+    folder = ablation.folder
     scores: dict[str, dict[str, dict[int, dict[str, list[float]]]]] = defaultdict(lambda: defaultdict(dict))
     for result in results.read_all(out, folder).values():
         method, _, rest = result.method.partition("+")

@@ -85,7 +85,7 @@ def _what_to_show(options: argparse.Namespace) -> "tuple[list[str], EditSet | No
         raise ValueError(f"{'--mode' if options.mode else '--p'} requires --augment")
     if options.edit_losses and not edit_sets:
         raise ValueError("--edit-losses requires --augment edits:DIR")
-    p = _options.probability_of_original(options, edits=bool(edit_sets))
+    p = _options.probability_of_original(options.mode, options.p, edits=bool(edit_sets))
     recipe = _options.recipe(options)
     recipe |= {} if p is None else {"p": p}
     recipe |= {"edit_losses": options.edit_losses} if options.edit_losses else {}
