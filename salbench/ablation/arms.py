@@ -18,7 +18,7 @@ from salbench.stats import holm, paired_difference
 
 BASELINE = "none"  # the arm without augmentation
 Scores = dict[str, np.ndarray]  # {metric: float (seeds, images)}
-Change = dict[str, float]  # "mean", "low", "high", "p"
+Change = dict[str, float]  # "mean", "low", "high", "p", "n"
 
 
 def arm_name(augmentation: str, p: float | None = None, labels: str = "moved") -> str:
@@ -102,8 +102,9 @@ def changes(arms: Mapping[str, Scores]) -> dict[str, dict[str, Change]]:
         arms: {arm: {metric: (seeds, images)}} for one method.
 
     Returns:
-        {arm: {metric: {"mean", "low", "high", "p"}}} without the baseline: the mean difference, its paired 95 %
-        bootstrap interval over images and seeds, and its p-value after Holm's correction over the arms.
+        {arm: {metric: {"mean", "low", "high", "p", "n"}}} without the baseline: the mean difference, its paired 95 %
+        bootstrap interval over images and seeds, its p-value after Holm's correction over the arms, and the number of
+        images in it.
     """
     names = [arm for arm in arms if arm != BASELINE]
     found: dict[str, dict[str, Change]] = {arm: {} for arm in names}
@@ -111,5 +112,6 @@ def changes(arms: Mapping[str, Scores]) -> dict[str, dict[str, Change]]:
         each = [paired_difference(arms[arm][metric], arms[BASELINE][metric], seed=0) for arm in names]
         corrected = holm([p for *_, p in each])
         for arm, (mean, low, high, _), p in zip(names, each, corrected, strict=True):
-            found[arm][metric] = {"mean": mean, "low": low, "high": high, "p": float(p)}
+            n = np.isfinite(arms[arm][metric] - arms[BASELINE][metric]).all(0).sum()
+            found[arm][metric] = {"mean": mean, "low": low, "high": high, "p": float(p), "n": int(n)}
     return found

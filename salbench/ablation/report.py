@@ -38,15 +38,20 @@ def table(out: Path | str, ablation: Ablation, style: str = "md") -> str:
 
 def _means(method, ablation, by_arm, style):
     rows = [
-        tables.Row(arm, {name: {"mean": float(np.nanmean(v))} for name, v in scores.items()}, ranked=True)
+        tables.Row(arm, {name: _mean(values) for name, values in scores.items()}, ranked=True)
         for arm, scores in by_arm.items()
     ]
     tested_on = ablation.test or ablation.usual_test
     claimed = tables.claimed(tested_on, ablation.protocol) if tested_on else []
     notes = [f"Means over {_counts(by_arm)}; bold is the best of a column. `none` is training without augmentation."]
-    notes += [tables.CLAIMED] if claimed else []
+    notes += tables.fewer_images(rows, _images(by_arm)) + ([tables.CLAIMED] if claimed else [])
     title = f"{method} trained on {ablation.title}, one augmentation at a time"
     return tables.render(title, [*rows, *claimed], list(METRICS), notes, style)
+
+
+def _mean(values):
+    """Cell for (seeds, images) scores."""
+    return {"mean": float(np.nanmean(values)), "n": int(np.isfinite(values).any(0).sum())}
 
 
 def _changes(method, ablation, by_arm, style):
@@ -58,6 +63,7 @@ def _changes(method, ablation, by_arm, style):
         f"* p < {tables.SIGNIFICANT} after Holm's correction over the {len(changes)} arms of a column; bold if it is "
         "also a gain.",
     ]
+    notes += tables.fewer_images(rows, _images(by_arm))
     if len(by_arm[arms.BASELINE]["auc"]) == 1:
         notes.append("One seed: intervals and stars do not say how much two trainings of the same arm differ.")
     title = f"{method} on {ablation.title}: change against no augmentation"
@@ -65,8 +71,11 @@ def _changes(method, ablation, by_arm, style):
 
 
 def _counts(by_arm):
-    seeds, images = next(iter(by_arm[arms.BASELINE].values())).shape
-    return f"{images} test images x {seeds} seeds"
+    return f"{_images(by_arm)} test images x {len(by_arm[arms.BASELINE]['auc'])} seeds"
+
+
+def _images(by_arm):
+    return by_arm[arms.BASELINE]["auc"].shape[1]
 
 
 def figure(out: Path | str, ablation: Ablation, path: Path | str) -> None:

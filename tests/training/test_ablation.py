@@ -280,6 +280,21 @@ def test_the_papers_rows_stand_beside_means_of_its_data_and_protocol(finished, t
     assert "(paper" not in report.table(finished, TOY)
 
 
+def test_images_without_a_value_are_counted_once_beneath_each_table(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "r")
+    for path in (tmp_path / "r" / "toy_ablation").glob("*.csv"):
+        lines = list(csv.DictReader(path.open(newline="")))
+        lines[0] |= dict.fromkeys(("auc", "nss"), "")
+        lines[0]["cc"] = lines[1]["cc"] = ""
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, lines[0])
+            writer.writeheader()
+            writer.writerows(lines)
+    text = report.table(tmp_path / "r", TOY)
+    assert text.count("- Means over fewer images: auc, nss: 5 of 6; cc: 4 of 6.\n") == 2
+    assert "fewer images" not in report.table(finished, TOY)
+
+
 def test_one_seed_is_said_to_say_little(ablate, tmp_path):
     ablate(["hflip"], seeds=[0])
     assert "One seed: intervals and stars do not say" in report.table(tmp_path / "r", TOY)
