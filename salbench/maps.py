@@ -45,7 +45,7 @@ def blur(array: ArrayLike, sigma: float | tuple[float, float]) -> np.ndarray:
 
     Args:
         array: (height, width) map.
-        sigma: standard deviation in pixels, > 0: one number, or (vertical, horizontal).
+        sigma: standard deviation in pixels, > 0: one number, or (vertical, horizontal), in the order of the axes.
 
     Returns:
         float64 (height, width).
@@ -70,7 +70,9 @@ def _kernel(sigma):
     return offsets, weights / weights.sum()
 
 
-def density_from_fixations(fixations: ArrayLike, shape: Sequence[int], sigma: float) -> np.ndarray:
+def density_from_fixations(
+    fixations: ArrayLike, shape: Sequence[int], sigma: float | tuple[float, float]
+) -> np.ndarray:
     """Sum a Gaussian around each fixation. Same result as `blur` of the fixation counts, faster for few fixations.
 
     Up to rounding this equals scipy.ndimage.gaussian_filter of the counts: kernel cut at 4 sigma, weights summing to
@@ -81,7 +83,7 @@ def density_from_fixations(fixations: ArrayLike, shape: Sequence[int], sigma: fl
     Args:
         fixations: (N, 2) array of x, y in pixels from 0; the pixel of a fixation is its floor.
         shape: (height, width).
-        sigma: standard deviation in pixels, > 0.
+        sigma: standard deviation in pixels, > 0: one number, or (vertical, horizontal), in the order of `shape`.
 
     Returns:
         float64 (height, width) with sum N.
@@ -89,7 +91,8 @@ def density_from_fixations(fixations: ArrayLike, shape: Sequence[int], sigma: fl
     Raises:
         ValueError: fixations off the image, or sigma <= 0.
     """
-    if not sigma > 0:
+    vertical, horizontal = np.broadcast_to(sigma, 2)
+    if not (vertical > 0 and horizontal > 0):
         raise ValueError(f"sigma: expected a positive number of pixels, got {sigma}")
     pixels = check_points(fixations, shape).astype(np.int64)
     if not len(pixels):
@@ -98,7 +101,7 @@ def density_from_fixations(fixations: ArrayLike, shape: Sequence[int], sigma: fl
     rows, row_of = np.unique(pixels[:, 1], return_inverse=True)
     counts = np.zeros((len(rows), len(columns)))
     np.add.at(counts, (row_of, column_of), 1)
-    return _folded_kernels(rows, shape[0], sigma).T @ (counts @ _folded_kernels(columns, shape[1], sigma))
+    return _folded_kernels(rows, shape[0], vertical).T @ (counts @ _folded_kernels(columns, shape[1], horizontal))
 
 
 def _folded_kernels(centers, length, sigma):

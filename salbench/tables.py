@@ -20,6 +20,7 @@ FORMATS = ("md", "latex", "csv")
 DIGITS = 3
 PAPER = shipped("paper", "results/paper")  # the paper's numbers, as data
 SIGNIFICANT = 0.05  # p-values below
+CLAIMED = "(paper): claimed by the paper, not measured here."  # note on rows of `claimed`
 _MANY_ZEROS = 0.01  # share of zero pixels that a note mentions
 
 Cell = Mapping[str, float] | None
@@ -35,8 +36,8 @@ class Row:
 
     Attributes:
         name: of the method or arm.
-        cells: {metric: {"mean", "low", "high", "p"}}, or None instead of a cell. Bounds exist only for measured values,
-            p only for changes.
+        cells: {metric: {"mean", "low", "high", "n", "p"}}, or None instead of a cell. Bounds and "n", the number of
+            images in the mean, exist only for measured values, "p" only for changes.
         ranked: whether it competes for the best value of a column, which is printed bold.
         signed: its values are changes. They are printed with their sign, with a star if p < 0.05, and bold if that is
             an improvement.
@@ -82,10 +83,10 @@ def _one_table(group: Sequence[Result], style: str) -> str:
     found = [result for result in group if not result.untrained]
     first = found[0]
     rows = sorted(map(_measured, found), key=_rank)
-    rows += _claimed(first.dataset, first.identity["protocol"])
+    rows += claimed(first.dataset, first.identity["protocol"])
     gaze = "SIMULATED gaze" if first.gaze == "simulated" else first.gaze
     title = f"{first.dataset}, {first.n_images} images, {gaze}, protocol {first.protocol}"
-    notes = _notes(found, rows)
+    notes = _notes(found, rows, first.n_images)
     if len(found) < len(group):
         untrained = ", ".join(result.method for result in group if result.untrained)
         notes.append(f"Left out because their weights are random: {untrained}.")
@@ -158,8 +159,13 @@ def _measured(result: Result) -> Row:
     return Row(name, cells, ranked=not result.ceiling and not result.n_seen)
 
 
-def _claimed(dataset: str, protocol: str) -> list[Row]:
-    """The paper's rows for this data set and protocol, to print beside the measured ones."""
+def claimed(dataset: str, protocol: str) -> list[Row]:
+    """The paper's rows for a data set and a protocol, to print beside the measured ones; none if it has no such table.
+
+    Args:
+        dataset: name of the scored data set.
+        protocol: its name, without the version.
+    """
     rows = []
     for name in paper_tables():
         table = _read_paper(name, PAPER)
@@ -185,7 +191,34 @@ class _ByNote:
         return [f"{methods}: {'; '.join(note.rstrip('.') for note in notes)}." for methods, notes in shared.items()]
 
 
-def _notes(found: Iterable[Result], rows: Iterable[Row]) -> list[str]:
+def fewer_images(rows: Sequence[Row], n_images: int) -> list[str]:
+    """Notes on means that leave images out, such as images without fixations; one note if it is true of all rows.
+
+    Args:
+        rows: with "n" in the cells of measured values.
+        n_images: number of images that were scored.
+    """
+    numbers: dict[str, dict[int, list[str]]] = {}  # {name of a row, or "" for all: {n: metrics}}
+    for metric in METRICS:
+        for name, n in _images_in_means(rows, metric).items():
+            if n < n_images:
+                numbers.setdefault(name, {}).setdefault(n, []).append(metric)
+    return [
+        f"{name + ': ' if name else ''}Means over fewer images: "
+        + "; ".join(f"{', '.join(metrics)}: {n} of {n_images}" for n, metrics in by_number.items())
+        + "."
+        for name, by_number in numbers.items()
+    ]
+
+
+def _images_in_means(rows: Sequence[Row], metric: str) -> dict[str, int]:
+    """{name of a row: number of images}, or {"": number} if all rows have the same."""
+    cells = {row.name: row.cells.get(metric) for row in rows}
+    found = {name: int(cell["n"]) for name, cell in cells.items() if cell and "n" in cell}
+    return {"": min(found.values())} if len(set(found.values())) == 1 else found
+
+
+def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[str]:
     notes, by_note = ["±: half the width of the 95 % bootstrap interval over images. Bold: best ranked row."], _ByNote()
     found = list(found)
     if any(r.ceiling for r in found):
@@ -193,10 +226,9 @@ def _notes(found: Iterable[Result], rows: Iterable[Row]) -> list[str]:
     if any(r.n_seen for r in found):
         notes.append("(trained on N of these images): not a test, so not ranked.")
     if any("(paper" in row.name for row in rows):
-        notes.append("(paper): claimed by the paper, not measured here.")
+        notes.append(CLAIMED)
+    notes += fewer_images(rows, n_images)
     for r in found:
-        if r.n_without_fixations:
-            notes.append(f"{r.method}: {r.n_without_fixations} images without fixations are left out of the means.")
         if r.zero_share > _MANY_ZEROS:
             notes += [f"{r.method}: {r.zero_share:.0%} of its pixels are exactly zero, which raises {name}."
                       for name in _hurt_by_zeros(r)]  # fmt: skip

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -55,6 +57,14 @@ def test_density_of_many_fixations_equals_scipy(sigma):
     assert_allclose(density, blur(_counts(points, (61, 97)), sigma), rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("sigma", [(3.0, 8.0), (8.0, 3.0), (0.4, 50.0)])
+def test_a_sigma_for_each_axis_is_vertical_then_horizontal_as_in_scipy(sigma):
+    points = np.random.default_rng(0).uniform((0, 0), (97, 61), (50, 2))
+    expected = gaussian_filter(_counts(points, (61, 97)), sigma)
+    assert_allclose(density_from_fixations(points, (61, 97), sigma), expected, rtol=1e-11, atol=1e-12)
+    assert_allclose(blur(_counts(points, (61, 97)), sigma), expected, rtol=1e-11, atol=1e-12)
+
+
 def test_density_by_hand():
     # sigma .25: radius int(1.5) = 1, neighbours weigh exp(-8) of the centre; the corner folds its own back.
     side = np.exp(-8)
@@ -66,9 +76,9 @@ def test_density_of_no_fixations_is_zero():
     assert_array_equal(density_from_fixations([], (3, 4), 2.0), np.zeros((3, 4)))
 
 
-@pytest.mark.parametrize("sigma", [0, -1, np.nan])
+@pytest.mark.parametrize("sigma", [0, -1, np.nan, (2, 0), (0, 2)])
 def test_density_needs_a_positive_sigma(sigma):
-    with pytest.raises(ValueError, match=f"sigma: expected a positive number of pixels, got {sigma}"):
+    with pytest.raises(ValueError, match=re.escape(f"sigma: expected a positive number of pixels, got {sigma}")):
         density_from_fixations([[0, 0]], (3, 4), sigma)
 
 

@@ -88,10 +88,32 @@ def test_protocols_and_contents_of_a_data_set_are_never_in_one_table(tmp_path):
 
 
 def test_notes_say_what_a_reader_must_know(tmp_path):
-    save(tmp_path, result("a", 0.5, n_without_fixations=3, zero_share=0.25, n_resized=5))
+    save(tmp_path, result("a", 0.5, zero_share=0.25, n_resized=5))
     text = tables.dataset_table(tmp_path, "toy")
-    assert "a: 3 images without fixations" in text
+    assert "fewer images" not in text
     assert "a: 25% of its pixels are exactly zero, which raises kl" in text
+
+
+def with_fewer(found, **numbers):
+    """The result with other numbers of images in the means of some metrics."""
+    cells = {name: found.metrics[name] | {"n": n} if n else None for name, n in numbers.items()}
+    return replace(found, metrics=found.metrics | cells)
+
+
+def test_how_many_images_are_in_a_mean_is_said_once_for_all_rows(tmp_path):
+    save(tmp_path, *(with_fewer(result(name, 0.5), auc=3, nss=3, cc=4) for name in ("a", "b")))
+    save(tmp_path, with_fewer(result("top", 0.9, ceiling=True), auc=3, nss=3, cc=None))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert text.count("fewer images") == 1
+    assert "- Means over fewer images: auc, nss: 3 of 5; cc: 4 of 5.\n" in text
+
+
+def test_rows_whose_means_are_over_other_images_are_named(tmp_path):
+    save(tmp_path, with_fewer(result("a", 0.5), auc=4, nss=2), with_fewer(result("b", 0.5), auc=4))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert "- Means over fewer images: auc: 4 of 5.\n" in text
+    assert "- a: Means over fewer images: nss: 2 of 5.\n" in text
+    assert text.count("fewer images") == 2
 
 
 def test_untrained_networks_are_left_out_and_named_once(tmp_path):

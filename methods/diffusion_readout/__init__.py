@@ -7,9 +7,9 @@ read from the maps (`readouts`, `properties`). Decisions that the paper leaves o
 
 - One training has two stages, as long as section 5.1 says: first all readouts but saliency, then saliency too. In the
   second stage the aggregation learns from the sum of both losses, so the other readouts stay accurate.
-- Learning rates are those of section 5.1: 1e-4, and half of it for the aggregation. Both follow a cosine. On a narrower
-  backbone they are larger in proportion (Yang et al. 2021). The batch size of four (released code: one) and the 5 % of
-  images held out to choose the best epoch are our choices.
+- Learning rates are those of section 5.1: 1e-4, and half of it for the aggregation. Both follow a cosine in each stage,
+  so each stage starts at these rates. On a narrower backbone they are larger in proportion (Yang et al. 2021). The
+  batch size of four (released code: one) and the 5 % of images held out to choose the best epoch are our choices.
 - Maps are trained and predicted at the size of the features and resized bilinearly, without blur.
 """
 
@@ -50,7 +50,7 @@ for package in ("diffusers", "transformers"):  # importing them takes seconds, s
 log = logging.getLogger(__name__)
 HERE = Path(__file__).resolve().parent
 SMALL = HERE / "small_backbone"  # made by `train_backbone` from osie_train and a hundred more pictures
-READOUT_STEPS, SALIENCY_STEPS = 20_000, 22_000  # section 5.1
+STAGES = (20_000, 22_000)  # steps: first all readouts but saliency, then saliency too (section 5.1)
 NEVER = 10**9  # epochs of patience: the first stage does not learn saliency, which is what validation measures
 
 
@@ -67,7 +67,7 @@ class DiffusionReadout(LearnedMethod):
     fit_options = "--dataset salicon_train --backbone DIR_OR_HUB_ID"
     weights = HERE / "osie_train.safetensors"  # trained on the small backbone
     recipe = Recipe(
-        size=(512, 512), steps=READOUT_STEPS + SALIENCY_STEPS, batch_size=4, learning_rate=1e-4,
+        size=(512, 512), steps=sum(STAGES), stages=STAGES, batch_size=4, learning_rate=1e-4,
         rates={"aggregation.": 0.5}, weight_decay=0.01, losses={"kl": 1.0, "cc": 1.0}, validation_share=0.05,
         patience=NEVER,
     )  # fmt: skip
@@ -197,7 +197,7 @@ class DiffusionReadout(LearnedMethod):
         return _at_size(network(self._extractor.steps(images, captions)).logits, images)
 
     def loss(self, network: ReadoutNetwork, batch: Batch) -> torch.Tensor:
-        """Loss of the readouts of one area per image, and in the second stage of saliency too."""
+        """Loss of the readouts of one area per image, and in the last stage of saliency too."""
         from . import areas
         from .properties import box_masks, photometric_properties
         from .readouts import readout_loss
@@ -209,10 +209,10 @@ class DiffusionReadout(LearnedMethod):
         pixels = batch.images.permute(0, 3, 1, 2).float() / 255
         properties = photometric_properties(pixels, box_masks(boxes, pixels.shape[-2:]))
         loss = readout_loss(output.properties, properties, output.categories, categories)
-        is_second_stage = batch.progress >= READOUT_STEPS / (READOUT_STEPS + SALIENCY_STEPS)
-        shown = batch if is_second_stage else batch._replace(edits=None)  # the first stage needs no pass over originals
+        is_last_stage = batch.stage == len(self.recipe.stages) - 1
+        shown = batch if is_last_stage else batch._replace(edits=None)  # the first stage needs no pass over originals
         # Times zero rather than left out: with several processes, every parameter must take part in every step.
-        return loss + is_second_stage * self.saliency_loss(network, _at_size(output.logits, batch.images), shown)
+        return loss + is_last_stage * self.saliency_loss(network, _at_size(output.logits, batch.images), shown)
 
 
 @cache

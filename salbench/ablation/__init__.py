@@ -1,1 +1,4 @@
-"""Ablation: what does one augmentation at a time change? Train and score (`run`), compare (`arms`), show (`report`)."""
+"""Ablation: what does one augmentation at a time change?
+
+Choose the data (`splits`), train and score (`run`), compare (`arms`), show (`report`).
+"""

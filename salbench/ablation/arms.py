@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from salbench import datasets, results
+from salbench import results
+from salbench.ablation.splits import Ablation, AblationProblem
 from salbench.files import atomic_write
 from salbench.identity import Identity
 from salbench.metrics import METRICS
@@ -16,16 +17,7 @@ from salbench.stats import holm, random_effects_difference
 
 BASELINE = "none"  # the arm without augmentation
 Scores = dict[str, np.ndarray]  # {metric: float (seeds, images)}
-Change = dict[str, float]  # "mean", "low", "high", "p"
-
-
-class AblationProblem(ValueError):
-    """An ablation that cannot be compared from the files in its folder. The message says what makes them."""
-
-
-def results_name(dataset: str) -> str:
-    """Name of the results folder for an ablation on a data set."""
-    return f"{dataset}_ablation"
+Change = dict[str, float]  # "mean", "low", "high", "p", "n"
 
 
 def arm_name(augmentation: str, p: float | None = None, labels: str = "moved") -> str:
@@ -33,32 +25,13 @@ def arm_name(augmentation: str, p: float | None = None, labels: str = "moved") -
     return augmentation + (f"-p{p:g}" if p is not None else "") + (f"-{labels}" if labels != "moved" else "")
 
 
-def splits(dataset: str) -> tuple[list[str], str]:
-    """The data sets to train on, and the one to test on.
-
-    "osie" trains on osie_train; "osie+augsal_contrast100" also on the images of a second data set.
-
-    Raises:
-        AblationProblem: the data set has no splits.
-    """
-    dataset, *more = [dataset] if dataset.startswith("folder:") else dataset.split("+")
-    whole = sorted(name[: -len("_train")] for name in datasets.names() if name.endswith("_train"))
-    whole = [name for name in whole if f"{name}_test" in datasets.names()]
-    if dataset not in whole and not dataset.startswith("folder:"):
-        raise AblationProblem(
-            f"--dataset: expected one with splits to train and to test on, {', '.join(whole)}, or folder:X for the "
-            f"folders X_train and X_test, got {dataset}"
-        )
-    return [f"{dataset}_train", *more], f"{dataset}_test"
-
-
-def keep_recipe(out: Path | str, dataset: str, method: str, recipe: Mapping[str, Any]) -> None:
+def keep_recipe(out: Path | str, ablation: Ablation, method: str, recipe: Mapping[str, Any]) -> None:
     """Record the recipe that all arms of a method share, or check that it is the recorded one.
 
     Raises:
         AblationProblem: there are arms with another recipe.
     """
-    path, identity = Path(out) / results_name(dataset) / "recipes" / f"{method}.json", Identity(recipe)
+    path, identity = Path(out) / ablation.folder / "recipes" / f"{method}.json", Identity(recipe)
     if path.exists():
         found = Identity(json.loads(path.read_text(encoding="utf-8")))
         remedy = f"All arms of {method} need one recipe: choose another --out (and --checkpoints), or remove the folder"
@@ -73,12 +46,12 @@ def variant(arm: str, seed: int) -> str:
     return f"{arm}-seed{seed}"
 
 
-def read(out: Path | str, dataset: str) -> dict[str, dict[str, Scores]]:
+def read(out: Path | str, ablation: Ablation) -> dict[str, dict[str, Scores]]:
     """Per-image scores of a complete ablation.
 
     Args:
         out: folder of the results.
-        dataset: as given to `ablate`.
+        ablation: as given to `ablate`.
 
     Returns:
         {method: {arm: {metric: float (seeds, images)}}} for the seeds that all arms of a method have, the baseline
@@ -87,7 +60,7 @@ def read(out: Path | str, dataset: str) -> dict[str, dict[str, Scores]]:
     Raises:
         AblationProblem: no method, or one without a complete baseline and at least one more arm.
     """
-    folder = results_name(dataset)
+    folder = ablation.folder
     scores: dict[str, dict[str, dict[int, Scores]]] = defaultdict(lambda: defaultdict(dict))
     for result in results.read_all(out, folder).values():
         method, _, rest = result.method.partition("+")
@@ -122,13 +95,15 @@ def changes(arms: Mapping[str, Scores]) -> dict[str, dict[str, Change]]:
         arms: {arm: {metric: (seeds, images)}} for one method.
 
     Returns:
-        {arm: {metric: {"mean", "low", "high", "p"}}} without the baseline: the mean difference, its 95 % interval over
-        images and seeds, and its p-value after Holm's correction over the arms; see `random_effects_difference`.
+        {arm: {metric: {"mean", "low", "high", "p", "n"}}} without the baseline: the mean difference, its 95 % interval
+        over images and seeds, its p-value after Holm's correction over the arms (see `random_effects_difference`), and
+        the number of images in it.
     """
     names = [arm for arm in arms if arm != BASELINE]
     found: dict[str, dict[str, Change]] = {arm: {} for arm in names}
     for metric in METRICS:
         each = [random_effects_difference(arms[arm][metric], arms[BASELINE][metric]) for arm in names]
         for arm, one, p in zip(names, each, holm([one.p for one in each]), strict=True):
-            found[arm][metric] = {"mean": one.mean, "low": one.low, "high": one.high, "p": float(p)}
+            cell = {"mean": one.mean, "low": one.low, "high": one.high, "p": float(p), "n": one.n_images}
+            found[arm][metric] = cell
     return found

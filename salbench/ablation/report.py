@@ -10,43 +10,51 @@ import numpy as np
 from salbench import figure as figures
 from salbench import tables
 from salbench.ablation import arms
+from salbench.ablation.splits import Ablation
 from salbench.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def table(out: Path | str, dataset: str, style: str = "md") -> str:
+def table(out: Path | str, ablation: Ablation, style: str = "md") -> str:
     """For each method, the mean of every arm, and what each arm changed against the baseline.
 
     Args:
         out: folder of the results.
-        dataset: as given to `ablate`.
+        ablation: as given to `ablate`.
         style: one of `tables.FORMATS`; CSV has the changes alone.
 
     Raises:
         AblationProblem: no complete ablation in these files.
     """
     parts = []
-    for method, by_arm in arms.read(out, dataset).items():
+    for method, by_arm in arms.read(out, ablation).items():
         if style != "csv":
-            parts.append(_means(method, dataset, by_arm, style))
-        parts.append(_changes(method, dataset, by_arm, style))
+            parts.append(_means(method, ablation, by_arm, style))
+        parts.append(_changes(method, ablation, by_arm, style))
     return "\n".join(parts)
 
 
-def _means(method, dataset, by_arm, style):
+def _means(method, ablation, by_arm, style):
     rows = [
-        tables.Row(arm, {name: {"mean": float(np.nanmean(v))} for name, v in scores.items()}, ranked=True)
+        tables.Row(arm, {name: _mean(values) for name, values in scores.items()}, ranked=True)
         for arm, scores in by_arm.items()
     ]
+    tested_on = ablation.test or ablation.usual_test
+    claimed = tables.claimed(tested_on, ablation.protocol) if tested_on else []
     notes = [f"Means over {_counts(by_arm)}; bold is the best of a column. `none` is training without augmentation."]
-    return tables.render(
-        f"{method} trained on {dataset}, one augmentation at a time", rows, list(METRICS), notes, style
-    )
+    notes += tables.fewer_images(rows, _images(by_arm)) + ([tables.CLAIMED] if claimed else [])
+    title = f"{method} trained on {ablation.title}, one augmentation at a time"
+    return tables.render(title, [*rows, *claimed], list(METRICS), notes, style)
 
 
-def _changes(method, dataset, by_arm, style):
+def _mean(values):
+    """Cell for (seeds, images) scores."""
+    return {"mean": float(np.nanmean(values)), "n": int(np.isfinite(values).any(0).sum())}
+
+
+def _changes(method, ablation, by_arm, style):
     changes = arms.changes(by_arm)
     rows = [tables.Row(arm, cells, signed=True) for arm, cells in changes.items()]
     notes = [
@@ -55,22 +63,27 @@ def _changes(method, dataset, by_arm, style):
         f"* p < {tables.SIGNIFICANT} after Holm's correction over the {len(changes)} arms of a column; bold if it is "
         "also a gain.",
     ]
+    notes += tables.fewer_images(rows, _images(by_arm))
     if len(next(iter(by_arm[arms.BASELINE].values()))) == 1:
         notes.append("One seed: intervals and stars do not say how much two trainings of the same arm differ.")
-    return tables.render(f"{method} on {dataset}: change against no augmentation", rows, list(METRICS), notes, style)
+    title = f"{method} on {ablation.title}: change against no augmentation"
+    return tables.render(title, rows, list(METRICS), notes, style)
 
 
 def _counts(by_arm):
-    seeds, images = next(iter(by_arm[arms.BASELINE].values())).shape
-    return f"{images} test images x {seeds} seeds"
+    return f"{_images(by_arm)} test images x {len(by_arm[arms.BASELINE]['auc'])} seeds"
 
 
-def figure(out: Path | str, dataset: str, path: Path | str) -> None:
+def _images(by_arm):
+    return next(iter(by_arm[arms.BASELINE].values())).shape[1]
+
+
+def figure(out: Path | str, ablation: Ablation, path: Path | str) -> None:
     """Draw what each arm changed: a panel per metric, a line per arm, better to the right, filled if significant.
 
     Args:
         out: folder of the results.
-        dataset: as given to `ablate`.
+        ablation: as given to `ablate`.
         path: ends in .png, .pdf or .svg.
 
     Raises:
@@ -78,11 +91,11 @@ def figure(out: Path | str, dataset: str, path: Path | str) -> None:
         ValueError: a path with another ending.
     """
     figures.check(path)
-    by_method = {method: arms.changes(by_arm) for method, by_arm in arms.read(out, dataset).items()}
-    figures.save(_draw(by_method, dataset), path)
+    by_method = {method: arms.changes(by_arm) for method, by_arm in arms.read(out, ablation).items()}
+    figures.save(_draw(by_method, ablation), path)
 
 
-def _draw(by_method, dataset) -> Figure:
+def _draw(by_method, ablation) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -104,7 +117,7 @@ def _draw(by_method, dataset) -> Figure:
         panel.tick_params(axis="x", labelsize=8)
         if not facts.higher_is_better:
             panel.invert_xaxis()
-    title = f"{', '.join(by_method)} on {dataset}: change against no augmentation; better is to the right"
+    title = f"{', '.join(by_method)} on {ablation.title}: change against no augmentation; better is to the right"
     drawing.suptitle(title, fontsize=11)
     drawing.supxlabel(
         "filled: significant after Holm's correction; lines: 95 % interval over images and seeds", fontsize=9

@@ -16,14 +16,15 @@ from typing import Any
 
 from salbench import registry
 from salbench.ablation import arms
-from salbench.datasets import join, load
+from salbench.ablation.splits import Ablation, AblationProblem
+from salbench.datasets import Dataset, join, load
 from salbench.edits import EditSet, training_name
 from salbench.evaluation import Evaluation
 from salbench.plan import Plan
-from salbench.protocol import PROTOCOLS
+from salbench.protocol import named
 from salbench.results import Result
 from salbench.runtime import Runtime
-from salbench.training import LearnedMethod
+from salbench.training import LearnedMethod, checkpoint
 
 log = logging.getLogger(__name__)
 NEVER = 10**9  # epochs of patience: all arms take the same number of steps, whatever their validation scores
@@ -47,7 +48,7 @@ class Failure:
 
 def ablate(
     name: str,
-    dataset: str,
+    ablation: Ablation,
     augmentations: Sequence[str],
     seeds: Sequence[int],
     *,
@@ -56,7 +57,7 @@ def ablate(
     runtime: Runtime,
     root: Path | str | None = None,
     recipe: Mapping[str, Any] | None = None,
-    p: float | None = None,
+    p: Sequence[float | None] = (None,),
     labels: str = "moved",
     edit_sets: Sequence[EditSet] = (),
     edit_losses: Sequence[Mapping[str, float]] = (),
@@ -65,18 +66,19 @@ def ablate(
 
     Args:
         name: a learned method. Its recipe is used without its own random augmentation (`jitter`).
-        dataset: a data set with the splits <dataset>_train and <dataset>_test; see `arms.splits`.
+        ablation: what to train on, and how to score.
         augmentations: names, each of which is an arm. The arm without augmentation is always there.
         seeds: random seeds; each arm is trained once with each.
-        out: folder of the results, which go to <out>/<dataset>_ablation.
+        out: folder of the results, which go to the subfolder `ablation.folder`.
         checkpoints: folder of the trainings.
         runtime: where and how trainings and scoring run. Trainings use `seeds` in place of its seed.
         root: folder of the data.
         recipe: fields of the method's recipe to change, such as {"epochs": 2, "batch_size": 4}.
-        p: probability of the original, otherwise its augmentation or edit is shown; None: augmentations in turn.
+        p: probabilities of the original, otherwise its augmentation or edit is shown; None: augmentations in turn.
+            Each with each augmentation or edit set is an arm.
         labels: "moved", or "as_released" to see what labels left in place do (see `augment`).
         edit_sets: edit sets to train with.
-        edit_losses: losses for edited images, {name: weight}. Each with each edit set is an arm.
+        edit_losses: losses for edited images, {name: weight}. Each with each edit set and `p` is an arm.
 
     Returns:
         The arms that failed.
@@ -84,19 +86,21 @@ def ablate(
     Raises:
         DatasetProblem: no such data set.
         MethodProblem: no such method, or one that is not trained.
-        AblationProblem: no splits, or arms with another recipe in the same folder.
+        AblationProblem: no splits, test images that are trained on, or arms with another recipe in the same folder.
+        ValueError: no such protocol, or a test split without fixations.
     """
-    trained_on, tested_on = arms.splits(dataset)
-    train, test = join([load(split, root) for split in trained_on]), load(tested_on, root)
-    folder = arms.results_name(dataset)
-    evaluation = Evaluation(replace(test, name=folder), PROTOCOLS["tuebingen"], out, runtime)
+    protocol = named(ablation.protocol)
+    tested_on = ablation.tested_on
+    train, test = join([load(split, root) for split in ablation.trained_on]), load(tested_on, root)
+    _check_apart(train, test)
+    evaluation = Evaluation(replace(test, name=ablation.folder), protocol, out, runtime)
     common = {"jitter": (), "patience": NEVER, **(recipe or {})}
-    arms.keep_recipe(out, dataset, name, _shared(name, common))
+    arms.keep_recipe(out, ablation, name, _shared(name, common))
     shown = _arms(augmentations, p, labels, edit_sets, edit_losses)
     failures = []
     for number, (seed, (arm, plan)) in enumerate(itertools.product(seeds, shown.items()), 1):
         log.info("%s: %s, seed %d (%d of %d)", name, arm, seed, number, len(seeds) * len(shown))
-        place = Path(checkpoints) / folder / name / arm / f"seed{seed}"
+        place = Path(checkpoints) / ablation.checkpoints / name / arm / f"seed{seed}"
         plan = replace(plan, folder=place, dataset=train.name, recipe={**common, **plan.recipe})
         reason = _train(name, replace(runtime, seed=seed), train.samples, plan)
         reason = reason or _score(evaluation, f"{name}:{arms.variant(arm, seed)}={place}")
@@ -104,6 +108,16 @@ def ablate(
             log.warning("%s, seed %d failed: %s", arm, seed, reason)
             failures.append(Failure(arm, seed, reason))
     return failures
+
+
+def _check_apart(train: Dataset, test: Dataset) -> None:
+    trained_on = set(map(checkpoint.mark, train.samples))
+    both = sum(checkpoint.mark(sample) in trained_on for sample in test.samples)
+    if both:
+        raise AblationProblem(
+            f"--test: expected images that are not trained on, got {test.name}, {both} of whose images are in "
+            f"{train.name}"
+        )
 
 
 def _shared(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,12 +130,12 @@ def _shared(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in asdict(method.recipe.changed(changes)).items() if field not in SHOWN}
 
 
-def _arms(augmentations, p, labels, edit_sets, edit_losses) -> dict[str, Plan]:
+def _arms(augmentations, ps, labels, edit_sets, edit_losses) -> dict[str, Plan]:
     """{arm: what it shows}, the baseline first."""
     plans = {arms.BASELINE: Plan()}
-    for name in augmentations:
+    for name, p in itertools.product(augmentations, ps):
         plans[arms.arm_name(name, p, labels)] = Plan(augment=(name,), recipe={"p": p, "labels": labels})
-    for edits, losses in itertools.product(edit_sets, edit_losses):
+    for edits, losses, p in itertools.product(edit_sets, edit_losses, ps):
         plans[training_name(edits, p, losses)] = Plan(edits=edits, recipe={"p": p, "edit_losses": losses})
     return plans
 

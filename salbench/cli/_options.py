@@ -151,8 +151,13 @@ def dataset(name: str, options: Namespace) -> Dataset:
     return found if options.limit is None else found.first(options.limit)
 
 
-def add_augmentation(parser: argparse._ActionsContainer) -> None:
-    """Add how augmentations and edits are shown in a training, and what of its recipe changes."""
+def add_augmentation(parser: argparse._ActionsContainer, *, several: bool = False) -> None:
+    """Add how augmentations and edits are shown in a training, and what of its recipe changes.
+
+    Args:
+        parser: the verb's, or one of its groups.
+        several: whether --p takes several probabilities, one arm each.
+    """
     parser.add_argument(
         "--mode",
         choices=("copies", "replace"),
@@ -161,9 +166,10 @@ def add_augmentation(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument(
         "--p",
-        type=_values.probability,
-        metavar="P",
-        help="probability of drawing the original (default: 0.5); implies --mode replace",
+        type=_values.probabilities if several else _values.probability,
+        metavar="P,P,..." if several else "P",
+        help="probability of drawing the original (default: 0.5); implies --mode replace"
+        + ("; several make an arm each" if several else ""),
     )
     parser.add_argument(
         "--epochs", dest="recipe_epochs", type=_values.positive, metavar="N", help="epochs, instead of the recipe's"
@@ -202,17 +208,22 @@ def use_augmentations_dir(options: Namespace) -> None:
         augment.add_folder(options.augmentations_dir)
 
 
-def probability_of_original(options: Namespace, *, edits: bool) -> float | None:
+def probability_of_original(mode: str | None, p: float | None, *, edits: bool) -> float | None:
     """The probability of drawing the original, or None if copies are shown in turn.
+
+    Args:
+        mode: value of --mode.
+        p: value of --p.
+        edits: whether edits are shown.
 
     Raises:
         ValueError: --mode copies together with --p or edits.
     """
-    if options.mode == "copies" and options.p is not None:
+    if mode == "copies" and p is not None:
         raise ValueError("--p requires --mode replace; got copies, which shows every copy in turn")
-    if options.mode == "copies" and edits:
+    if mode == "copies" and edits:
         raise ValueError("edits require --mode replace; got copies, which shows every copy in turn")
-    return 0.5 if options.p is None and (edits or options.mode == "replace") else options.p
+    return 0.5 if p is None and (edits or mode == "replace") else p
 
 
 def recipe(options: Namespace) -> dict[str, Any]:

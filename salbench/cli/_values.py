@@ -38,6 +38,11 @@ def probability(text: str) -> float:
     return _number(text, float, lambda value: 0 <= value <= 1, "a probability from 0 to 1")
 
 
+def probabilities(text: str) -> list[float]:
+    """Numbers from 0 to 1, separated by commas."""
+    return [probability(each) for each in text.split(",")]
+
+
 def numbers(text: str) -> list[float]:
     """Numbers separated by commas."""
     return [_number(each, float, lambda value: True, "numbers separated by commas") for each in text.split(",")]

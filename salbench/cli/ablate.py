@@ -5,7 +5,8 @@ order, the number of steps, and the random seeds. Each is scored on the test spl
 augmentation changed, with 95 % intervals over images and seeds.
 
 Checkpoints go to CHECKPOINTS/DATASET_ablation, results to OUT/DATASET_ablation. Rerun the same command to resume:
-finished arms are kept. Rerun with other augmentations to add arms.
+finished arms are kept. Rerun with other augmentations to add arms. Rerun with another --test or --protocol to score the
+same trainings in another way; these results go to a folder of their own, such as OUT/DATASET_ablation-PROTOCOL.
 """
 
 import argparse
@@ -17,8 +18,8 @@ from salbench.cli import _options, _values
 USAGE = "--methods NAMES [options]"
 EXAMPLES = (
     "salbench ablate --methods lite --dataset osie --seeds 0,1,2 --data-root DIR",
-    "salbench ablate --methods lite --augmentations hflip,vflip --mode replace --p 0.5",
     "salbench ablate --methods lite --dataset osie+augsal_contrast100 --augmentations edits:EDITS",
+    "salbench ablate --methods unisal --dataset salicon --protocol augsal --p 0.25,0.5,0.75",
     "salbench ablate --methods lite --dataset folder:MY_SET      # folders MY_SET_train, MY_SET_test",
 )
 
@@ -32,7 +33,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--dataset",
         default="osie",
         metavar="NAME",
-        help="data set with the splits NAME_train and NAME_test (default: osie); NAME+OTHER trains on OTHER too",
+        help="data set with a split NAME_train to train on (default: osie); NAME+OTHER trains on OTHER too",
+    )
+    parser.add_argument(
+        "--test",
+        metavar="NAME",
+        help="data set to test on (default: the one that goes with NAME_train, such as osie_test or salicon_val)",
+    )
+    parser.add_argument(
+        "--protocol",
+        default="tuebingen",
+        metavar="NAME",
+        help="how maps are prepared and scored (default: tuebingen); see: salbench list protocols",
     )
     parser.add_argument(
         "--augmentations",
@@ -58,12 +70,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_training(parser)
     _options.add_runtime(parser, "device", "backbone", "workers")
-    _options.add_folders(parser, "data_root", "methods_dir", "augmentations_dir")
+    _options.add_folders(parser, "data_root", "weights_root", "methods_dir", "augmentations_dir")
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
-    _options.add_augmentation(group)
+    _options.add_augmentation(group, several=True)
     group.add_argument(
         "--labels",
         choices=("moved", "as_released"),
@@ -85,17 +97,19 @@ def execute(options: argparse.Namespace) -> int:
     """Train, score and compare; returns 1 if an arm failed."""
     from salbench.ablation import report
     from salbench.ablation.run import ablate
+    from salbench.ablation.splits import Ablation
 
+    ablation = Ablation(options.dataset, options.test, options.protocol)
     runtime = _options.runtime(options)
     names, edit_sets = _options.augmentation(options, options.augmentations)
     if options.edit_losses and not edit_sets:
         raise ValueError("--edit-losses requires --augmentations edits:DIR")
-    p = _options.probability_of_original(options, edits=bool(edit_sets))
+    p = [_options.probability_of_original(options.mode, p, edits=bool(edit_sets)) for p in options.p or [None]]
     failures = []
     for name in _options.methods_to_train(options):
         failures += ablate(
             name,
-            options.dataset,
+            ablation,
             names,
             options.seeds,
             out=options.out,
@@ -110,7 +124,13 @@ def execute(options: argparse.Namespace) -> int:
         )
     for failure in failures:
         print(f"failed: {failure.arm}, seed {failure.seed}: {failure.reason}", file=sys.stderr)
-    print(report.table(options.out, options.dataset))
-    again = shlex.join(["salbench", "table", "--ablation", options.dataset, "--out", str(options.out)])
-    print(f"print this again, and draw it: {again} --figure FILE")
+    print(report.table(options.out, ablation))
+    print(f"print this again, and draw it: {_command(options)} --figure FILE")
     return int(bool(failures))
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command that prints the tables."""
+    test = ["--test", options.test] if options.test else []
+    scored = [*test, "--protocol", options.protocol]
+    return shlex.join(["salbench", "table", "--ablation", options.dataset, *scored, "--out", str(options.out)])

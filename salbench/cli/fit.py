@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="losses on edited images: agreement, increase, kl, cc, nss, sim (default: agreement=1, as in the paper)",
     )
     _options.add_runtime(parser, "device", "backbone", "workers")
-    _options.add_folders(parser, "data_root", "methods_dir", "augmentations_dir")
+    _options.add_folders(parser, "data_root", "weights_root", "methods_dir", "augmentations_dir")
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -85,7 +85,7 @@ def _what_to_show(options: argparse.Namespace) -> "tuple[list[str], EditSet | No
         raise ValueError(f"{'--mode' if options.mode else '--p'} requires --augment")
     if options.edit_losses and not edit_sets:
         raise ValueError("--edit-losses requires --augment edits:DIR")
-    p = _options.probability_of_original(options, edits=bool(edit_sets))
+    p = _options.probability_of_original(options.mode, options.p, edits=bool(edit_sets))
     recipe = _options.recipe(options)
     recipe |= {} if p is None else {"p": p}
     recipe |= {"edit_losses": options.edit_losses} if options.edit_losses else {}

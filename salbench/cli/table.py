@@ -13,6 +13,7 @@ EXAMPLES = (
     "salbench table --dataset osie_test --format latex",
     "salbench table --paper table2",
     "salbench table --ablation osie --figure ablation.pdf",
+    "salbench table --ablation salicon --protocol augsal",
 )
 
 
@@ -24,6 +25,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--paper", metavar="TABLE", help="table1 or table2 of the paper, with the rows measured here beneath its rows"
     )
     source.add_argument("--ablation", metavar="DATASET", help="what each augmentation changed on this data set")
+    parser.add_argument("--test", metavar="NAME", help="data set that --ablation was tested on, as given to `ablate`")
+    parser.add_argument(
+        "--protocol", metavar="NAME", help="protocol that --ablation was scored by (default: tuebingen)"
+    )
     parser.add_argument(
         "--figure", type=_values.path, metavar="FILE", help="also draw --ablation, as .png, .pdf or .svg"
     )
@@ -34,7 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Print the table, and draw the figure if there is one."""
     if not options.ablation:
-        _options.require(options, "figure", "--ablation")
+        for name in ("test", "protocol", "figure"):
+            _options.require(options, name, "--ablation")
     print(_table(options), end="")
     return 0
 
@@ -49,8 +55,10 @@ def _table(options: argparse.Namespace) -> str:
 
         return tables.dataset_table(options.out, results_name(options.dataset), options.format)
     from salbench.ablation import report
+    from salbench.ablation.splits import PROTOCOL, Ablation
 
+    ablation = Ablation(options.ablation, options.test, options.protocol or PROTOCOL)
     if options.figure:
-        report.figure(options.out, options.ablation, options.figure)
+        report.figure(options.out, ablation, options.figure)
         print(f"figure: {options.figure}", file=sys.stderr)
-    return report.table(options.out, options.ablation, options.format)
+    return report.table(options.out, ablation, options.format)

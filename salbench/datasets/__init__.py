@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from salbench import plugins
 from salbench.checks import suggestion
@@ -46,6 +47,7 @@ class Row:
         train: name of the data set that methods may be fitted on when this one is scored, or None.
         takes_folder: the name is typed as NAME:DIR or NAME:LABEL=DIR, and DIR is the second argument of `load`;
             otherwise that is the data root.
+        test: name of the data set that a training on this one is tested on, or None. It has fixations.
     """
 
     module: str
@@ -53,22 +55,27 @@ class Row:
     summary: str
     train: str | None = None
     takes_folder: bool = False
+    test: str | None = None
 
 
-def _row(module: str, split: str, summary: str, train: str | None = None, takes_folder: bool = False) -> Row:
-    return Row(f"salbench.datasets.{module}", split, summary, train, takes_folder)
+def _row(module: str, split: str, summary: str, train: str | None = None, **others: Any) -> Row:
+    return Row(f"salbench.datasets.{module}", split, summary, train, **others)
 
 
 DATASETS = {
     "popout": _row("popout", "all", "30 generated displays and scenes with SIMULATED gaze; needs no download"),
-    "salicon_train": _row("salicon", "train", "SALICON 2017, 10 000 images, mouse-tracked fixations"),
+    "salicon_train": _row(
+        "salicon", "train", "SALICON 2017, 10 000 images, mouse-tracked fixations", test="salicon_val"
+    ),
     "salicon_val": _row("salicon", "val", "SALICON 2017, 5 000 images, mouse-tracked fixations", "salicon_train"),
     "salicon_test": _row(
         "salicon", "test", "SALICON 2017, 5 000 images, no public fixations: `submit` only", "salicon_train"
     ),
     "salicon2015_examples": _row("salicon2015", "all", "SALICON 2015, the authors' 10 examples, mouse-tracked"),
     "osie": _row("osie", "all", "OSIE, 700 photographs, 15 observers"),
-    "osie_train": _row("osie", "train", "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}"),
+    "osie_train": _row(
+        "osie", "train", "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}", test="osie_test"
+    ),
     "osie_test": _row("osie", "test", "OSIE, the 200 photographs whose number n has n % 7 in {0, 1}", "osie_train"),
     "augsal_contrast100": _row(
         "augsal", "all", "Aydemir et al. 2024, 100 reconstructed SALICON images without fixations: to train on edits"

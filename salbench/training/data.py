@@ -63,7 +63,7 @@ class Batch(NamedTuple):
         density: float32 (B, H, W), peak of one.
         counts: float32 (B, H, W), fixations per pixel.
         samples: as shown, so augmented, at their own size; for captions, boxes and categories.
-        progress: share of the training's steps that are done.
+        stage: index of the stage that the training is in; see `Recipe`.
         edits: the edits among the images, or None.
     """
 
@@ -72,7 +72,7 @@ class Batch(NamedTuple):
     density: Array
     counts: Array
     samples: list[Sample]
-    progress: float = 0.0
+    stage: int = 0
     edits: EditBatch | None = None
 
     def part(self, index: int, of: int, device: torch.device | str) -> Batch:
@@ -81,7 +81,7 @@ class Batch(NamedTuple):
             torch.as_tensor(a[index::of]).to(device) for a in (self.images, self.density, self.counts)
         )
         edits = None if self.edits is None else self.edits.part(index, of, device)
-        return Batch(self.ids[index::of], images, density, counts, self.samples[index::of], self.progress, edits)
+        return Batch(self.ids[index::of], images, density, counts, self.samples[index::of], self.stage, edits)
 
 
 class _Arrays(NamedTuple):
@@ -277,14 +277,15 @@ def to_arrays(sample: Sample, size: tuple[int, int]) -> _Arrays:
     try:
         image = _resized_image(sample.image, size)
         counts = np.zeros(size, np.uint16)
+        scale = np.divide(size, sample.size)
         if sample.fixations is not None:
-            scale = np.array([size[1] / sample.size[1], size[0] / sample.size[0]])
-            points = np.minimum(sample.fixations * scale, np.nextafter([size[1], size[0]], 0))
+            points = np.minimum(sample.fixations * scale[::-1], np.nextafter([size[1], size[0]], 0))
             np.add.at(counts, tuple(points[:, ::-1].astype(int).T), 1)
         if sample.read_density is not None:
             density = resize(sample.read_density(), size)
         else:
-            density = density_from_fixations(points, size, sample.sigma * np.sqrt(scale.prod()))
+            vertical, horizontal = sample.sigma * scale  # an input of another shape stretches the Gaussian too
+            density = density_from_fixations(points, size, (vertical, horizontal))
         return _Arrays(image, (density / max(density.max(), 1e-30)).astype(np.float16), counts)
     except FileProblem:
         raise

@@ -1,8 +1,8 @@
 """The training loop of every learned method. The same recipe, seed and data give the same weights, stopped or not.
 
-AdamW with linear warm-up and cosine decay, gradient clipping, an exponential moving average of the weights (which is
-validated and kept), validation by the protocol's metrics after every epoch, early stopping. `accelerate` places the
-network, splits batches over processes and brings mixed precision on CUDA.
+AdamW with linear warm-up and cosine decay in every stage, gradient clipping, an exponential moving average of the
+weights (which is validated and kept), validation by the protocol's metrics after every epoch, early stopping.
+`accelerate` places the network, splits batches over processes and brings mixed precision on CUDA.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import io
 import logging
 import math
 import time
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +150,8 @@ class Trainer:
             CheckpointProblem: the folder's last checkpoint is damaged, or made for another network.
         """
         self._resume()
-        self.schedule = LambdaLR(self.optimizer.optimizer, self._share_of_peak, last_epoch=self.step - 1)
+        share = partial(share_of_peak, self.recipe, self.steps)
+        self.schedule = LambdaLR(self.optimizer.optimizer, share, last_epoch=self.step - 1)
         while not self._is_over():
             self._epoch(len(self.history))
         self.accelerator.wait_for_everyone()  # the main process may still be writing
@@ -178,7 +181,12 @@ class Trainer:
         torch.manual_seed(hash_to_int(self.method.runtime.seed, self.step))  # dropout repeats after a resume
         accelerator = self.accelerator
         batch = whole.part(accelerator.process_index, accelerator.num_processes, accelerator.device)
-        batch = batch._replace(progress=self.step / self.steps)
+        stage = stage_at(self.recipe, self.steps, self.step)
+        if self.step == stage.first:
+            # What had no gradient before has moments of zero, and after so many steps AdamW corrects no bias: it would
+            # take steps that are up to six times too large.
+            self.optimizer.state.clear()
+        batch = batch._replace(stage=stage.index)
         try:
             with accelerator.autocast():
                 loss = self.method.loss(self.network, batch)
@@ -206,11 +214,6 @@ class Trainer:
                 f"or lower the learning rate; the last good weights are kept in {self.folder}"
             )
         return value
-
-    def _share_of_peak(self, step: int) -> float:
-        """Learning rate of a step divided by the peak."""
-        warm = min(1.0, (step + 1) / max(1, self.recipe.warmup_steps))
-        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
 
     def _averaged(self, average: torch.Tensor, current: torch.Tensor, _: torch.Tensor | int) -> torch.Tensor:
         """The moving average of a parameter or buffer after a step. Its memory is short in the noisy first steps."""
@@ -276,6 +279,37 @@ class Trainer:
             index, _, key = name.partition(".")
             state[int(index)][key] = tensor.to(self.accelerator.device)
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": dict(state)})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a training: its index, its first step, and its number of steps."""
+
+    index: int
+    first: int
+    steps: int
+
+
+def stage_at(recipe: Recipe, steps: int, step: int) -> Stage:
+    """The stage that a step is in.
+
+    Args:
+        recipe: holds the relative lengths of the stages.
+        steps: number of steps of the whole training.
+        step: from 0 to `steps`. `steps` itself, after the last step, belongs to the last stage.
+    """
+    ends = np.cumsum(recipe.stages)
+    bounds = [0, *(round(steps * float(end / ends[-1])) for end in ends)]
+    index = bisect(bounds, step, 1, len(bounds) - 1) - 1
+    return Stage(index, bounds[index], bounds[index + 1] - bounds[index])
+
+
+def share_of_peak(recipe: Recipe, steps: int, step: int) -> float:
+    """Learning rate of a step divided by the peak; arguments as for `stage_at`."""
+    stage = stage_at(recipe, steps, step)
+    done = step - stage.first
+    warm = min(1.0, (done + 1) / max(1, recipe.warmup_steps))
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done / stage.steps)))
 
 
 def hash_to_int(*parts: object) -> int:

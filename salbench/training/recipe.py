@@ -19,6 +19,9 @@ class Recipe:
         learning_rate: peak learning rate.
         weight_decay: applied to matrices and kernels, not to biases and norms.
         rates: {prefix of parameter names: factor on the learning rate}; 1 for all others.
+        stages: relative lengths of the stages, such as (20_000, 22_000). In each, the learning rate warms up and decays
+            once, and AdamW starts with empty moments. A batch knows its stage, so a method can learn other things in
+            each.
         warmup_steps: steps of linear warm-up before the cosine decay to 1 % of the peak.
         clip: largest norm of the gradient; larger ones are scaled down.
         average: decay per step of the moving average of the weights.
@@ -34,7 +37,7 @@ class Recipe:
         patience: number of epochs without improvement after which training stops.
 
     Raises:
-        ValueError: an unknown metric or loss, or a probability outside 0 to 1.
+        ValueError: an unknown metric or loss, a probability outside 0 to 1, or a stage without length.
     """
 
     size: tuple[int, int]
@@ -44,6 +47,7 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     rates: dict[str, float] = field(default_factory=dict)
+    stages: tuple[float, ...] = (1.0,)
     warmup_steps: int = 100
     clip: float = 1.0
     average: float = 0.998
@@ -66,6 +70,8 @@ class Recipe:
             raise ValueError(f"criterion: expected one of {', '.join(METRICS)}, got {self.criterion!r}")
         if self.p is not None and not 0 <= self.p <= 1:
             raise ValueError(f"p, the probability of the original: expected 0 to 1, got {self.p}")
+        if not self.stages or not all(length > 0 for length in self.stages):
+            raise ValueError(f"stages: expected one length above 0 for each stage, got {self.stages}")
         check_names(self.losses, LOSSES)
         check_names(self.edit_losses, EDIT_LOSSES)
 

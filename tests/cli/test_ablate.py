@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 from salbench.ablation import run
+from salbench.ablation.splits import Ablation
 
 
 @pytest.fixture
@@ -29,20 +30,20 @@ def called(network, monkeypatch, salbench, tmp_path):
 
 
 def test_what_is_compared(called, capsys, tmp_path):
-    words = "--augmentations hflip,vflip --seeds 1,2 --epochs 3 --batch-size 4 --p 0.25 --labels as_released"
+    words = "--augmentations hflip,vflip --seeds 1,2 --epochs 3 --batch-size 4 --p 0.25,0.75 --labels as_released"
     arguments = called("--dataset", "folder:x", *words.split(), "--workers", 2)
     runtime = arguments.pop("runtime")
     assert runtime.workers == 2
     assert arguments == {
         "name": "small",
-        "dataset": "folder:x",
+        "ablation": Ablation("folder:x"),
         "augmentations": ["hflip", "vflip"],
         "seeds": [1, 2],
         "out": tmp_path / "r",
         "checkpoints": tmp_path / "c",
         "root": None,
         "recipe": {"epochs": 3, "batch_size": 4},
-        "p": 0.25,
+        "p": [0.25, 0.75],
         "labels": "as_released",
         "edit_sets": [],
         "edit_losses": [{"agreement": 1.0}],
@@ -50,12 +51,20 @@ def test_what_is_compared(called, capsys, tmp_path):
     printed = capsys.readouterr()
     assert printed.err == "failed: hflip, seed 1: no\n"
     assert "the table\n" in printed.out
-    assert f"salbench table --ablation folder:x --out {tmp_path}/r --figure FILE" in printed.out
+    assert f"salbench table --ablation folder:x --protocol tuebingen --out {tmp_path}/r --figure FILE" in printed.out
+
+
+def test_how_it_is_scored(called, capsys, tmp_path):
+    arguments = called("--dataset", "osie", "--test", "nus_scene", "--protocol", "augsal")
+    assert arguments["ablation"] == Ablation("osie", "nus_scene", "augsal")
+    printed = capsys.readouterr().out
+    assert f"table --ablation osie --test nus_scene --protocol augsal --out {tmp_path}/r --figure FILE" in printed
 
 
 def test_by_default(called):
     arguments = called()
-    assert (arguments["dataset"], arguments["seeds"], arguments["p"]) == ("osie", [0], None)
+    assert (arguments["ablation"], arguments["seeds"], arguments["p"]) == (Ablation("osie"), [0], [None])
+    assert arguments["ablation"].protocol == "tuebingen"
     assert len(arguments["augmentations"]) == 12
     assert arguments["recipe"] == {}
 
@@ -79,7 +88,8 @@ def test_from_pictures_to_a_figure(network, write_data_set, salbench, tmp_path, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--dataset", "popout"], "expected one with splits"),
+        (["--dataset", "popout"], "expected a data set with splits to train and to test on"),
+        (["--protocol", "mti"], "protocol: expected one of"),
         (["--edit-losses", "kl=1"], "--edit-losses requires --augmentations edits:DIR"),
         (["--mode", "copies", "--p", "0.5"], "--p requires --mode replace"),
         (["--methods", "center_bias"], "center_bias is fitted in every run"),
@@ -92,8 +102,13 @@ def test_errors(words, message, network, salbench, capsys, tmp_path, monkeypatch
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("p", ["2", "-0.1"])
+@pytest.mark.parametrize("p", ["2", "-0.1", "0.5,2", "0.5,"])
 def test_a_probability_is_from_0_to_1(p, salbench, capsys):
     with pytest.raises(SystemExit):
         salbench("ablate", "--methods", "lite", f"--p={p}")
-    assert f"expected a probability from 0 to 1, got '{p}'" in capsys.readouterr().err
+    assert f"expected a probability from 0 to 1, got '{p.rpartition(',')[2]}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "p"), [(["--mode", "replace"], [0.5]), (["--p", "0.25,0.5"], [0.25, 0.5])])
+def test_how_often_the_original_is_shown(words, p, called):
+    assert called(*words)["p"] == p

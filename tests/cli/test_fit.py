@@ -113,7 +113,7 @@ class TestPlan:
         (["--augment", "edits:SET", "--mode", "copies"], "edits require --mode replace; got copies"),
         (["--augment", "hflip", "--edit-losses", "kl=1"], "--edit-losses requires --augment edits:DIR"),
         (["--augment", "hflip,edits:SET"], "expected either augmentations or edit sets (edits:DIR), got both"),
-        (["--augment", "edits:nowhere"], "nowhere: expected an edit set"),
+        (["--augment", "edits:nowhere"], "nowhere: expected the folder of an edit set"),
         (["--augment", "hflop"], "Did you mean 'hflip'"),
         (["--methods", "center_bias"], "center_bias is fitted in every run, so there is nothing to train"),
         (["--methods", "uniform"], "uniform cannot be trained"),

@@ -48,6 +48,11 @@ class TestLoad:
     def test_every_training_split_is_a_name(self):
         assert {row.train for row in DATASETS.values()} - {None} <= set(DATASETS)
 
+    def test_a_training_split_names_a_test_split_that_names_it(self):
+        pairs = {name: row.test for name, row in DATASETS.items() if row.test}
+        assert pairs == {"osie_train": "osie_test", "salicon_train": "salicon_val"}
+        assert all(DATASETS[test].train == train for train, test in pairs.items())
+
     def test_problem_is_a_value_error(self):
         assert issubclass(DatasetProblem, ValueError)
 

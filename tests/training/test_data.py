@@ -9,10 +9,12 @@ from functools import partial
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.ndimage import gaussian_filter
 
 from salbench.augment import augment
 from salbench.files import FileProblem, read_image
 from salbench.maps import density_from_fixations, resize
+from salbench.metrics import cc, kl, sim
 from salbench.sample import Sample
 from salbench.training.data import NoTrainingData, TrainingSet, to_arrays
 
@@ -119,10 +121,23 @@ class TestToArrays:
         assert density.max() == 1
         assert_allclose(density, expected / expected.max(), rtol=1e-3, atol=1e-6)
 
-    def test_sigma_is_scaled_by_the_geometric_mean_of_both_axes(self):
+    def test_sigma_is_scaled_along_each_axis(self):
         _, density, _ = to_arrays(sample_of([(65, 49)], (96, 128), sigma=12.0), (96, 32))
-        expected = density_from_fixations([(16.25, 49)], (96, 32), 6.0)
+        expected = density_from_fixations([(16.25, 49)], (96, 32), (12.0, 3.0))
         assert_allclose(density, expected / expected.max(), rtol=1e-3, atol=1e-6)
+
+    @pytest.mark.parametrize("size", [(512, 512), (300, 400), (256, 512)])
+    def test_the_density_is_that_of_the_evaluation_resized(self, size):
+        """Whatever the network's input does to the ratio of height and width."""
+        rng = np.random.default_rng(0)
+        points = np.clip(rng.normal((420, 280), (150, 90), (140, 2)), 0, (799, 599))
+        _, density, _ = to_arrays(sample_of(points, (600, 800), sigma=24.0), size)
+        counts = np.zeros((600, 800))
+        np.add.at(counts, tuple(points[:, ::-1].astype(int).T), 1)
+        expected = resize(gaussian_filter(counts, 24.0), size)
+        assert kl(density, expected) < 0.001
+        assert cc(density, expected) > 0.9995
+        assert sim(density, expected) > 0.99
 
     def test_density_keeps_its_shape_in_half_precision(self):
         _, density, _ = to_arrays(sample_of([(9, 9), (28, 20)]), SIZE)

@@ -63,7 +63,9 @@ class Traced(Trainer):
     def __init__(self, *args, stop_at=None, scores=None, **options):
         super().__init__(*args, **options)
         self.stop_at, self.scores = stop_at, scores
-        self.rates, self.norms, self.weights, self.averages = [], [], [], []
+        self.rates, self.norms, self.weights, self.averages, self.stages = [], [], [], [], []
+        loss = self.method.loss
+        self.method.loss = lambda network, batch: self.stages.append(batch.stage) or loss(network, batch)
 
     def _train_on(self, batch):
         if self.step == self.stop_at:
@@ -100,12 +102,12 @@ def trainer(make_spots, tmp_path):
     """A function: a `Traced` trainer on eight images, validated on three others."""
 
     def make(
-        folder="run", recipe=RECIPE, *, net=None, samples=None, validation=None, copies=(), seed=0, progress=False,
-        **options,
+        folder="run", recipe=RECIPE, *, net=None, method=None, samples=None, validation=None, copies=(), seed=0,
+        progress=False, **options,
     ):  # fmt: skip
         return Traced(
             net or network(),
-            Plain(recipe, seed, progress),
+            method or Plain(recipe, seed, progress),
             make_spots(8) if samples is None else samples,
             make_spots(3, seed=1) if validation is None else validation,
             Plan(folder=tmp_path / folder, augment=copies),
@@ -310,6 +312,59 @@ class TestSchedule:
         assert (np.diff(rates[:4, 0]) > 0).all()
         assert (np.diff(rates[3:, 0]) < 0).all()
         assert rates[-1, 0] < 0.03 * 1e-3
+
+    def test_every_stage_warms_up_and_decays(self, trainer):
+        recipe = replace(RECIPE, learning_rate=1e-3, warmup_steps=2, stages=(4, 8))
+        one = trainer(recipe=recipe, scores=[1.0] * 3)
+        one.run()
+        known = {
+            0: 0.5,  # half of the warm-up, at the top of the cosine
+            2: 0.505,  # half way through the first stage
+            4: 0.5,  # half of the second warm-up, at the top of the second cosine
+            5: 0.01 + 0.99 * (1 + math.cos(math.pi / 8)) / 2,
+            8: 0.505,  # half way through the second stage
+            10: 0.01 + 0.99 * (1 - math.sqrt(0.5)) / 2,
+        }
+        for step, share in known.items():
+            assert one.rates[step][0] == pytest.approx(1e-3 * share)
+        assert one.stages == [0] * 4 + [1] * 8
+
+    def test_every_stage_starts_with_empty_moments(self, trainer):
+        """What had no gradient in the first stage then moves by the rate itself, as in any first step of Adam."""
+
+        class Late(Plain):
+            def loss(self, network, batch):
+                return batch.stage * super().loss(network, batch)
+
+        recipe = replace(RECIPE, warmup_steps=0, weight_decay=0.0, average=0.0, stages=(1, 2))
+        one = trainer(recipe=recipe, method=Late(recipe))
+        one.run()
+        moved = (one.weights[4]["0.weight"] - one.weights[3]["0.weight"]).abs()
+        assert torch.equal(one.weights[3]["0.weight"], network().state_dict()["0.weight"])
+        assert_allclose(moved.median(), recipe.learning_rate, rtol=1e-3)
+
+    @pytest.mark.parametrize("steps", [1, 12, 480])
+    def test_the_schedule_of_one_stage_runs_over_all_steps(self, steps):
+        for step in range(steps + 1):
+            cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps))
+            assert loop.share_of_peak(RECIPE, steps, step) == min(1.0, (step + 1) / 2) * cosine
+
+    @pytest.mark.parametrize("killed", [4, 6, 9])
+    def test_a_training_that_is_resumed_keeps_its_stages(self, trainer, tmp_path, killed):
+        recipe = replace(RECIPE, stages=(3, 9))  # the second stage begins within the first epoch
+        whole = trainer("whole", recipe)
+        expected = tmp_path / "whole", whole.run()
+        with pytest.raises(KeyboardInterrupt):
+            trainer("run", recipe, stop_at=killed).run()
+        again = trainer("run", recipe)
+        again.run()
+        assert_as_whole(tmp_path / "run", expected)
+        assert again.rates == whole.rates[killed // STEPS * STEPS :]
+
+    @pytest.mark.parametrize("stages", [(), (0.0, 1.0), (1.0, -1.0), (math.nan,)])
+    def test_a_stage_without_length_is_refused(self, stages):
+        with pytest.raises(ValueError, match="stages: expected one length above 0 for each stage, got "):
+            replace(RECIPE, stages=stages)
 
     def test_without_warm_up_the_first_step_has_the_peak(self, trainer):
         one = trainer(recipe=replace(RECIPE, warmup_steps=0, learning_rate=1e-3, epochs=1))
