@@ -19,7 +19,8 @@ LAYERS = {
     "cli": 6, "__main__": 7,
 }  # fmt: skip
 METHODS_MAY_IMPORT = {
-    "checks", "edits", "extras", "files", "maps", "plan", "registry", "runtime", "sample", "training", "weights",
+    "checks", "edits", "extras", "files", "identity", "maps", "plan", "registry", "runtime", "sample", "training",
+    "weights",
 }  # fmt: skip
 
 
