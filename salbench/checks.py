@@ -1,7 +1,6 @@
-"""Checks of input, which raise `ValueError` with what they expected and got, and the message about an unknown name."""
+"""One check per kind of input. Each raises `ValueError` with what it expected and what it got."""
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -133,20 +132,6 @@ def _pixels_of_counts(counts, name):
             "is this a blurred fixation map? Pass the fixation points themselves"
         )
     return index, values.astype(np.int64)
-
-
-def suggestion(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return a message about an unknown name, with the closest known name, if one is close, and all known names.
-
-    Args:
-        kind: what is named, such as "verb".
-        name: the unknown name.
-        known: the known names, in the order in which to list them.
-    """
-    known = list(known)
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"unknown {kind} {name!r}. {hint}Known: {', '.join(known) or 'none'}"
 
 
 def check_device(device: str) -> str:

@@ -31,8 +31,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from salbench import extras, plugins
-from salbench.checks import suggestion
 from salbench.files import hash_bytes, shipped
+from salbench.names import suggestion
 from salbench.plan import Plan
 from salbench.runtime import Runtime
 from salbench.source import method_hash

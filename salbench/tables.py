@@ -11,9 +11,9 @@ from typing import Any
 from tabulate import tabulate
 
 from salbench import results
-from salbench.checks import suggestion
 from salbench.files import shipped
 from salbench.metrics import METRICS
+from salbench.names import suggestion
 from salbench.results import Result
 
 FORMATS = ("md", "latex", "csv")

@@ -67,12 +67,12 @@ def _journal(out, label, dataset="tiny"):
 class _ByHand:
     """What a protocol scores, from the plain metrics and loops over all images; nothing from `protocol.py`."""
 
-    N_MINUS_1_AND_STEPS = (("nss", {"ddof": 1}), ("sauc", {"step": 0.1}))
+    MATLAB = (("auc_judd", {"jitter": True}), ("nss", {"ddof": 1}), ("sauc", {"step": 0.1}))
     OPTIONS = (
         ("tuebingen", (("sim", {"floor": None}), ("ig", {"floor": None}))),
-        ("mit", N_MINUS_1_AND_STEPS),
-        ("lsun17", N_MINUS_1_AND_STEPS),
-        ("augsal", N_MINUS_1_AND_STEPS),
+        ("mit", MATLAB),
+        ("lsun17", MATLAB),
+        ("augsal", MATLAB),
     )
 
     def __init__(self, dataset, name):
@@ -177,7 +177,7 @@ class TestScores:
         for name in METRICS:
             assert first[name]["low"] < first[name]["mean"] < first[name]["high"]
             assert first[name]["mean"] == second[name]["mean"]
-            assert first[name] != second[name]
+        assert first != second
 
     def test_what_is_said_of_the_run(self, tiny, tmp_path):
         result = _evaluation(tiny, tmp_path, seed=3).run("uniform")
@@ -415,14 +415,16 @@ class TestOtherSettings:
         samples = list(tiny.samples)
         if what == "fingerprint":
             samples[0] = replace(samples[0], fixations=samples[0].fixations / 2)
-        protocol = PROTOCOLS["lsun17"] if what == "protocol" else replace(MIT, version=2 if what == "version" else 1)
+        protocol = (
+            PROTOCOLS["lsun17"] if what == "protocol" else replace(MIT, version=MIT.version + (what == "version"))
+        )
         return _evaluation(make_dataset(samples), out, protocol, seed=int(what == "seed"), **options)
 
     CHANGES = pytest.mark.parametrize(
         ("what", "said"),
         [
             ("protocol", "protocol lsun17 instead of mit"),
-            ("version", "protocol_version 2 instead of 1"),
+            ("version", f"protocol_version {MIT.version + 1} instead of {MIT.version}"),
             ("seed", "seed 1 instead of 0"),
             ("code", "the code has changed"),
             ("fingerprint", "the content of the data set differs"),

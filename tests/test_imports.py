@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    "checks": 0, "extras": 0, "files": 0, "identity": 0,
+    "checks": 0, "extras": 0, "files": 0, "identity": 0, "names": 0,
     "figure": 1, "maps": 1, "plan": 1, "plugins": 1, "runtime": 1, "sample": 1, "source": 1,
     "augment": 2, "datasets": 2, "edits": 2, "journal": 2, "metrics": 2, "protocol": 2, "provenance": 2, "registry": 2,
     "results": 2, "stats": 2, "weights": 2,

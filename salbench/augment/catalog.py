@@ -15,8 +15,8 @@ from pathlib import Path
 from salbench import plugins
 from salbench.augment import filters, moves
 from salbench.augment.augmentation import Augmentation
-from salbench.checks import suggestion
 from salbench.files import hash_bytes
+from salbench.names import suggestion
 
 _CHE = "Che et al. 2020"
 _PAPER = "Aydemir et al. 2024, released script"

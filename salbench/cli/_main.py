@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 from salbench import __version__, cli
-from salbench.checks import suggestion
+from salbench.names import suggestion
 
 DEFAULT_VERB = "run"
 WIDTH = 100  # columns of a help page on a wide terminal

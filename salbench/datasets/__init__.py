@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from salbench import plugins
-from salbench.checks import suggestion
 from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, default_sigma, folder_name
 from salbench.files import user_cache
+from salbench.names import suggestion
 
 log = logging.getLogger(__name__)
 __all__ = [
