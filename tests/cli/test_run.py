@@ -69,9 +69,9 @@ def test_the_seed_is_that_of_the_intervals(salbench, tmp_path):
         run = "--methods", "spectral_residual", "--limit", 5, "--seed", seed, "--out", tmp_path / str(seed)
         assert salbench(*run) == 0
         result = json.loads((tmp_path / str(seed) / "popout_first5" / "spectral_residual.json").read_text())
-        intervals.append(result["metrics"]["nss"])
-    assert intervals[0]["mean"] == intervals[1]["mean"]
-    assert intervals[0]["low"] != intervals[1]["low"]
+        intervals.append(result["metrics"])
+    assert intervals[0]["nss"]["mean"] == intervals[1]["nss"]["mean"]
+    assert intervals[0] != intervals[1]
 
 
 def test_a_folder_of_maps_on_a_folder_of_images(salbench, images, tmp_path, capsys):

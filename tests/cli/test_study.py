@@ -109,7 +109,7 @@ USAGE = "study needs --original, --edited and --masks; or --edits with --methods
         (("--edits", "x", "--methods", "uniform", "--edited", "y"), USAGE),
         (("--edits", "x", "--methods", "uniform", "--original", "y"), USAGE),
         (("--edits", "x", "--methods", "uniforn"), "Did you mean 'uniform'"),
-        (("--edits", "x", "--methods", "uniform"), "x: expected an edit set"),
+        (("--edits", "x", "--methods", "uniform"), "x: expected the folder of an edit set"),
         (("--edits", "x", "--methods", "uniform", "--figure", "f.gif"), "f.gif: expected a name ending in .png"),
         (("--original", "x", "--edited", "y", "--masks", "z"), "x: expected a folder"),
     ],

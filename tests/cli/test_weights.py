@@ -57,7 +57,7 @@ def test_all_by_default(root, salbench, capsys):
 def test_convert(root, salbench, tmp_path, capsys):
     convert = "weights", "convert", "--methods", "published"
     assert salbench(*convert) == 1
-    assert "skipped published: has no weights; put best.pth" in capsys.readouterr().out
+    assert "skipped published: has no weights; download best.pth" in capsys.readouterr().out
     publish(root)
     method = registry.create("published")
     assert salbench(*convert) == 0
