@@ -171,7 +171,7 @@ class SaliencyMethod:
         Args:
             sample: with or without ground truth.
             wanted: {type, such as "contrast": strengths}.
-            color: the colour's word, for the type "color".
+            color: the colour's word, for an edit that needs one.
             word: word of the caption whose region is edited; by default the method chooses.
             mask: float (H, W), >= 0, the region to edit instead of a word's, or `salbench.edits.SALIENCY`.
             constrained: weaken or drop edits that the method finds too strong.

@@ -788,7 +788,7 @@ class TestMeasuredStudy:
         assert line[3:6] == ["100", f"{before.mean():.4f}", f"{after.mean():.4f}"]
         assert line[6].startswith(f"{change:+.4f} [")
         assert line[7] == f"{scipy.stats.ttest_rel(after, before).statistic:.2f}"
-        assert f"{change:+.3f}" in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+        assert f"{change:+.3f}" in (ROOT / "results" / "edits_and_saliency.md").read_text(encoding="utf-8")
 
     def test_the_control_is_exactly_zero(self, rows):
         assert len(rows) == 300
