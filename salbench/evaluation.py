@@ -129,14 +129,6 @@ class Evaluation:
         except WeightsProblem as reason:
             return Broken(spec, str(reason))
 
-    def run_method(self, method: SaliencyMethod) -> Result:
-        """Score a method that has already been made. Whatever is wrong is raised.
-
-        Raises:
-            ResultProblem: results made with other settings are in its place.
-        """
-        return self._evaluated(method, self._prepared(method))
-
     def _prepared(self, method: SaliencyMethod) -> Identity:
         """Fit the method if every run does; returns the identity of its result."""
         method.notes()  # raises if its weights cannot be used: now, and not for every image

@@ -16,7 +16,6 @@ from salbench.metrics import METRICS
 from salbench.names import suggestion
 from salbench.results import Result
 
-FORMATS = ("md", "latex", "csv")
 DIGITS = 3
 PAPER = shipped("paper", "results/paper")  # the paper's numbers, as data
 SIGNIFICANT = 0.05  # p-values below
@@ -57,7 +56,7 @@ def dataset_table(out: Path | str, dataset: str, style: str = "md") -> str:
     Args:
         out: folder of the results.
         dataset: its name.
-        style: one of `FORMATS`.
+        style: "md", "latex" or "csv".
 
     Raises:
         TableProblem: there is no result of this data set.
@@ -108,7 +107,7 @@ def paper_table(name: str, out: Path | str, style: str = "md", folder: Path = PA
     Args:
         name: "table1" or "table2".
         out: folder of the results.
-        style: one of `FORMATS`.
+        style: "md", "latex" or "csv".
         folder: of the paper's numbers.
 
     Raises:
@@ -248,7 +247,7 @@ def render(title: str, rows: Sequence[Row], metrics: Sequence[str], notes: Seque
         rows: top to bottom.
         metrics: names of the columns.
         notes: lines beneath the table.
-        style: one of `FORMATS`.
+        style: "md", "latex" or "csv".
     """
     if style == "csv":
         return _csv(rows, metrics)

@@ -85,9 +85,12 @@ class TestFit:
         assert prediction.shape == (64, 64)
         assert np.exp(prediction.astype(float)).sum() == pytest.approx(1, abs=1e-4)
 
-    def test_is_scored_from_its_folder(self, make, fitted, samples, tmp_path):
+    def test_is_scored_from_its_folder(self, make, fitted, samples, tmp_path, monkeypatch):
         method, folder = fitted
-        result = evaluation(samples, tmp_path, method.place).run_method(make(f"diffusion_readout:{folder}"))
+        spec = f"diffusion_readout:{folder}"
+        few_steps = make(spec)
+        monkeypatch.setattr(registry, "create", lambda *_: few_steps)
+        result = evaluation(samples, tmp_path, method.place).run(spec)
         assert (result.n_failed, result.n_images) == (0, 8)
         assert result.identity["weights"] == method.weights_hash()
         assert [note.rstrip(".") for note in result.notes] == [
