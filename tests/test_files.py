@@ -492,12 +492,11 @@ class _FullDisk(io.RawIOBase):
 
 @pytest.mark.parametrize("size", [1, 10**6])  # found full at the final flush, and while writing
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(old_file, monkeypatch, size):
-    def open_full(handle, mode, **text):
-        os.close(handle)
+    def open_full(path, mode, **text):
         return io.TextIOWrapper(io.BufferedWriter(_FullDisk()), **text)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fdopen", open_full)
+        patch.setattr(files, "open", open_full, raising=False)
         with pytest.raises(OSError, match="No space left on device"), atomic_write(old_file) as file:
             file.write("x" * size)
 

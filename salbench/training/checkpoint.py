@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
+from safetensors.torch import save_file
 
-from salbench.files import atomic_write, hash_bytes
+from salbench.files import atomic_path, atomic_write, hash_bytes
 from salbench.identity import Identity
 from salbench.sample import Sample
 from salbench.weights import WeightsProblem
@@ -139,15 +139,23 @@ def save(path: Path | str, tensors: Mapping[str, torch.Tensor], record: Record) 
         record: how they were made.
     """
     path, text = Path(path), json.dumps(record.to_json(), indent=2)
-    with atomic_write(path, "wb") as file:
-        file.write(to_bytes({name: _own_copy(t) for name, t in tensors.items()}, {"record": text}))
+    with atomic_path(path) as file:
+        save_file(_separated(tensors), file, {"record": text})
     with atomic_write(path.with_suffix(".json")) as file:
         file.write(text + "\n")
 
 
-def _own_copy(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy on the CPU that shares no memory with other tensors, as tied weights do."""
-    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+def _separated(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors on the CPU; those that share memory with others, as tied weights do, are copied."""
+    separated: dict[str, torch.Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        if own.untyped_storage().data_ptr() in taken:
+            own = own.clone()
+        taken.add(own.untyped_storage().data_ptr())
+        separated[name] = own
+    return separated
 
 
 def read(path: Path | str) -> Checkpoint:
