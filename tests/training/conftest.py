@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 
 from salbench import registry
 from salbench.sample import Sample
@@ -30,15 +29,6 @@ class Own(LearnedMethod):
     def preprocess(self, images):
         return images.permute(0, 3, 1, 2).float() / 255 - 0.5
 """
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """Networks this small only wait for a second thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _spot(size, x, y, seed):
