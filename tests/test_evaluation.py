@@ -607,7 +607,7 @@ class TestBatches:
 
 
 # Evaluates popout in a child and kills it at a random moment, ten times; prints how many images were done each time.
-# Two kills come while the run starts; the others when it has moved on by at least an image.
+# Two kills come while the run starts; the others when it has moved on by one to three images. It waits for more.
 KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
@@ -632,34 +632,43 @@ def images():
 
 
 for turn in range(10):
+    starting = turn in (0, 5)
+    os.environ["IMAGES"] = str(done[-1] + (0 if starting else 3))
     child = os.fork()
     if not child:
         evaluation.run("slow")
         os._exit(0)
-    give_up = time.monotonic() + 20
-    while turn not in (0, 5) and images() == done[-1] and time.monotonic() < give_up:
+    while not starting and images() == done[-1]:
         time.sleep(0.001)
     time.sleep(moments.uniform(0, 0.05))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    if journal.with_name("slow.json").exists():
-        break  # in batches it may be finished before the tenth kill
     done.append(images())
 print(json.dumps(done))
+"""
+IDS = [sample.id for sample in load("popout").samples]
+WAITING = f"""
+def predict(self, sample):
+    import os, time
+    while {IDS}.index(sample.id) >= int(os.environ["IMAGES"]):
+        time.sleep(0.001)
+    return sample.image.mean(2)
 """
 SLOW = "def predict(self, sample):\n    import time\n    time.sleep(0.02)\n    return sample.image.mean(2)"
 
 
 class TestInterrupted:
     @pytest.mark.parametrize("batch_size", [1, 2])
-    def test_killed_ten_times(self, tmp_path, add_method, batch_size):
-        methods = add_method("slow", SLOW)
+    def test_killed_ten_times(self, tmp_path, add_method, monkeypatch, batch_size):
+        methods = add_method("slow", WAITING)
         arguments = [sys.executable, "-c", KILLER, str(methods), str(tmp_path / "killed"), str(batch_size)]
         run = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
         assert run.returncode == 0, run.stderr
         done = json.loads(run.stdout)
         assert done == sorted(done), "an image that was done is done"
-        assert sum(0 < images < 30 for images in set(done)) >= 5, "the kills must come in the middle of the run"
+        assert len(set(done)) == 9, "eight kills come when the run has moved on"
+        assert done[-1] < 30, "all kills come in the middle of the run"
+        monkeypatch.setenv("IMAGES", "30")
         for out in ("killed", "whole"):
             _evaluation(load("popout"), tmp_path / out, PROTOCOLS["tuebingen"], workers=2).run("slow")
         killed, whole = ((tmp_path / out / "popout" / "slow.csv").read_bytes() for out in ("killed", "whole"))
