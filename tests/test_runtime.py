@@ -17,5 +17,5 @@ def test_networks_on_a_gpu_take_eight_images_together(monkeypatch):
 
 
 def test_a_device_that_torch_does_not_know():
-    with pytest.raises(ValueError, match="device: expected one that torch can use here, got 'abacus'"):
+    with pytest.raises(ValueError, match="device: expected a device that torch can use here, got 'abacus'"):
         Runtime(device="abacus")

@@ -23,7 +23,7 @@ def table(out: Path | str, ablation: Ablation, style: str = "md") -> str:
     Args:
         out: folder of the results.
         ablation: as given to `ablate`.
-        style: one of `tables.FORMATS`; CSV has the changes alone.
+        style: "md", "latex" or "csv"; CSV has the changes alone.
 
     Raises:
         AblationProblem: no complete ablation in these files.

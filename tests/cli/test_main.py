@@ -211,11 +211,6 @@ class TestChoices:
 
         assert self.choices("list", "what") == tuple(listing.ROWS)
 
-    def test_formats(self):
-        from salbench import tables
-
-        assert self.choices("table", "format") == tables.FORMATS
-
     @pytest.mark.parametrize("verb", ["show", "ablate"])
     def test_labels(self, verb):
         from salbench import augment
