@@ -46,7 +46,7 @@ class Truth:
         pixels: (index, count) of fixated pixels; see `checks.fixated_pixels`.
         density: float (H, W), or of the protocol's `density_size`; all zeros if there is no ground truth.
         negatives: int32 (H, W) count map of the fixations on all other images, laid over this image.
-        baseline: float64 (H, W), the density of those fixations.
+        baseline: float64 (H, W), the density of those fixations, with the protocol's share of uniform density.
     """
 
     pixels: tuple[np.ndarray, np.ndarray]
@@ -72,6 +72,8 @@ class Protocol:
         maps_as_densities: compute metrics that read the prediction as a probability density (IG) for every method.
             Otherwise they are NaN for methods that do not declare a density.
         averaging: "image" (every image has the same weight) or "fixation" (every fixation has).
+        baseline_uniform: weight of the uniform density that is mixed into the baseline. It bounds what a single
+            fixation can add to IG where no other image has fixations.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Protocol:
     density_blur: tuple[float, int] | None = None
     maps_as_densities: bool = True
     averaging: str = "image"
+    baseline_uniform: float = 0.0
 
     def prepare(self, prediction: np.ndarray, output: str, size: Size) -> Prepared:
         """Bring a method's prediction to the maps that the metrics take.
@@ -123,6 +126,17 @@ class Protocol:
         """(index, count) of the fixated pixels of a sample; see `checks.fixated_pixels`."""
         return pixels_of_points(self.counted(sample), sample.size)
 
+    def density(self, sample: Sample) -> np.ndarray:
+        """The density of a sample's fixations, float64 (H, W) or of `density_size`, whatever its data set distributes.
+
+        Raises:
+            ValueError: the sample has no sigma.
+        """
+        return self._at_density_size(density_from_fixations(self.counted(sample), sample.size, _sigma(sample)))
+
+    def _at_density_size(self, density: np.ndarray) -> np.ndarray:
+        return density if self.density_size is None else resize(density, self.density_size, self.interpolation)
+
     def truth(self, sample: Sample, others: "Others") -> Truth:
         """The ground truth of a sample. Negatives and baseline come from all other images of the split.
 
@@ -133,20 +147,22 @@ class Protocol:
         Raises:
             ValueError: the distributed density has another size than the image, or is negative.
         """
-        points, sigma = self.counted(sample), sample.sigma
-        if sigma is None:
-            raise ValueError(f"{sample.id}: expected sigma, the blur of its density in pixels")
+        points, sigma = self.counted(sample), _sigma(sample)
         pixels = pixels_of_points(points, sample.size)
         own = density_from_fixations(points, sample.size, sigma)
         counts, pooled = others.maps(sample.size, sigma)
         negatives = counts.copy()
         negatives.ravel()[pixels[0]] -= pixels[1].astype(np.int32)
-        baseline = pooled - own
-        np.maximum(baseline, 0.0, out=baseline)  # rounding may leave -1e-17 where nobody looked
         density = own if sample.read_density is None else _distributed_density(sample)
-        if self.density_size is not None:
-            density = resize(density, self.density_size, self.interpolation)
-        return Truth(pixels, density, negatives, baseline)
+        return Truth(pixels, self._at_density_size(density), negatives, self._baseline(pooled - own))
+
+    def _baseline(self, density: np.ndarray) -> np.ndarray:
+        np.maximum(density, 0.0, out=density)  # rounding may leave -1e-17 where nobody looked
+        if self.baseline_uniform:
+            uniform = density.mean()
+            density *= 1 - self.baseline_uniform
+            density += self.baseline_uniform * uniform
+        return density
 
 
 class Others:
@@ -196,6 +212,12 @@ def _exponentiate(log_density: np.ndarray) -> np.ndarray:
         return np.exp(array - array.max())
 
 
+def _sigma(sample: Sample) -> float:
+    if sample.sigma is None:
+        raise ValueError(f"{sample.id}: expected sigma, the blur of its density in pixels")
+    return sample.sigma
+
+
 def _distributed_density(sample: Sample) -> np.ndarray:
     assert sample.read_density is not None
     density = sample.read_density()
@@ -211,7 +233,7 @@ PROTOCOLS: dict[str, Protocol] = {
     for p in (
         Protocol(
             "tuebingen",
-            1,
+            2,
             "pysaliency's choices: float maps, every fixation counts, exact AUCs, IG for densities only",
             interpolation="bilinear",
             binary=False,
@@ -222,6 +244,7 @@ PROTOCOLS: dict[str, Protocol] = {
                 "ig": {"floor": None},
             },
             maps_as_densities=False,
+            baseline_uniform=0.01,
         ),
         Protocol(
             "mit",

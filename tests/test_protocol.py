@@ -19,6 +19,7 @@ from salbench.evaluation import Evaluation
 from salbench.maps import density_from_fixations
 from salbench.metrics import Pair, measure
 from salbench.protocol import PROTOCOLS, Others, Protocol, named
+from salbench.registry import SaliencyMethod
 from salbench.runtime import Runtime
 
 SIZE = (24, 32)
@@ -57,14 +58,16 @@ class TestNamed:
             "density_blur": None,
             "maps_as_densities": True,
             "averaging": "image",
+            "baseline_uniform": 0.0,
         }
         mit_options = {"auc_judd": {"jitter": True}, "nss": {"ddof": 1}, "sauc": {"step": 0.1}}
         expected = {
-            ("tuebingen", 1): plain
+            ("tuebingen", 2): plain
             | {
                 "interpolation": "bilinear",
                 "binary": False,
                 "maps_as_densities": False,
+                "baseline_uniform": 0.01,
                 "options": {
                     "auc_judd": {"jitter": False},
                     "kl": {"eps": 2.2204e-16},
@@ -255,6 +258,8 @@ class TestTruth:
             assert truth.negatives.dtype == np.int32
             assert_array_equal(truth.negatives, expected)
             blurred = gaussian_filter(expected.astype(float), sample.sigma)
+            if protocol.baseline_uniform:
+                blurred = 0.99 * blurred + 0.01 * blurred.sum() / blurred.size
             assert_allclose(truth.baseline, blurred, rtol=0, atol=1e-12)
             assert truth.baseline.min() >= 0
             own = np.zeros(sample.size)
@@ -330,6 +335,29 @@ class TestTruth:
         truth = PROTOCOLS["tuebingen"].truth(tiny.samples[0], Others(tiny.samples[:1], PROTOCOLS["tuebingen"]))
         assert not truth.negatives.any()
         assert truth.baseline.max() < 1e-12
+
+    def test_the_baseline_has_a_floor(self, make_samples):
+        """A fixation where no other image has any can add no more than log2(p / 0.01 of the uniform density) to IG."""
+        a, b = make_samples([(60, 80)] * 2)
+        a = replace(a, fixations=np.array([[2.0, 3]]), observers=None)
+        b = replace(b, fixations=np.array([[70.0, 50], [71, 52]]), observers=None)
+        protocol = PROTOCOLS["tuebingen"]
+        baseline = protocol.truth(a, Others([a, b], protocol)).baseline
+        assert baseline.sum() == pytest.approx(2, rel=1e-12)
+        assert baseline.min() == pytest.approx(0.01 * 2 / 4800, rel=1e-9)
+        none = replace(protocol, baseline_uniform=0.0)
+        assert none.truth(a, Others([a, b], none)).baseline[3, 2] < 1e-17
+
+    def test_three_fixations_of_salicon_hit_the_floor(self, shared):
+        samples = load("salicon2015_examples", shared / "data").samples
+        lowest = {}
+        for weight in (0.0, 0.01):
+            protocol = replace(PROTOCOLS["tuebingen"], baseline_uniform=weight)
+            others = Others(samples, protocol)
+            truths = [protocol.truth(sample, others) for sample in samples]
+            lowest[weight] = np.concatenate([t.baseline.ravel()[t.pixels[0]] / t.baseline.mean() for t in truths])
+        assert (lowest[0.0] < 1e-4).sum() == 3
+        assert lowest[0.01].min() >= 0.01
 
     @every_protocol
     def test_as_many_fixations_as_rows_on_an_image_two_pixels_wide(self, make_samples, protocol):
@@ -485,9 +513,20 @@ class TestOsie:
         assert means["sauc"] < 0.5
 
     def test_one_observer_predicted_by_the_others(self, osie, tmp_path):
+        class OneKernel(SaliencyMethod):
+            name, sees_fixations = "one_kernel", True
+
+            def predict_held_out(self, sample):
+                for observer in np.unique(sample.observers):
+                    own = sample.observers == observer
+                    yield density_from_fixations(sample.fixations[~own], sample.size, sample.sigma), own
+
+            def code_hash(self):
+                return ""
+
         evaluation = Evaluation(osie, PROTOCOLS["tuebingen"], tmp_path, Runtime(workers=2, progress=False))
-        evaluation.run("inter_observer")
-        with open(tmp_path / "osie" / "inter_observer.csv", encoding="utf-8", newline="") as file:
+        evaluation.run_method(OneKernel())
+        with open(tmp_path / "osie" / "one_kernel.csv", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         columns = {name: [float(row[name]) for row in rows] for name in ("auc", "sauc", "nss")}
         means = {name: np.mean(values) for name, values in columns.items()}
