@@ -1,7 +1,9 @@
 """What a metric is: its function, and everything that the rest of the library has to know about it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,11 @@ class Metric:
             which it asks `Pair.ranks` for counts. Naming them here saves a pass over the pixels.
         reads_probabilities: means something only if the prediction is a probability density.
         hurt_by_zeros: exact zeros in a prediction can dominate the value.
+        zero_is_baseline: predicting the baseline scores zero, so a method's value divided by the ceiling's is the part
+            that the method explains of all that can be explained.
+        noise_ceiling: `noise_ceiling(densities)` takes the density of each observer, (n, H, W), and returns the value
+            that the best possible prediction is expected to have against the density of all, or NaN if there are too
+            few. None if the metric has no such estimate.
     """
 
     fn: Callable[..., float]
@@ -33,3 +40,5 @@ class Metric:
     levels: Callable[..., Iterable[float]] = lambda **_: ()
     reads_probabilities: bool = False
     hurt_by_zeros: bool = False
+    zero_is_baseline: bool = False
+    noise_ceiling: Callable[[Sequence[np.ndarray]], float] | None = None

@@ -47,4 +47,5 @@ IG = Metric(
     unit="bit",
     reference="MIT InfoGain.m",
     reads_probabilities=True,
+    zero_is_baseline=True,
 )

@@ -1,8 +1,11 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from salbench.metrics import cc
+from salbench.maps import density_from_fixations
+from salbench.metrics import METRICS, cc
 
 RAMP = np.arange(6.0).reshape(2, 3)
 
@@ -66,3 +69,36 @@ def test_equals_pysaliency(peer):
     theirs = peer.model.CCs(peer.stimuli, peer.gold)
     ours = [cc(p, d) for p, d in zip(peer.predictions, peer.densities, strict=True)]
     assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
+
+
+class TestNoiseCeiling:
+    """What a perfect prediction reaches. `test_inter_observer` compares it with a truth that is known."""
+
+    @pytest.fixture
+    def densities(self):
+        rng = np.random.default_rng(0)
+        points = np.clip(rng.normal((30, 20), (9, 6), (8, 5, 2)), 0, (59, 39))
+        return np.array([density_from_fixations(own, (40, 60), 4.0) for own in points])
+
+    def test_is_the_mean_over_all_halves(self, densities):
+        """Rulon's (1939) reliability of two halves: 1 - variance of their difference / variance of their sum."""
+        halves = [h for h in combinations(range(8), 4) if 0 in h]
+        reliabilities = []
+        for half in halves:
+            a = densities[list(half)].sum(0)
+            b = densities.sum(0) - a
+            reliabilities.append(1 - (a - b).var() / (a + b).var())
+        assert METRICS["cc"].noise_ceiling(densities) == pytest.approx(np.sqrt(np.mean(reliabilities)), rel=1e-12)
+
+    def test_the_same_density_again_and_again_is_reliable(self, densities):
+        assert METRICS["cc"].noise_ceiling([densities[0]] * 6) == pytest.approx(1, rel=1e-12)
+
+    def test_no_agreement_is_zero(self):
+        assert METRICS["cc"].noise_ceiling(np.eye(36).reshape(36, 6, 6)[:8]) == 0
+
+    def test_too_few_observers(self, densities):
+        assert np.isnan(METRICS["cc"].noise_ceiling(densities[:5]))
+        assert METRICS["cc"].noise_ceiling(densities[:6]) > 0
+
+    def test_constant_densities(self):
+        assert np.isnan(METRICS["cc"].noise_ceiling(np.ones((8, 3, 3))))

@@ -58,6 +58,13 @@ def answered(truth):
     return all(part.any() for part in truth.values()) and not truth["fixations"].all()
 
 
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.zero_is_baseline])
+def test_zero_is_the_baseline(name):
+    rng = np.random.default_rng(0)
+    truth = {"fixations": rng.integers(0, 3, (5, 6)), "baseline": rng.random((5, 6))}
+    assert score(name, truth["baseline"], truth) == 0
+
+
 @every_metric
 @settings(deadline=None, max_examples=60)
 @given(case=cases())
