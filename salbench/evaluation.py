@@ -204,8 +204,9 @@ class Evaluation:
             parts.append((self._metrics(prepared, part, method), prepared.resized, prepared.zero_share))
             weights.append(int(part.pixels[1].sum()))
         scores, resized, zero_share = zip(*parts, strict=True) if parts else ((), (), (0.0,))
+        ceilings = self._noise_ceilings(sample) if method.sees_fixations and parts else {}
         return {
-            "scores": _mean_over_folds(scores, weights),
+            "scores": _json_numbers(_mean_over_folds(scores, weights) | ceilings),
             "fixations": int(truth.pixels[1].sum()),
             "resized": any(resized),
             "zero_share": float(np.mean(zero_share)),
@@ -214,12 +215,22 @@ class Evaluation:
     def _held_out(self, truth: Truth, sample: Sample, mask: np.ndarray) -> Truth:
         assert sample.fixations is not None
         held_out = replace(sample, fixations=sample.fixations[mask], observers=None)
+        # Against the density of one observer, all scores are low, so they are no ceiling for those against all.
         return replace(truth, pixels=self.protocol.pixels(held_out), density=np.zeros_like(truth.density))
+
+    def _noise_ceilings(self, sample: Sample) -> dict[str, float]:
+        """Values of the metrics that compare with the density and have a ceiling that follows from its noise."""
+        if sample.observers is None:
+            return {}
+        assert sample.fixations is not None
+        seen = [sample.observers == observer for observer in np.unique(sample.observers)]
+        single = [replace(sample, fixations=sample.fixations[mask], observers=None) for mask in seen]
+        densities = [self.protocol.density(each) for each in single]
+        return {name: metric.noise_ceiling(densities) for name, metric in METRICS.items() if metric.noise_ceiling}
 
     def _metrics(self, prepared: Prepared, truth: Truth, method: SaliencyMethod) -> dict[str, float]:
         pair = Pair(prepared.point_map, density_prediction=prepared.density_map, **vars(truth))
-        # A ceiling's map is zero where no other observer looked, so it is not a density of where people look.
-        is_density = not method.sees_fixations and (method.output != "map" or self.protocol.maps_as_densities)
+        is_density = method.output != "map" or self.protocol.maps_as_densities
         return measure(pair, self.protocol.options, is_density=is_density)
 
     def _save(self, point_map: np.ndarray, method: SaliencyMethod, sample: Sample) -> None:
@@ -311,13 +322,17 @@ def _missing(reason: MethodUnavailable | ModuleNotFoundError) -> str:
     return extras.needs(reason) if isinstance(reason, ModuleNotFoundError) else str(reason)
 
 
-def _mean_over_folds(scores: Sequence[Mapping[str, float]], weights: Sequence[int]) -> dict[str, float | None]:
-    """Scores of the parts of an image, weighted by their fixations; None (JSON has no NaN) if there is no value."""
+def _mean_over_folds(scores: Sequence[Mapping[str, float]], weights: Sequence[int]) -> dict[str, float]:
+    """Scores of the parts of an image, weighted by their fixations; NaN if there is no value."""
     if not scores:
-        return dict.fromkeys(METRICS)
+        return dict.fromkeys(METRICS, np.nan)
     used = weights if sum(weights) else None
-    mean = {name: float(np.average([s[name] for s in scores], weights=used)) for name in METRICS}
-    return {name: value if np.isfinite(value) else None for name, value in mean.items()}
+    return {name: float(np.average([s[name] for s in scores], weights=used)) for name in METRICS}
+
+
+def _json_numbers(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """None instead of a number that is not finite, which JSON cannot hold."""
+    return {name: value if np.isfinite(value) else None for name, value in scores.items()}
 
 
 def _floats(scores: Mapping[str, float | None] | None) -> dict[str, float]:

@@ -68,7 +68,8 @@ class SaliencyMethod:
         sees_fixations: true for ceilings only. They get samples with ground truth through `predict_held_out` and are
             never ranked.
         fits_at_run: `fit` takes seconds, so every run calls it: on the training split if there is one, otherwise on
-            the scored split. `predict` must then leave out what `fit` saw of the same image.
+            the scored split, as for every ceiling. What `fit` saw of an image must not enter the prediction of the
+            same image. For a ceiling, that holds for what it saw of the same observer on the same image.
         checkpoints: published files that the method needs; see `salbench.weights`.
         name: the file's stem, set by `register`.
         variant: tells two runs of one method apart, such as two folders of maps; "" by default.
@@ -149,7 +150,18 @@ class SaliencyMethod:
         return [self.predict(sample) for sample in samples]
 
     def predict_held_out(self, sample: Sample) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """For ceilings: yield (prediction, mask). The mask marks the fixations that the prediction may be scored on."""
+        """For ceilings: predict parts of the fixations from the others, such as one observer from the other observers.
+
+        Args:
+            sample: with ground truth.
+
+        Yields:
+            (prediction, mask): as `predict` returns it, and bool (N,), the fixations that it is scored on. The
+            prediction must not depend on where these are. Each fixation is in exactly one mask.
+
+        Raises:
+            ValueError: the image cannot be scored; it fails.
+        """
         raise NotImplementedError
 
     def features(self, sample: Sample) -> dict[str, np.ndarray]:
@@ -285,7 +297,7 @@ def fit_at_run(method: SaliencyMethod, dataset: Dataset, train: Callable[[], Dat
 
     Args:
         method: any method; nothing happens unless it has `fits_at_run`.
-        dataset: the split to be predicted.
+        dataset: the split to be predicted. A ceiling is always fitted on it.
         train: returns its training split, or None if there is none; called only if needed.
 
     Returns:
@@ -296,8 +308,8 @@ def fit_at_run(method: SaliencyMethod, dataset: Dataset, train: Callable[[], Dat
     """
     if not method.fits_at_run:
         return None
-    split = train()
-    left_out = "" if split else " (leave one image out)"
+    split = None if method.sees_fixations else train()
+    left_out = "" if split else f" (leave one {'observer' if method.sees_fixations else 'image'} out)"
     split = split or dataset
     if not split.has_fixations:
         raise MethodUnavailable(f"needs fixations to fit on: {dataset.train or 'a training split'} is not on disk")

@@ -21,7 +21,7 @@ from salbench import registry, results, runtime
 from salbench.datasets import load
 from salbench.evaluation import Broken, Evaluation, Refused, Skipped
 from salbench.journal import Journal
-from salbench.maps import density_from_fixations, resize
+from salbench.maps import resize
 from salbench.metrics import METRICS
 from salbench.plan import Plan
 from salbench.protocol import PROTOCOLS
@@ -88,10 +88,19 @@ class _ByHand:
             counts[int(y), int(x)] += 1
         return counts
 
+    def single(self, sample):
+        """The density of each observer's fixations."""
+        parts = [replace(sample, fixations=sample.fixations[sample.observers == o], observers=None) for o in range(6)]
+        return [gaussian_filter(self.counts(self.points(part), sample.size), sample.sigma) for part in parts]
+
     def others(self, sample):
         height, width = sample.size
         points = [self.points(s) * (width / s.size[1], height / s.size[0]) for s in self.samples if s.id != sample.id]
         return self.counts(np.concatenate(points), sample.size)
+
+    def baseline(self, others, sigma):
+        density = gaussian_filter(others, sigma)
+        return 0.99 * density / density.sum() + 0.01 / density.size if self.name == "tuebingen" else density
 
     def scores(self, sample, prediction, points=None, has_density=True):
         filter_ = "bicubic" if self.name in ("mit", "lsun17") else "bilinear"
@@ -108,7 +117,7 @@ class _ByHand:
             "fixations": self.counts(own, sample.size),
             "density": density if has_density else np.zeros_like(density),
             "negatives": others,
-            "baseline": gaussian_filter(others, sample.sigma),
+            "baseline": self.baseline(others, sample.sigma),
         }
         values = {}
         for name, metric in METRICS.items():
@@ -148,21 +157,22 @@ class TestScores:
     @pytest.mark.parametrize("protocol", ["tuebingen", "mit"])
     def test_of_a_ceiling(self, tiny, tmp_path, protocol):
         """Each observer's fixations against the map of the others; the parts weigh as their fixations do."""
+        tiny = replace(tiny, samples=[replace(s, observers=np.arange(len(s.fixations)) % 6) for s in tiny.samples])
         result = _evaluation(tiny, tmp_path, PROTOCOLS[protocol]).run("inter_observer")
         assert result.ceiling
-        assert all(result.metrics[name] is None for name in ("cc", "kl", "sim"))
-        by_hand = _ByHand(tiny, protocol)
+        assert result.identity["fitted_on"] == f"tiny {tiny.fingerprint} (leave one observer out)"
+        assert result.metrics["kl"] is result.metrics["sim"] is None
+        by_hand, method = _ByHand(tiny, protocol), registry.create("inter_observer").fit(tiny.samples, Plan())
         for sample, row in zip(tiny.samples, _csv(tmp_path, "inter_observer"), strict=True):
             parts, weights = [], []
-            for observer in range(3):
-                own = sample.observers == observer
+            for prediction, own in method.predict_held_out(sample):
                 points = by_hand.points(replace(sample, fixations=sample.fixations[own], observers=None))
-                prediction = density_from_fixations(sample.fixations[~own], sample.size, sample.sigma)
                 parts.append(by_hand.scores(sample, prediction, points=points, has_density=False))
                 weights.append(len(points))
-            for name in ("auc", "auc_judd", "auc_borji", "sauc", "nss"):
+            for name in ("auc", "auc_judd", "auc_borji", "sauc", "nss", "ig"):
                 expected = np.average([part[name] for part in parts], weights=weights)
-                assert row[name] == pytest.approx(expected, rel=1e-9)
+                assert row[name] == pytest.approx(expected, rel=1e-6)
+            assert row["cc"] == pytest.approx(METRICS["cc"].noise_ceiling(by_hand.single(sample)), abs=1e-6)
 
     def test_averaging_over_fixations(self, tiny, tmp_path):
         by_fixation = replace(PROTOCOLS["tuebingen"], name="own", averaging="fixation")
@@ -317,7 +327,7 @@ class TestTrouble:
         blank_row = rows.pop(3)
         assert blank_row.pop("id") == blank.id
         assert np.isnan(list(blank_row.values())).all()
-        for metric in ("auc", "nss", "sauc") if name == "inter_observer" else ("auc", "nss", "sauc", "ig"):
+        for metric in ("auc", "nss", "sauc", "ig"):
             assert result.metrics[metric]["n"] == 5
             assert result.metrics[metric]["mean"] == pytest.approx(np.mean([row[metric] for row in rows]), rel=1e-12)
 

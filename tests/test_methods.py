@@ -15,7 +15,6 @@ from scipy.ndimage import gaussian_filter
 from salbench import registry
 from salbench.evaluation import Evaluation
 from salbench.files import FileProblem
-from salbench.maps import density_from_fixations
 from salbench.plan import Plan
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable
@@ -219,39 +218,6 @@ class TestCenterBias:
         alone = Evaluation(*given, tmp_path / "alone", QUIET, train=lambda: None).run("center_bias")
         assert alone.identity["fitted_on"] == f"tiny {tiny.fingerprint} (leave one image out)"
         assert alone.metrics["nss"] != result.metrics["nss"]
-
-
-class TestInterObserver:
-    def test_masks_partition_the_fixations(self, tiny):
-        sample = tiny.samples[0]
-        folds = list(registry.create("inter_observer").predict_held_out(sample))
-        masks = np.array([mask for _, mask in folds])
-        assert len(folds) == 3
-        assert_array_equal(masks.sum(0), 1)
-        for _, mask in folds:
-            assert len(np.unique(sample.observers[mask])) == 1
-
-    def test_an_observer_is_predicted_by_the_others(self, tiny):
-        sample = tiny.samples[0]
-        for prediction, mask in registry.create("inter_observer").predict_held_out(sample):
-            assert_allclose(prediction, density_from_fixations(sample.fixations[~mask], (24, 32), sample.sigma))
-
-    def test_one_observer(self, tiny):
-        sample = replace(tiny.samples[0], observers=np.zeros(len(tiny.samples[0].fixations), int))
-        with pytest.raises(ValueError, match="image_0: expected at least two observers, got one"):
-            list(registry.create("inter_observer").predict_held_out(sample))
-
-    def test_unknown_observers(self, tiny):
-        sample = replace(tiny.samples[0], observers=None)
-        with pytest.raises(MethodUnavailable, match="needs to know which observer made each fixation"):
-            list(registry.create("inter_observer").predict_held_out(sample))
-
-    def test_no_fixations(self, tiny):
-        sample = replace(tiny.samples[0], fixations=np.empty((0, 2)), observers=np.empty(0, int))
-        assert list(registry.create("inter_observer").predict_held_out(sample)) == []
-
-    def test_is_a_ceiling(self):
-        assert [name for name in registry.available() if registry.get(name).sees_fixations] == ["inter_observer"]
 
 
 class TestSpectralResidual:

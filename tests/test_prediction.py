@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from salbench import registry
+from salbench.plan import Plan
 from salbench.prediction import Outcome, RunStopped, predict_stream, stream
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.runtime import Runtime
@@ -50,7 +51,7 @@ def test_the_method_is_blind_and_finish_is_not(tiny):
 
 
 def test_a_ceiling_gets_the_ground_truth(tiny):
-    method = registry.create("inter_observer")
+    method = registry.create("inter_observer").fit(tiny.samples, Plan())
     (first, *_) = predict_stream(method, tiny.samples, Runtime(), lambda s, pairs: [mask.sum() for _, mask in pairs])
     assert sum(first.value) == len(tiny.samples[0].fixations)
 

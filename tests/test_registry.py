@@ -355,6 +355,13 @@ class TestFitAtRun:
         assert method.saw == ([s.id for s in tiny.samples], "tiny")
         assert said == f"tiny {tiny.fingerprint} (leave one image out)"
 
+    def test_a_ceiling_on_the_scored_split(self, tiny, mixed):
+        method = self.Fitted()
+        method.sees_fixations = True
+        said = registry.fit_at_run(method, tiny, lambda: mixed)
+        assert method.saw == ([s.id for s in tiny.samples], "tiny")
+        assert said == f"tiny {tiny.fingerprint} (leave one observer out)"
+
     def test_nothing_to_fit_on(self, tiny, make_dataset):
         blind = make_dataset([s.blind() for s in tiny.samples])
         with pytest.raises(MethodUnavailable, match="needs fixations to fit on: a training split is not on disk"):
