@@ -3,7 +3,7 @@
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,6 +222,7 @@ def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[
     found = list(found)
     if any(r.ceiling for r in found):
         notes.append("(ceiling): sees the fixations of other observers on the same image, so not ranked.")
+    notes += [note for r in found if r.ceiling for note in _about_ceiling(r, found)]
     if any(r.n_seen for r in found):
         notes.append("(trained on N of these images): not a test, so not ranked.")
     if any("(paper" in row.name for row in rows):
@@ -233,6 +234,21 @@ def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[
                       for name in _hurt_by_zeros(r)]  # fmt: skip
         by_note.add(r)
     return notes + by_note.lines()
+
+
+def _about_ceiling(ceiling: Result, found: Iterable[Result]) -> Iterator[str]:
+    """What a ceiling's values mean, and which part of them the methods reach."""
+    for name, metric in METRICS.items():
+        highest = ceiling.metrics[name]
+        if not highest:
+            continue
+        if metric.noise_ceiling:
+            yield f"{name} of {ceiling.method}: what a perfect prediction is expected to reach on so few observers."
+        values = {r.method: cell["mean"] for r in found if not r.ceiling and (cell := r.metrics[name])}
+        if metric.zero_is_baseline and highest["mean"] > 0 and values:
+            ordered = sorted(values, key=lambda method: -values[method])
+            parts = ", ".join(f"{method} {values[method] / highest['mean']:.0%}" for method in ordered)
+            yield f"Explained information, {name} divided by that of {ceiling.method}: {parts}."
 
 
 def _hurt_by_zeros(result: Result) -> list[str]:

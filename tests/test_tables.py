@@ -49,6 +49,31 @@ def test_best_is_bold_in_each_direction_and_the_ceiling_is_last_and_never_bold(t
     assert "kl ↓" in text
 
 
+def test_what_the_methods_explain_of_the_ceiling(tmp_path):
+    """ig is zero for the baseline, so its ratio to the ceiling's is a part of what can be explained."""
+    save(tmp_path, result("low", -0.2), result("high", 0.6), result("silent", 0.6, metrics=dict.fromkeys(METRICS)))
+    assert "Explained" not in tables.dataset_table(tmp_path, "toy")
+    save(tmp_path, result("top", 0.8, ceiling=True))
+    notes = tables.dataset_table(tmp_path, "toy").splitlines()
+    assert "- Explained information, ig divided by that of top: high 75%, low -25%." in notes
+    assert sum("Explained" in note for note in notes) == 1
+    assert "- cc of top: what a perfect prediction is expected to reach on so few observers." in notes
+    assert sum("perfect prediction" in note for note in notes) == 1
+
+
+@pytest.mark.parametrize("highest", [0.0, -0.1])
+def test_a_ceiling_no_better_than_the_baseline_explains_nothing(tmp_path, highest):
+    save(tmp_path, result("a", 0.2), result("top", highest, ceiling=True))
+    assert "Explained" not in tables.dataset_table(tmp_path, "toy")
+
+
+def test_a_ceiling_without_a_value_has_no_note(tmp_path):
+    save(tmp_path, result("a", 0.2), result("top", 0.9, ceiling=True, metrics=dict.fromkeys(METRICS)))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert "Explained" not in text
+    assert "perfect prediction" not in text
+
+
 def test_what_was_trained_on_these_images_comes_after_the_ranked_ones_and_is_never_bold(tmp_path):
     save(tmp_path, result("good", 0.6), result("knows", 0.9, n_seen=4))
     text = tables.dataset_table(tmp_path, "toy")
