@@ -110,6 +110,18 @@ def add_method(tmp_path, monkeypatch):
     return add
 
 
+@pytest.fixture
+def run_made(monkeypatch):
+    """A function of an evaluation and a method that has no file: the result of scoring it."""
+
+    def run(evaluation, method):
+        with monkeypatch.context() as patch:
+            patch.setattr(registry, "create", lambda *_: method)
+            return evaluation.run(method.name)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder with real data beside the repository, or skip."""

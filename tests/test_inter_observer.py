@@ -71,10 +71,15 @@ def _simulated(make_dataset, images, observers, per_observer, objects=3, seed=0)
     return make_dataset(samples, name="simulated"), densities
 
 
-def _means(evaluation, *methods):
-    """{metric: value} of each method, given by name or made."""
-    found = [evaluation.run(m) if isinstance(m, str) else evaluation.run_method(m) for m in methods]
-    return [{name: cell["mean"] for name, cell in result.metrics.items() if cell} for result in found]
+@pytest.fixture
+def means(run_made):
+    """A function of an evaluation and methods, given by name or made: {metric: value} of each."""
+
+    def means(evaluation, *methods):
+        found = [evaluation.run(m) if isinstance(m, str) else run_made(evaluation, m) for m in methods]
+        return [{name: cell["mean"] for name, cell in result.metrics.items() if cell} for result in found]
+
+    return means
 
 
 @pytest.fixture
@@ -87,13 +92,13 @@ def _module():
 
 
 class TestAgainstTheTruth:
-    def test_more_observers_bring_it_closer_from_below(self, make_dataset, tmp_path):
+    def test_more_observers_bring_it_closer_from_below(self, make_dataset, tmp_path, means):
         """The truth has the highest expected log-likelihood; the ceiling stays below it and above the centre bias."""
         gaps, parts = [], []
         for observers in (3, 8, 20):
             dataset, densities = _simulated(make_dataset, 25, observers, per_observer=6)
             evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path / str(observers), QUIET)
-            ceiling, truth, center = _means(evaluation, "inter_observer", Known(densities), "center_bias")
+            ceiling, truth, center = means(evaluation, "inter_observer", Known(densities), "center_bias")
             assert center["ig"] + 0.3 < ceiling["ig"] < truth["ig"]
             assert center["auc"] < ceiling["auc"] < truth["auc"]
             gaps.append(truth["ig"] - ceiling["ig"])
@@ -102,32 +107,32 @@ class TestAgainstTheTruth:
         assert parts[2] > 0.8
 
     @pytest.mark.parametrize(("observers", "tolerance"), [(6, 0.01), (15, 0.005)])
-    def test_no_prediction_has_a_higher_cc(self, make_dataset, tmp_path, observers, tolerance):
+    def test_no_prediction_has_a_higher_cc(self, make_dataset, tmp_path, observers, tolerance, means):
         """The best one is the true density after the blur of the ground truth: it gets just what the ceiling says."""
         dataset, densities = _simulated(make_dataset, 100, observers, per_observer=6)
         evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path, QUIET)
         blurred = Known({id: gaussian_filter(density, SIGMA) for id, density in densities.items()})
-        ceiling, best = _means(evaluation, "inter_observer", blurred)
+        ceiling, best = means(evaluation, "inter_observer", blurred)
         assert best["cc"] == pytest.approx(ceiling["cc"], abs=tolerance)
         assert set(ceiling) == set(best) - {"kl", "sim"}
 
-    def test_on_popout(self, tmp_path):
+    def test_on_popout(self, tmp_path, means):
         """Above every method and below the density that the fixations are drawn from."""
         dataset = load("popout")
         evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path, QUIET)
         truth = Known({sample.id: true_density(sample.id) for sample in dataset.samples})
         names = "inter_observer", "center_bias", "spectral_residual", "lite", "uniform"
-        best, ceiling, *others = _means(evaluation, truth, *names)
+        best, ceiling, *others = means(evaluation, truth, *names)
         for metric in ("auc", "nss", "ig"):
             assert max(scores.get(metric, -9) for scores in others) < ceiling[metric] < best[metric]
         assert max(scores["cc"] for scores in others) < ceiling["cc"]
 
     @pytest.mark.parametrize("objects", [0, 1])
-    def test_few_fixations_do_not_put_it_below_a_model(self, make_dataset, tmp_path, objects):
+    def test_few_fixations_do_not_put_it_below_a_model(self, make_dataset, tmp_path, objects, means):
         """Six fixations of other observers say less than the centre bias, so a ceiling has to know both."""
         dataset, densities = _simulated(make_dataset, 60, observers=3, per_observer=3, objects=objects)
         evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path, QUIET)
-        ceiling, center, truth = _means(evaluation, "inter_observer", "center_bias", Known(densities))
+        ceiling, center, truth = means(evaluation, "inter_observer", "center_bias", Known(densities))
         for metric in ("auc", "nss", "ig"):
             assert center[metric] - 0.01 < ceiling[metric] < truth[metric]
 

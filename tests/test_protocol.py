@@ -512,7 +512,7 @@ class TestOsie:
         assert means["kl"] == pytest.approx(1.313411, abs=5e-3)
         assert means["sauc"] < 0.5
 
-    def test_one_observer_predicted_by_the_others(self, osie, tmp_path):
+    def test_one_observer_predicted_by_the_others(self, osie, tmp_path, run_made):
         class OneKernel(SaliencyMethod):
             name, sees_fixations = "one_kernel", True
 
@@ -525,7 +525,7 @@ class TestOsie:
                 return ""
 
         evaluation = Evaluation(osie, PROTOCOLS["tuebingen"], tmp_path, Runtime(workers=2, progress=False))
-        evaluation.run_method(OneKernel())
+        run_made(evaluation, OneKernel())
         with open(tmp_path / "osie" / "one_kernel.csv", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         columns = {name: [float(row[name]) for row in rows] for name in ("auc", "sauc", "nss")}

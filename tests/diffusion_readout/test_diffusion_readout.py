@@ -85,12 +85,9 @@ class TestFit:
         assert prediction.shape == (64, 64)
         assert np.exp(prediction.astype(float)).sum() == pytest.approx(1, abs=1e-4)
 
-    def test_is_scored_from_its_folder(self, make, fitted, samples, tmp_path, monkeypatch):
+    def test_is_scored_from_its_folder(self, make, fitted, samples, tmp_path, run_made):
         method, folder = fitted
-        spec = f"diffusion_readout:{folder}"
-        few_steps = make(spec)
-        monkeypatch.setattr(registry, "create", lambda *_: few_steps)
-        result = evaluation(samples, tmp_path, method.place).run(spec)
+        result = run_made(evaluation(samples, tmp_path, method.place), make(f"diffusion_readout:{folder}"))
         assert (result.n_failed, result.n_images) == (0, 8)
         assert result.identity["weights"] == method.weights_hash()
         assert [note.rstrip(".") for note in result.notes] == [
