@@ -197,17 +197,20 @@ class DiffusionReadout(LearnedMethod):
         return _at_size(network(self._extractor.steps(images, captions)).logits, images)
 
     def loss(self, network: ReadoutNetwork, batch: Batch) -> torch.Tensor:
-        """Loss of the readouts of one area per image, and in the last stage of saliency too."""
-        from . import areas
+        """Loss of the readouts of properties and category, and in the last stage of saliency too."""
+        from .areas import draw_objects, draw_patches
+        from .network import Areas
         from .properties import box_masks, photometric_properties
         from .readouts import readout_loss
 
-        captions = [sample.caption for sample in batch.samples]
-        boxes, categories = areas.draw(batch.samples, batch.images.device)
-        edited = torch.tensor([sample.edit is not None for sample in batch.samples], device=batch.images.device)
-        output = network(self._extractor.steps(batch.images, captions), boxes, edited)
+        device, captions = batch.images.device, [sample.caption for sample in batch.samples]
+        patches, (objects, categories) = draw_patches(len(captions), device), draw_objects(batch.samples, device)
         pixels = batch.images.permute(0, 3, 1, 2).float() / 255
-        properties = photometric_properties(pixels, box_masks(boxes, pixels.shape[-2:]))
+        masks = (box_masks(boxes, pixels.shape[-2:]) for boxes in patches)
+        properties = torch.stack([photometric_properties(pixels, mask) for mask in masks])
+        edited = torch.tensor([sample.edit is not None for sample in batch.samples], device=device)
+        areas = Areas(patches, properties, objects, edited)
+        output = network(self._extractor.steps(batch.images, captions), areas)
         loss = readout_loss(output.properties, properties, output.categories, categories)
         is_last_stage = batch.stage == len(self.recipe.stages) - 1
         shown = batch if is_last_stage else batch._replace(edits=None)  # the first stage needs no pass over originals

@@ -147,7 +147,8 @@ def edit_report(backbone: Any, type: str, repeats: int, strengths: Sequence[floa
     """
     editor, regions, depth = _part("editor"), _part("regions"), _part("equations").LATENT_EDITS[type].depth
     network, images = _random_readouts(backbone), _random_image(backbone)
-    network.low_level.mean_square.fill_(ANYTHING)
+    for spread in (network.low_level.readings, network.low_level.truths):
+        spread.mean_square.fill_(ANYTHING)
     word = regions.find(regions.words(backbone, CAPTION), WORD)
     change = editor.Change(type, COLOR if EDIT_TYPES[type].needs_color else None, word)
     clock, mask = Clock(backbone.device), torch.zeros(1, 1, *_latent_size(backbone), device=backbone.device)

@@ -21,13 +21,29 @@ def width_for(channels: Sequence[int]) -> int:
     return max(NARROWEST, 32 * round(WIDTH * max(channels) / WIDEST / 32))
 
 
+class Areas(NamedTuple):
+    """The areas of a batch of images that readouts are trained on.
+
+    Attributes:
+        patches: (K, B, 4), boxes whose properties are read, see `box_masks`.
+        properties: (K, B, 6), the true ones, columns as in `PROPERTIES`.
+        objects: (B, 4), boxes whose category is read.
+        edited: bool (B,), which images are edited.
+    """
+
+    patches: torch.Tensor
+    properties: torch.Tensor
+    objects: torch.Tensor
+    edited: torch.Tensor
+
+
 class Output(NamedTuple):
     """All readings of the network.
 
     Attributes:
         logits: (B, h, w), of the fixation density.
-        properties: (B, 6) of the areas, columns as in `PROPERTIES`; None without areas.
-        categories: (B, 91), logits of the areas' object categories; None without areas.
+        properties: (K, B, 6) of the patches, columns as in `PROPERTIES`; None without areas.
+        categories: (B, 91), logits of the objects' categories; None without areas.
     """
 
     logits: torch.Tensor
@@ -61,19 +77,21 @@ class ReadoutNetwork(nn.Module):
     def forward(
         self,
         steps: Iterable[tuple[list[torch.Tensor], torch.Tensor]],
-        boxes: torch.Tensor | None = None,
-        edited: torch.Tensor | None = None,
+        areas: Areas | None = None,
     ) -> Output:
-        """Read a batch of images.
+        """Read a batch of images. Training keeps the spread of the properties of unedited images.
 
         Args:
             steps: features and time embedding of each diffusion step; see `Aggregation.forward`.
-            boxes: areas to read, (B, 4), see `box_masks`; by default no area is read.
-            edited: bool (B,), which images are edited; by default no image is.
+            areas: by default no area is read.
         """
         high, low = self.aggregation(steps)
         logits = self.saliency(high, low)
-        if boxes is None:
+        if areas is None:
             return Output(logits, None, None)
-        masks = box_masks(boxes, low.shape[-2:])
-        return Output(logits, self.low_level(low, masks, edited), self.high_level(high, masks))
+        size = low.shape[-2:]
+        properties = torch.stack([self.low_level(low, box_masks(boxes, size)) for boxes in areas.patches])
+        if self.training:
+            self.low_level.readings.update(properties[:, ~areas.edited].flatten(0, 1))
+            self.low_level.truths.update(areas.properties[:, ~areas.edited].flatten(0, 1))
+        return Output(logits, properties, self.high_level(high, box_masks(areas.objects, size)))

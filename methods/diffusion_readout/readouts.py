@@ -90,10 +90,12 @@ class AreaReadout(nn.Module):
 class LowLevelReadout(nn.Module):
     """Reads the photometric properties of an area, see PROPERTIES, from low-level features (paper section 3.2).
 
-    There is one head per property; the paper counts seven heads but names only these six. Training keeps a running mean
-    and mean square of the readings of unedited images, over the last few hundred batches. Their standard deviation sets
-    the band of allowed edits (section 4.2). As in the released code it is that of the readings, not of the true
-    properties, because edits are judged by their readings.
+    There is one head per property; the paper counts seven heads but names only these six. Training keeps the spread of
+    the readings and of the true properties of unedited images. Their standard deviations set the bands of allowed edits
+    (section 4.2; see `editor`).
+
+    Attributes:
+        readings, truths: `Spread` of what was read and of what was true.
     """
 
     def __init__(self, width: int = 384) -> None:
@@ -101,28 +103,40 @@ class LowLevelReadout(nn.Module):
         self.heads = nn.ModuleDict(
             {name: AreaReadout(width, 1, sees_image=name == "global_contrast") for name in PROPERTIES}
         )
-        self.register_buffer("mean", torch.zeros(len(PROPERTIES)))
-        self.register_buffer("mean_square", torch.zeros(len(PROPERTIES)))
+        self.readings, self.truths = Spread(len(PROPERTIES)), Spread(len(PROPERTIES))
 
-    def forward(self, low: torch.Tensor, masks: torch.Tensor, edited: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, low: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """Readings (B, 6), columns as in PROPERTIES.
 
         Args:
             low: low-level features (B, width, h, w).
             masks: areas (B, 1, h, w) in [0, 1].
-            edited: bool (B,), which images are edited; by default no image is.
         """
-        read = torch.cat([head(low, masks) for head in self.heads.values()], 1)
-        values = read.detach().float()  # they are bfloat16 in mixed precision
-        values = values if edited is None else values[~edited]
-        if self.training and len(values):
+        return torch.cat([head(low, masks) for head in self.heads.values()], 1)
+
+
+class Spread(nn.Module):
+    """Running mean and mean square of vectors, over the last few hundred batches.
+
+    Args:
+        length: of the vectors.
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(length))
+        self.register_buffer("mean_square", torch.zeros(length))
+
+    def update(self, values: torch.Tensor) -> None:
+        """Take in a batch of vectors (N, length). An empty batch changes nothing."""
+        values = values.detach().float()  # readings are bfloat16 in mixed precision
+        if len(values):
             share = torch.where(self.mean_square.any(), MOMENTUM, 1.0)  # the first batch replaces the zeros
             self.mean.lerp_(values.mean(0), share)
             self.mean_square.lerp_(values.square().mean(0), share)
-        return read
 
     def deviation(self) -> torch.Tensor:
-        """Standard deviation (6,) of the readings over the training areas."""
+        """Standard deviation (length,)."""
         return (self.mean_square - self.mean.square()).clamp(min=0).sqrt()
 
 
@@ -159,16 +173,16 @@ def readout_loss(
     """The readout losses of equation 3: squared errors of the properties, cross-entropy of the category.
 
     Args:
-        properties: readings (B, 6), columns as in PROPERTIES. The colour error is the mean of the first three errors.
-        true_properties: (B, 6).
+        properties: readings (..., 6), columns as in PROPERTIES. The colour error is the mean of the first three errors.
+        true_properties: (..., 6).
         logits: (B, 91), of the categories.
         categories: int (B,), COCO category ids. Images with UNKNOWN_CATEGORY do not count for the cross-entropy.
         weights: weights of the losses.
 
     Returns:
-        Scalar, >= 0, averaged over the batch.
+        Scalar, >= 0, averaged over all areas.
     """
-    red, green, blue, brightness, local, overall = ((properties - true_properties) ** 2).mean(0)
+    red, green, blue, brightness, local, overall = ((properties - true_properties) ** 2).flatten(0, -2).mean(0)
     known = (categories != UNKNOWN_CATEGORY).sum().clamp(min=1)
     entropy = cross_entropy(logits, categories, ignore_index=UNKNOWN_CATEGORY, reduction="sum") / known
     return (
