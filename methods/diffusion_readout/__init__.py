@@ -207,7 +207,7 @@ class DiffusionReadout(LearnedMethod):
         patches, (objects, categories) = draw_patches(len(captions), device), draw_objects(batch.samples, device)
         pixels = batch.images.permute(0, 3, 1, 2).float() / 255
         masks = (box_masks(boxes, pixels.shape[-2:]) for boxes in patches)
-        properties = torch.stack([photometric_properties(pixels, mask) for mask in masks])
+        properties = torch.stack([photometric_properties(pixels, mask) for mask in masks], 1)
         edited = torch.tensor([sample.edit is not None for sample in batch.samples], device=device)
         areas = Areas(patches, properties, objects, edited)
         output = network(self._extractor.steps(batch.images, captions), areas)

@@ -26,7 +26,7 @@ class Areas(NamedTuple):
 
     Attributes:
         patches: (K, B, 4), boxes whose properties are read, see `box_masks`.
-        properties: (K, B, 6), the true ones, columns as in `PROPERTIES`.
+        properties: (B, K, 6), the true ones, columns as in `PROPERTIES`.
         objects: (B, 4), boxes whose category is read.
         edited: bool (B,), which images are edited.
     """
@@ -42,7 +42,7 @@ class Output(NamedTuple):
 
     Attributes:
         logits: (B, h, w), of the fixation density.
-        properties: (K, B, 6) of the patches, columns as in `PROPERTIES`; None without areas.
+        properties: (B, K, 6) of the patches, columns as in `PROPERTIES`; None without areas.
         categories: (B, 91), logits of the objects' categories; None without areas.
     """
 
@@ -90,8 +90,8 @@ class ReadoutNetwork(nn.Module):
         if areas is None:
             return Output(logits, None, None)
         size = low.shape[-2:]
-        properties = torch.stack([self.low_level(low, box_masks(boxes, size)) for boxes in areas.patches])
+        properties = self.low_level(low, torch.cat([box_masks(boxes, size) for boxes in areas.patches], 1))
         if self.training:
-            self.low_level.readings.update(properties[:, ~areas.edited].flatten(0, 1))
-            self.low_level.truths.update(areas.properties[:, ~areas.edited].flatten(0, 1))
-        return Output(logits, properties, self.high_level(high, box_masks(areas.objects, size)))
+            self.low_level.readings.update(properties[~areas.edited].flatten(0, 1))
+            self.low_level.truths.update(areas.properties[~areas.edited].flatten(0, 1))
+        return Output(logits, properties, self.high_level(high, box_masks(areas.objects, size))[:, 0])

@@ -75,16 +75,18 @@ class AreaReadout(nn.Module):
         )
 
     def forward(self, features: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Numbers (B, outputs).
+        """Numbers (B, K, outputs) of K areas in each image.
 
         Args:
             features: (B, width, h, w).
-            masks: (B, 1, h, w) in [0, 1], the fraction of each cell that belongs to the area. An empty area means the
+            masks: (B, K, h, w) in [0, 1], the fraction of each cell that belongs to the area. An empty area means the
                 whole map.
         """
         x = silu(self.conv(features))
-        means = area_mean(x, masks)
-        return self.perceptron(torch.cat([means, x.mean((2, 3))], 1) if self.sees_image else means)
+        means = torch.stack([area_mean(x, mask) for mask in masks.split(1, 1)], 1)
+        if self.sees_image:
+            means = torch.cat([means, x.mean((2, 3))[:, None].expand_as(means)], 2)
+        return self.perceptron(means)
 
 
 class LowLevelReadout(nn.Module):
@@ -106,13 +108,13 @@ class LowLevelReadout(nn.Module):
         self.readings, self.truths = Spread(len(PROPERTIES)), Spread(len(PROPERTIES))
 
     def forward(self, low: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Readings (B, 6), columns as in PROPERTIES.
+        """Readings (B, K, 6) of K areas in each image, columns as in PROPERTIES.
 
         Args:
             low: low-level features (B, width, h, w).
-            masks: areas (B, 1, h, w) in [0, 1].
+            masks: areas (B, K, h, w) in [0, 1].
         """
-        return torch.cat([head(low, masks) for head in self.heads.values()], 1)
+        return torch.cat([head(low, masks) for head in self.heads.values()], 2)
 
 
 class Spread(nn.Module):
@@ -141,7 +143,7 @@ class Spread(nn.Module):
 
 
 class HighLevelReadout(AreaReadout):
-    """Reads logits (B, 91) of the COCO category of an area from high-level features (paper section 3.3)."""
+    """Reads logits (B, K, 91) of the COCO categories of areas from high-level features (paper section 3.3)."""
 
     def __init__(self, width: int = 384) -> None:
         super().__init__(width, CATEGORIES)
