@@ -19,7 +19,6 @@ from .editor import BAND, Change
 if TYPE_CHECKING:
     from salbench.sample import Sample
 
-    from .backbone import Backbone
     from .editor import Editor, Inverted, Made
 
 
@@ -75,14 +74,14 @@ def edit(
     edits, dropped = [], []
     for type, strengths in wanted.items():
         change = Change(type, color if EDIT_TYPES[type].needs_color else None, region.word)
-        for made in editor.edit(inverted, on_latents, change, strengths):
+        for made in editor.edit(inverted, on_latents, change, strengths, size):
             if made.is_within:
-                edits.append(_new_edit(change, made, _picture(editor.backbone, made.latents, size)))
+                edits.append(_new_edit(change, made))
             else:
                 dropped.append(_dropped(change, made))
     shown = interpolate(on_latents, size=size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
     return MadeEdits(
-        original=_picture(editor.backbone, inverted.latents[0][0], size),
+        original=editor.picture(inverted.latents[0], size),
         mask=shown,
         edits=edits,
         caption=sample.caption,
@@ -125,25 +124,18 @@ def _mask(mask: np.ndarray | str | None, saliency: torch.Tensor | None, device: 
 
 
 def _dropped(change: Change, made: Made) -> dict[str, Any]:
-    reason = f"a reading moved by {made.trace[-1][1]:.1f} standard deviations, more than {BAND:g}"
+    moved = made.trace[-1][1]
+    reason = f"a property of the region or its reading moved by {moved:.1f} standard deviations, more than {BAND:g}"
     return {"type": change.type, "asked": made.asked, "reason": reason, **made.facts()}
 
 
-def _new_edit(change: Change, made: Made, picture: np.ndarray) -> NewEdit:
+def _new_edit(change: Change, made: Made) -> NewEdit:
     facts = made.facts() | ({"color": change.color} if change.color else {})
     direction = 1 if made.asked >= EDIT_TYPES[change.type].neutral else -1
-    return NewEdit(change.type, made.asked, made.used, direction, picture, facts)
+    return NewEdit(change.type, made.asked, made.used, direction, made.after.picture, facts)
 
 
 def _shown_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
     """(height, width) with the aspect ratio of `size` and a longer side of `longest`."""
     scale = longest / max(size)
     return tuple(max(1, round(side * scale)) for side in size)
-
-
-def _picture(backbone: Backbone, latents: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Decode latents (4, h, w) to an image, uint8 (*size, 3)."""
-    pixels = interpolate(
-        backbone.decode(latents[None]), size=size, mode="bilinear", align_corners=False, antialias=True
-    )[0]
-    return ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -16,6 +16,8 @@ and 4.2). Decisions that the paper leaves open:
 - Contrast and brightness undo one step of six, because the region should keep its content (the released code undoes one
   at almost no noise). Colour undoes the noisier steps too, because colours are decided there.
 - There is one conditional pass without guidance.
+- The band holds twice: for the readings (section 4.2), and for the true properties of the region in the decoded
+  picture, with the deviation of the true properties of the training areas.
 - An edit that is too strong moves towards the neutral strength by a tenth of the distance, which for contrast is the
   distance to one. (The released code takes a tenth of the factor itself, which would end in lowering the contrast.)
 """
@@ -25,10 +27,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
+from math import isnan, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+from torch.nn.functional import interpolate
 
 from salbench.edits import EDIT_TYPES
 
@@ -37,13 +41,15 @@ from .attention import Injection, injected, recorded
 from .equations import LATENT_EDITS
 from .extraction import for_aggregation
 from .features import cumulative_alpha, ddim_timesteps, invert, predicted_noise, renoise
+from .properties import photometric_properties
 from .scaling import gamma
 
 if TYPE_CHECKING:
     from .backbone import Backbone
     from .network import ReadoutNetwork
+    from .readouts import LowLevelReadout
 
-BAND = 2.0  # a reading may move by this many standard deviations, section 4.2
+BAND = 2.0  # a reading or a true property may move by this many standard deviations, section 4.2
 SHRINK = 0.9  # of the distance to the neutral strength, after each attempt that is too strong
 TRIES = 20  # the weakest attempt has an eighth of the strength asked for
 
@@ -81,6 +87,20 @@ class Change(NamedTuple):
     word: regions.Word | None = None
 
 
+class Seen(NamedTuple):
+    """What is seen of latents.
+
+    Attributes:
+        picture: uint8 (H, W, 3), decoded.
+        properties: (6,), the true properties of the region in the picture, columns as in PROPERTIES.
+        readings: (6,), what the network reads of the region; None without a network.
+    """
+
+    picture: np.ndarray
+    properties: torch.Tensor
+    readings: torch.Tensor | None
+
+
 @dataclass(frozen=True)
 class Made:
     """One edited image.
@@ -89,25 +109,28 @@ class Made:
         asked: strength that was asked for.
         used: strength of the edit.
         latents: float32 (4, h, w), denoised.
-        before: readings (6,) of the region before the edit, columns as in PROPERTIES.
-        after: readings (6,) after the edit.
-        trace: (strength, largest movement of a reading in standard deviations) of each attempt.
+        before, after: what is seen without and with the edit.
+        trace: of each attempt, its strength and the largest movement of a reading or true property in standard
+            deviations; empty without a network.
     """
 
     asked: float
     used: float
     latents: torch.Tensor
-    before: list[float] = field(default_factory=list)
-    after: list[float] = field(default_factory=list)
+    before: Seen
+    after: Seen
     trace: list[tuple[float, float]] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
         """What the edit set records of the edit; JSON can hold it."""
-        return {"before": self.before, "after": self.after, "trace": self.trace}
+        both = {"before": self.before, "after": self.after}
+        properties = {when: seen.properties.tolist() for when, seen in both.items()}
+        readings = {when: seen.readings.tolist() for when, seen in both.items() if seen.readings is not None}
+        return {"properties": properties, "readings": readings, "trace": self.trace}
 
     @property
     def is_within(self) -> bool:
-        """Whether all readings stayed in their band; true without readings."""
+        """Whether readings and true properties stayed in their bands; true without a network."""
         return not self.trace or self.trace[-1][1] <= BAND
 
 
@@ -151,46 +174,66 @@ class Editor:
         return logits.flatten().softmax(0).reshape(logits.shape)
 
     @torch.inference_mode()
-    def edit(self, inverted: Inverted, region: torch.Tensor, change: Change, strengths: Sequence[float]) -> list[Made]:
+    def edit(
+        self,
+        inverted: Inverted,
+        region: torch.Tensor,
+        change: Change,
+        strengths: Sequence[float],
+        size: tuple[int, int] | None = None,
+    ) -> list[Made]:
         """Edit an image with each strength, all in one batch.
 
-        With a network, edits that leave the band are weakened and tried again until they are within it.
+        With a network, edits that leave a band are weakened and tried again until they are within it.
 
         Args:
             inverted: the image.
             region: float (1, 1, h, w) in [0, 1], M on the latents' grid.
             change: what to change.
             strengths: strengths that are asked for.
+            size: (height, width) of the pictures; by default as decoded.
 
         Raises:
             ValueError: latents or readings are NaN or infinite.
         """
-        if self.network is None:
-            made = self._denoised(inverted, region, change, strengths)
-            return [Made(s, s, latents) for s, latents in zip(strengths, made, strict=True)]
-        before, neutral = self._read(inverted.maps[1], region), EDIT_TYPES[change.type].neutral
+        original, low = inverted.latents[0], inverted.maps[1] if self.network else None
+        before, neutral = self._seen(original, low, region, size)[0], EDIT_TYPES[change.type].neutral
         made, traces, pending = {}, [[] for _ in strengths], dict(enumerate(strengths))
         while pending:
             latents = self._denoised(inverted, region, change, list(pending.values()))
-            after = self._read(self._low_level(latents, inverted), region)
-            moved = ((after - before).abs() / self.network.low_level.deviation()).amax(1)
-            if moved.isnan().any():
-                raise ValueError("readings of the edited image are NaN; edit in float32, with --device cpu")
-            tried = zip(list(pending.items()), latents, after, moved.tolist(), strict=True)
-            for (i, used), latent, reading, moves in tried:
-                traces[i].append((used, moves))
-                made[i] = Made(strengths[i], used, latent, before[0].tolist(), reading.tolist(), traces[i])
+            seen = self._seen(latents, self._low_level(latents, inverted), region, size)
+            for (i, used), latent, after in zip(list(pending.items()), latents, seen, strict=True):
+                if self.network is not None:
+                    traces[i].append((used, _movement(before, after, self.network.low_level)))
+                made[i] = Made(strengths[i], used, latent, before, after, traces[i])
                 pending[i] = neutral + SHRINK * (used - neutral)
                 if made[i].is_within or len(traces[i]) == TRIES:
                     del pending[i]
         return [made[i] for i in range(len(strengths))]
 
-    def _read(self, low: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
-        """Readings (B, 6) of the region from low-level features."""
-        return self.network.low_level(low, region.expand(len(low), -1, -1, -1))
+    def picture(self, latents: torch.Tensor, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Decode latents (1, 4, h, w) to a picture, uint8 (*size, 3); by default as large as decoded."""
+        pixels = self.backbone.decode(latents)
+        if size is not None:
+            pixels = interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
+        return ((pixels[0] / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
-    def _low_level(self, latents: torch.Tensor, inverted: Inverted) -> torch.Tensor:
+    def _seen(
+        self, latents: torch.Tensor, low: torch.Tensor | None, region: torch.Tensor, size: tuple[int, int] | None
+    ) -> list[Seen]:
+        """What is seen of each of the latents (B, 4, h, w), with their low-level features if there is a network."""
+        readings = [None] * len(latents)
+        if low is not None:
+            readings = list(self.network.low_level(low, region.expand(len(low), -1, -1, -1))[:, 0].cpu())
+        pictures = [self.picture(one[None], size) for one in latents]
+        return [
+            Seen(picture, _measured(picture, region), read) for picture, read in zip(pictures, readings, strict=True)
+        ]
+
+    def _low_level(self, latents: torch.Tensor, inverted: Inverted) -> torch.Tensor | None:
         """Low-level features of edited latents, inverted like any image with the original's prompt."""
+        if self.network is None:
+            return None
         prompts = self.backbone.embed_prompts([inverted.caption]).expand(len(latents), -1, -1)
         steps = invert(self.backbone, latents, prompts, self.timesteps)
         return self.network.aggregation(for_aggregation(self.backbone, step) for step in steps)[1]
@@ -231,6 +274,22 @@ class Editor:
         weights = most * strengths if LATENT_EDITS[change.type].scales_attention else most
         end = min(at + len(given), prompt.shape[1] - 1)  # the rest of a long prompt is cut
         return prompt, Injection(list(range(at, end)), region, weights)
+
+
+def _measured(picture: np.ndarray, region: torch.Tensor) -> torch.Tensor:
+    """The true properties (6,) of the region (1, 1, h, w) in a picture."""
+    mask = interpolate(region.float(), size=picture.shape[:2], mode="bilinear", align_corners=False).cpu()
+    return photometric_properties(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255, mask)[0]
+
+
+def _movement(before: Seen, after: Seen, readout: LowLevelReadout) -> float:
+    """The largest change of a reading or a true property, in standard deviations."""
+    changes = [(after.readings - before.readings).abs() / readout.readings.deviation().cpu()]
+    changes.append((after.properties - before.properties).abs() / readout.truths.deviation().cpu())
+    movement = torch.cat(changes).max().item()
+    if isnan(movement):
+        raise ValueError("readings of the edited image are NaN; edit in float32, with --device cpu")
+    return movement
 
 
 def _check_numbers(what: str, *tensors: torch.Tensor) -> None:

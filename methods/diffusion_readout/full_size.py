@@ -154,10 +154,9 @@ def edit_report(backbone: Any, type: str, repeats: int, strengths: Sequence[floa
     clock, mask = Clock(backbone.device), torch.zeros(1, 1, *_latent_size(backbone), device=backbone.device)
     mask[..., : mask.shape[2] // 3, : mask.shape[3] // 3] = 1
 
-    def edited(strengths: Sequence[float], network: nn.Module | None = None) -> list[torch.Tensor]:
+    def edited(strengths: Sequence[float], network: nn.Module | None = None) -> list[Any]:
         of_backbone = editor.Editor(backbone, STEPS, network)
-        made = of_backbone.edit(of_backbone.invert(images, CAPTION), mask, change, strengths)
-        return [backbone.decode(edit.latents[None]) for edit in made]
+        return of_backbone.edit(of_backbone.invert(images, CAPTION), mask, change, strengths)
 
     _part("scaling").gamma(backbone)  # fitted here, once, so that no timing includes it
     for _ in range(repeats):

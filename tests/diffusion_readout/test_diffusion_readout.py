@@ -238,10 +238,25 @@ class TestLoss:
     def test_the_deviation_is_of_unedited_images(self, method, network, samples):
         first = replace(samples[0], edit=Edited("dark", 1.0, 1, lambda: np.ones(samples[0].size), lambda: None))
         method.loss(network, batch_of(samples[1:3], 0))
-        before = network.low_level.mean.clone()
+        before = {name: buffer.clone() for name, buffer in network.low_level.named_buffers()}
+        assert all(b.any() for b in before.values())
         batch = batch_of(samples[:1] * 2, 0)._replace(samples=[first, first])
         method.loss(network, batch)
-        assert torch.equal(network.low_level.mean, before)
+        assert all(torch.equal(buffer, before[name]) for name, buffer in network.low_level.named_buffers())
+        assert len(before) == 4
+
+    @pytest.mark.parametrize("annotated", [False, True])
+    def test_properties_are_read_on_random_patches_with_and_without_objects(
+        self, method, network, annotated, monkeypatch
+    ):
+        boxes = {"boxes": np.array([[2.0, 2.0, 40.0, 40.0]]), "categories": np.array([17])} if annotated else {}
+        kept, areas = network.forward, []
+        monkeypatch.setattr(network, "forward", lambda steps, given=None: areas.append(given) or kept(steps, given))
+        method.loss(network, batch_of(make_samples(2, **boxes), 0))
+        assert areas[0].patches.shape == (4, 2, 4)
+        assert len(areas[0].patches.flatten(0, 1).unique(dim=0)) == 8
+        object = [2 / 64, 2 / 48, 40 / 64, 40 / 48] if annotated else [0, 0, 1, 1]
+        assert areas[0].objects.tolist() == [pytest.approx(object)] * 2
 
     @pytest.mark.parametrize("annotated", [False, True])
     def test_categories_are_learned_where_objects_are_annotated(self, method, network, annotated):
@@ -266,7 +281,7 @@ class TestLoss:
 class TestAreas:
     def drawn(self, sample, number=60):
         torch.manual_seed(0)
-        return part("areas").draw([sample] * number, "cpu")
+        return part("areas").draw_objects([sample] * number, "cpu")
 
     def test_an_object_that_is_large_enough(self):
         boxes = np.array([[0.0, 0.0, 8.0, 8.0], [10.0, 12.0, 32.0, 24.0], [0.0, 0.0, 64.0, 48.0]])
@@ -281,13 +296,22 @@ class TestAreas:
         assert shares.tolist() == [[0, 0, 1, 1]] * 3
         assert categories.tolist() == [0, 0, 0]
 
-    def test_no_annotation_is_a_random_patch_of_unknown_category(self):
-        shares, categories = self.drawn(make_samples(1)[0])
-        assert set(categories.tolist()) == {-1}
-        assert len({tuple(s) for s in shares.tolist()}) == 60
-        assert (shares[:, :2] >= 0).all()
-        assert (shares[:, :2] + shares[:, 2:] <= 1).all()
-        assert 0.25 <= shares[:, 2:].min() < 0.3 < 0.7 < shares[:, 2:].max() <= 0.75
+    def test_no_annotation_is_the_whole_image_of_unknown_category(self):
+        shares, categories = self.drawn(make_samples(1)[0], 2)
+        assert shares.tolist() == [[0, 0, 1, 1]] * 2
+        assert categories.tolist() == [-1, -1]
+
+    def test_patches(self):
+        torch.manual_seed(0)
+        patches = part("areas").draw_patches(500, "cpu")
+        assert patches.shape == (4, 500, 4)
+        patches = patches.flatten(0, 1)
+        assert len(patches.unique(dim=0)) == 2000
+        assert (patches[:, :2] >= 0).all()
+        assert (patches[:, :2] + patches[:, 2:] <= 1).all()
+        sides = patches[:, 2:]
+        assert 0.1 <= sides.min() < 0.102 < 0.73 < sides.max() <= 0.7501
+        assert sides.median().item() == pytest.approx((0.1 * 0.75) ** 0.5, rel=0.05), "half are smaller than 27 %"
 
 
 class TestWhatIsMissing:

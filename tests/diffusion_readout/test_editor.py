@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from math import sqrt
 
+import numpy as np
 import pytest
 import torch
 from modules import part
+from PIL import Image
 
 from salbench.edits import EDIT_TYPES
 
@@ -35,7 +37,8 @@ def trained(tiny_backbone):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         new = network.ReadoutNetwork(tiny_backbone.channels, tiny_backbone.embedding, steps=STEPS)
-    new.low_level.mean_square.fill_(1)
+    new.low_level.readings.mean_square.fill_(1)
+    new.low_level.truths.mean_square.fill_(1e18)
     return new.requires_grad_(False).eval()
 
 
@@ -191,7 +194,7 @@ class TestDenoised:
     def test_without_a_network_nothing_is_read(self, blind, inverted, region):
         (made,) = blind.edit(inverted, region, WORDED["brightness"], [100.0])
         assert made.used == 100
-        assert made.facts() == {"before": [], "after": [], "trace": []}
+        assert (made.before.readings, made.after.readings, made.trace) == (None, None, [])
         assert made.is_within
 
 
@@ -278,7 +281,7 @@ CHANGE = PLAIN["brightness"]
 def free(trained, reading, inverted, region):
     """The edit of strength 0.04 in a band that nothing leaves."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trained.low_level, "deviation", lambda: torch.full((6,), 1e9))
+        patch.setattr(trained.low_level.readings, "deviation", lambda: torch.full((6,), 1e9))
         (made,) = reading.edit(inverted, region, CHANGE, [0.04])
     return made
 
@@ -290,11 +293,11 @@ def movement(free):
 
 
 def moved(made):
-    return max(abs(a - b) for a, b in zip(made.after, made.before, strict=True))
+    return (made.after.readings - made.before.readings).abs().max().item()
 
 
 class TestBand:
-    """The deviation is set such that an edit leaves its band or does not.
+    """The deviation of the readings is set such that an edit leaves its band or does not.
 
     Edits are so weak here that a random network's readings move in proportion to the strength.
     """
@@ -304,7 +307,7 @@ class TestBand:
         """A function that sets the deviation."""
 
         def deviate(value):
-            monkeypatch.setattr(trained.low_level, "deviation", lambda: torch.as_tensor(value).expand(6))
+            monkeypatch.setattr(trained.low_level.readings, "deviation", lambda: torch.as_tensor(value).expand(6))
 
         deviate(1e9)
         return deviate
@@ -314,14 +317,14 @@ class TestBand:
         prompt = reading.backbone.embed_prompts([CAPTION])
         steps = features.invert(reading.backbone, latents, prompt, reading.timesteps)
         _, low = trained.aggregation((s.features, reading.backbone.embed_timestep(s.timestep, 1)) for s in steps)
-        return trained.low_level(low, region)[0]
+        return trained.low_level(low, region)[0, 0]
 
     def test_readings_are_those_of_a_fresh_inversion(self, reading, trained, inverted, region, deviate):
         for made in reading.edit(inverted, region, CHANGE, [0.04, -0.02]):
             before = self.read(reading, trained, inverted.latents[0], region)
             after = self.read(reading, trained, made.latents[None], region)
-            torch.testing.assert_close(torch.tensor(made.before), before, rtol=1e-3, atol=1e-4)
-            torch.testing.assert_close(torch.tensor(made.after), after, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(made.before.readings, before, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(made.after.readings, after, rtol=1e-3, atol=1e-4)
 
     def test_one_that_stays_inside_is_left_as_it_is(self, reading, blind, inverted, region, deviate, movement):
         deviate(movement / 1.9)
@@ -334,7 +337,7 @@ class TestBand:
 
     def test_the_band_is_of_each_reading_s_own_deviation(self, reading, inverted, region, deviate, free):
         """The trace holds the largest of six quotients."""
-        changes = (torch.tensor(free.after) - torch.tensor(free.before)).abs()
+        changes = (free.after.readings - free.before.readings).abs()
         deviations = changes / torch.tensor([0.1, 0.2, 1.5, 0.3, 0.4, 0.5])
         deviate(deviations)
         (made,) = reading.edit(inverted, region, CHANGE, [0.04])
@@ -410,5 +413,41 @@ class TestBand:
 
     def test_facts_fit_in_json(self, free):
         facts = json.loads(json.dumps(free.facts()))
-        assert [len(facts[name]) for name in ("before", "after", "trace")] == [6, 6, 1]
+        for values in (facts["properties"], facts["readings"]):
+            assert {when: len(six) for when, six in values.items()} == {"before": 6, "after": 6}
         assert facts["trace"][0][0] == 0.04
+
+
+class TestMeasured:
+    """The true properties of the region in the decoded picture."""
+
+    SIZE = (80, 160)
+
+    def test_is_of_the_written_picture(self, blind, inverted, region):
+        (made,) = blind.edit(inverted, region, CHANGE, [0.1], self.SIZE)
+        mask = np.asarray(Image.fromarray(region[0, 0].numpy()).resize(self.SIZE[::-1], Image.Resampling.BILINEAR))
+        for seen in (made.before, made.after):
+            assert (seen.picture.shape, seen.picture.dtype) == ((*self.SIZE, 3), np.uint8)
+            colours = (seen.picture / 255 * mask[..., None]).sum((0, 1)) / mask.sum()
+            np.testing.assert_allclose(seen.properties[:3], colours, rtol=1e-4)
+        assert not np.array_equal(made.before.picture, made.after.picture)
+
+    def test_the_unedited_picture_is_that_of_the_inversion(self, blind, inverted, region):
+        (made,) = blind.edit(inverted, region, CHANGE, [0.1], self.SIZE)
+        alone = blind.picture(inverted.latents[0], self.SIZE)
+        assert np.abs(made.before.picture.astype(int) - alone).max() <= 1, "of rounding"
+
+    def test_an_edit_that_the_readings_miss_is_weakened(self, reading, trained, inverted, region, monkeypatch):
+        """The readings' band is wide; the second band is that of the picture."""
+        monkeypatch.setattr(trained.low_level.readings, "deviation", lambda: torch.full((6,), 1e9))
+        (free,) = reading.edit(inverted, region, CHANGE, [1.0])
+        changes = (free.after.properties - free.before.properties).abs()
+        assert free.used == 1
+        monkeypatch.setattr(trained.low_level.truths, "deviation", lambda: changes / 2.3)
+        (made,) = reading.edit(inverted, region, CHANGE, [1.0])
+        assert made.trace[0] == (1, pytest.approx(2.3, rel=1e-4))
+        assert made.used < 1
+        assert made.is_within
+        left = (made.after.properties - made.before.properties).abs() / (changes / 2.3)
+        assert made.trace[-1][1] == pytest.approx(left.max().item(), rel=1e-4)
+        assert left.max() <= 2

@@ -120,9 +120,15 @@ class TestArea:
     def test_only_global_contrast_sees_the_image(self, masks):
         readout = readouts.LowLevelReadout(WIDTH)
         changed = readout(self.elsewhere(masks), masks) - readout(self.FEATURES, masks)
-        sees = (changed.abs() > 1e-5).all(0).tolist()
+        sees = (changed.abs() > 1e-5).all((0, 1)).tolist()
         assert [name for name, s in zip(properties.PROPERTIES, sees, strict=True) if s] == ["global_contrast"]
-        assert changed[:, :5].abs().max() < 1e-5
+        assert changed[..., :5].abs().max() < 1e-5
+
+    @pytest.mark.parametrize("kind", [readouts.LowLevelReadout, readouts.HighLevelReadout])
+    def test_areas_of_an_image_are_read_as_if_alone(self, masks, kind):
+        readout, others = kind(WIDTH), torch.cat([masks, masks.flip(0)], 1)
+        alone = torch.cat([readout(self.FEATURES, masks), readout(self.FEATURES, masks.flip(0))], 1)
+        torch.testing.assert_close(readout(self.FEATURES, others), alone)
 
     def test_columns_are_the_properties(self, masks):
         readout = readouts.LowLevelReadout(WIDTH)
@@ -130,10 +136,10 @@ class TestArea:
             for parameter in readout.heads[name].perceptron[2].parameters():
                 torch.nn.init.zeros_(parameter)
             torch.nn.init.constant_(readout.heads[name].perceptron[2].bias, number)
-        assert readout(self.FEATURES, masks).tolist() == [[0, 1, 2, 3, 4, 5]] * 2
+        assert readout(self.FEATURES, masks).tolist() == [[[0, 1, 2, 3, 4, 5]]] * 2
 
     def test_a_logit_for_each_category(self, masks):
-        assert readouts.HighLevelReadout(WIDTH)(self.FEATURES, masks).shape == (2, 91)
+        assert readouts.HighLevelReadout(WIDTH)(self.FEATURES, masks).shape == (2, 1, 91)
 
     def test_all_heads_are_small(self):
         """The released ones have 117 M parameters."""
@@ -141,92 +147,55 @@ class TestArea:
         assert sum(p.numel() for head in heads for p in head.parameters()) < 600_000
 
 
-class TestDeviation:
-    """The readout's running statistics of what it reads while it is trained."""
+class TestSpread:
+    """Running statistics of what is read, and of what is true, while the network is trained."""
 
-    MASKS = torch.ones(2, 1, 4, 6)
-
-    def test_is_that_of_all_areas(self):
-        """Of 3000 batches, each of which leaves half a percent of what was before: that of the normal readings."""
-        readout = readouts.LowLevelReadout(WIDTH)
-        true = torch.tensor([0.5, 1.0, 2.0, 0.1, 3.0, 0.25])
+    def test_is_that_of_all_batches(self):
+        """Of 3000 batches, each of which leaves half a percent of what was before: that of the normal values."""
+        spread, true = readouts.Spread(6), torch.tensor([0.5, 1.0, 2.0, 0.1, 3.0, 0.25])
         generator = torch.Generator().manual_seed(0)
-        readout.heads = self.reading(lambda: 1 + true * torch.randn(16, 6, generator=generator))
         for _ in range(3000):
-            readout(None, None)
-        np.testing.assert_allclose(readout.deviation(), true, rtol=0.1)
-        np.testing.assert_allclose(readout.mean, 1, atol=0.3)
+            spread.update(1 + true * torch.randn(16, 6, generator=generator))
+        np.testing.assert_allclose(spread.deviation(), true, rtol=0.1)
+        np.testing.assert_allclose(spread.mean, 1, atol=0.3)
 
     def test_two_batches_by_hand(self):
         """Means 2 and 4, mean squares 5 and 20: 2 + 0.005 * 2 = 2.01, 5 + 0.005 * 15 = 5.075."""
-        readout, batches = readouts.LowLevelReadout(WIDTH), iter([[1.0, 3], [2.0, 6]])
-        readout.heads = self.reading(lambda: torch.tensor(next(batches))[:, None].expand(2, 6))
-        readout(None, None)
-        readout(None, None)
-        np.testing.assert_allclose(readout.mean, 2.01, rtol=1e-5)
-        np.testing.assert_allclose(readout.deviation(), math.sqrt(5.075 - 2.01**2), rtol=1e-5)
+        spread = readouts.Spread(6)
+        for batch in ([1.0, 3], [2.0, 6]):
+            spread.update(torch.tensor(batch)[:, None].expand(2, 6))
+        np.testing.assert_allclose(spread.mean, 2.01, rtol=1e-5)
+        np.testing.assert_allclose(spread.deviation(), math.sqrt(5.075 - 2.01**2), rtol=1e-5)
 
-    def test_edited_images_do_not_count(self):
-        """As if they were not in their batches; a batch of edits alone changes nothing."""
-        readout, originals = readouts.LowLevelReadout(WIDTH), readouts.LowLevelReadout(WIDTH)
-        features = make_features(4, WIDTH, 4, 6)
-        originals.load_state_dict(readout.state_dict())
-        edited = torch.tensor([False, True, True, False])
-        readout(features, torch.ones(4, 1, 4, 6), edited)
-        originals(features[~edited], torch.ones(2, 1, 4, 6))
-        torch.testing.assert_close(readout.mean, originals.mean)
-        torch.testing.assert_close(readout.mean_square, originals.mean_square)
-        readout(features, torch.ones(4, 1, 4, 6), torch.ones(4, dtype=torch.bool))
-        torch.testing.assert_close(readout.mean, originals.mean)
+    def test_a_batch_of_nothing_changes_nothing(self):
+        spread = readouts.Spread(6)
+        spread.update(torch.ones(2, 6))
+        spread.update(torch.ones(0, 6))
+        assert spread.mean.tolist() == [1] * 6
 
     def test_of_few_batches_is_not_biased(self):
-        """Readings far from zero with little deviation: what is left of the zeros at the start would drown it."""
-        readout, generator = readouts.LowLevelReadout(WIDTH), torch.Generator().manual_seed(0)
-        readout.heads = self.reading(lambda: 10 + 0.1 * torch.randn(256, 6, generator=generator))
+        """Values far from zero with little deviation: what is left of the zeros at the start would drown it."""
+        spread, generator = readouts.Spread(6), torch.Generator().manual_seed(0)
         for _ in range(20):
-            readout(None, None)
-        np.testing.assert_allclose(readout.deviation(), 0.1, rtol=0.1)
-
-    def reading(self, read):
-        """Heads of which the first gives what all are to read."""
-
-        class First(torch.nn.Module):
-            def forward(self, low, masks):
-                return read()
-
-        return torch.nn.ModuleDict({"red": First()})
-
-    def test_nothing_is_kept_in_evaluation(self):
-        readout = readouts.LowLevelReadout(WIDTH).eval()
-        readout(make_features(2, WIDTH, 4, 6), self.MASKS)
-        assert not readout.mean.any()
-        assert not readout.mean_square.any()
-        assert readout.deviation().tolist() == [0] * 6
+            spread.update(10 + 0.1 * torch.randn(256, 6, generator=generator))
+        np.testing.assert_allclose(spread.deviation(), 0.1, rtol=0.1)
 
     def test_is_stored_with_the_weights(self):
         trained, loaded = readouts.LowLevelReadout(WIDTH), readouts.LowLevelReadout(WIDTH)
-        trained(make_features(2, WIDTH, 4, 6), self.MASKS)
+        trained.readings.update(torch.rand(9, 6))
+        trained.truths.update(torch.rand(9, 6))
         loaded.load_state_dict(trained.state_dict())
-        assert trained.deviation().min() > 0
-        assert torch.equal(loaded.deviation(), trained.deviation())
+        for one, other in ((trained.readings, loaded.readings), (trained.truths, loaded.truths)):
+            assert one.deviation().min() > 0
+            assert torch.equal(one.deviation(), other.deviation())
 
-    def test_leaves_the_gradients_as_they_are(self):
-        readout, features = readouts.LowLevelReadout(WIDTH), make_features(2, WIDTH, 4, 6).requires_grad_()
-        in_training = torch.autograd.grad(readout(features, self.MASKS).sum(), features)[0]
-        in_evaluation = torch.autograd.grad(readout.eval()(features, self.MASKS).sum(), features)[0]
-        torch.testing.assert_close(in_training, in_evaluation)
-        assert not readout.mean.requires_grad
-
-    def test_in_mixed_precision(self):
-        """Readings are then bfloat16, the statistics float32 all the same."""
-        readout, exact = readouts.LowLevelReadout(WIDTH), readouts.LowLevelReadout(WIDTH)
-        exact.load_state_dict(readout.state_dict())
-        with torch.autocast("cpu", torch.bfloat16):
-            read = readout(make_features(2, WIDTH, 4, 6), self.MASKS)
-        exact(make_features(2, WIDTH, 4, 6), self.MASKS)
-        assert read.dtype == torch.bfloat16
-        assert readout.mean_square.dtype == torch.float32
-        torch.testing.assert_close(readout.mean, exact.mean, rtol=0.05, atol=1e-4)
+    def test_needs_no_gradient_and_no_bfloat16(self):
+        """Readings are bfloat16 in mixed precision."""
+        spread, values = readouts.Spread(6), torch.rand(9, 6, requires_grad=True)
+        spread.update(values.bfloat16())
+        assert spread.mean_square.dtype == torch.float32
+        assert not spread.mean.requires_grad
+        torch.testing.assert_close(spread.mean, values.detach().mean(0), rtol=0.01, atol=1e-3)
 
 
 class TestLoss:
