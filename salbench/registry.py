@@ -39,6 +39,7 @@ from salbench.source import method_hash
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from salbench.datasets import Dataset
     from salbench.edits import MadeEdits
@@ -167,6 +168,14 @@ class SaliencyMethod:
     def features(self, sample: Sample) -> dict[str, np.ndarray]:
         """Feature maps to look at, for a blind sample: {title: float (C, h, w)}. Optional."""
         raise MethodProblem(f"{self.name} has no feature maps to show")
+
+    def scorecard(self, samples: Iterable[Sample]) -> pd.DataFrame:
+        """How well what the method reads from its feature maps agrees with blind samples' images. Optional.
+
+        Returns:
+            Columns "property", "share" (of the image that an area covers), and one for each measure, such as "r2".
+        """
+        raise MethodProblem(f"{self.name} has no scorecard")
 
     def edit(
         self,

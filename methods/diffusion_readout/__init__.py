@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from importlib.util import find_spec
@@ -36,6 +36,8 @@ from salbench.training import LearnedMethod, Recipe
 from salbench.training.checkpoint import CheckpointProblem, Counts
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from salbench.edits import MadeEdits
     from salbench.training.data import Batch
 
@@ -158,13 +160,24 @@ class DiffusionReadout(LearnedMethod):
         """High-level map, low-level map and predicted saliency. Without weights, those of random readouts."""
         torch.manual_seed(0)  # for random readouts
         network = self.network if self._is_trained else self.build_network().to(self.runtime.device).eval()
-        images = self.images_of(sample)
         with torch.inference_mode():
-            high, low = network.aggregation(self._extractor.steps(images, [sample.caption]))
+            high, low = self._maps(network, sample)
             saliency = network.saliency(high, low).exp()
         state = "" if self._is_trained else " (untrained)"
         maps = {"high-level": high[0], "low-level": low[0], "saliency": saliency}
         return {title + state: features.cpu().numpy() for title, features in maps.items()}
+
+    def _maps(self, network: ReadoutNetwork, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        """High-level and low-level feature maps (1, width, h, w) of a sample."""
+        return network.aggregation(self._extractor.steps(self.images_of(sample), [sample.caption]))
+
+    def scorecard(self, samples: Iterable[Sample]) -> pd.DataFrame:
+        """How well the readouts of photometric properties read; see `scorecard.scorecard`."""
+        from .scorecard import scorecard
+
+        with torch.inference_mode():
+            pairs = ((self.images_of(sample), self._maps(self.network, sample)[1]) for sample in samples)
+            return scorecard(self.network.low_level, pairs)
 
     def edit(
         self,

@@ -29,9 +29,30 @@ def test_fixations_are_not_asked_for(salbench, picture, capsys):
     assert "unrecognized arguments: --fixations" in capsys.readouterr().err
 
 
+def test_scorecard(salbench, add_method, capsys):
+    body = """
+def scorecard(self, samples):
+    import pandas as pd
+    assert [s.fixations for s in samples] == [None] * 3
+    return pd.DataFrame({"property": ["red"] * 2 + ["blue"] * 2, "share": [0.01, 0.1] * 2, "r2": [0.1, 0.2, 0.3, 0.4]})
+"""
+    folder = add_method("reads", body)
+    assert salbench("features", "--methods", "reads", "--methods-dir", folder, "--scorecard", "--limit", 3) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("r2, ")
+    assert [line.split("|")[1:-1] for line in lines if line.startswith("| ")] == [
+        [" property   ", "   1% ", "   10% "],
+        [" red        ", " 0.10 ", "  0.20 "],
+        [" blue       ", " 0.30 ", "  0.40 "],
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--limit", "3"], "--limit requires --scorecard"),
+        (["--scorecard", "--id", "color_01"], "--scorecard: expected a --dataset"),
+        (["--methods", "uniform", "--scorecard"], "uniform has no scorecard"),
         (["--methods", "uniform,center_bias"], "--methods: expected one method, got uniform,center_bias"),
         (["--methods", "uniform"], "uniform has no feature maps"),
         (["--methods", "unifrom"], "Did you mean 'uniform'"),
