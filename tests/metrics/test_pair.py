@@ -18,7 +18,7 @@ from salbench.metrics.kl import _log
 
 OPTIONS = {
     "defaults": {},
-    "mit": {"nss": {"ddof": 1}, "sauc": {"step": 0.1}},
+    "mit": {"auc_judd": {"jitter": True}, "nss": {"ddof": 1}, "sauc": {"step": 0.1}},
     "tuebingen": {"sim": {"floor": None}, "ig": {"floor": None}, "kl": {"eps": 2.2204e-16}},
     "fine": {"auc_borji": {"step": 0.01}, "sauc": {"step": 0.01}, "kl": {"eps": 1e-7}},
     "coarse": {"auc_borji": {"step": 0.5}, "sauc": {"step": 0.03}},
