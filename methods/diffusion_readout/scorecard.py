@@ -43,7 +43,8 @@ def scorecard(readout: LowLevelReadout, images: Iterable[tuple[torch.Tensor, tor
         np.abs(np.roll(values, 1, 0) - values) <= BAND * spread.deviation().cpu().numpy()
         for values, spread in zip((read, true), spreads, strict=True)
     )
-    coverage = (inside & truly).sum((0, 2)) / inside.sum((0, 2))
+    with np.errstate(invalid="ignore"):  # NaN where no pair stays in the band
+        coverage = (inside & truly).sum((0, 2)) / inside.sum((0, 2))
     rows = [
         (name, share, r2[i, j], coverage[i, j]) for j, name in enumerate(PROPERTIES) for i, share in enumerate(SHARES)
     ]

@@ -140,7 +140,7 @@ class TestDenoised:
         if type == "brightness":
             changed = clean + strength * gamma * region
         else:
-            mu = gamma * (clean * region).sum() / (4 * region.sum())
+            mu = (clean * region).sum((2, 3), keepdim=True) / region.sum()
             changed = region * (strength * (clean - mu) + mu) + (1 - region) * clean
 
         def back(latents, noise):
