@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from salbench.checks import check_aspect
 from salbench.files import MAP_SUFFIXES, FileProblem, hash_bytes, hash_file, read_map
 from salbench.registry import MethodUnavailable, SaliencyMethod, register
 from salbench.sample import Sample
@@ -55,8 +56,16 @@ class FromFolder(SaliencyMethod):
         """The map of an image, at its own size.
 
         Raises:
-            FileProblem: there is no map with the image's id, or it cannot be read.
+            FileProblem: there is no map with the image's id, it cannot be read, or it has another aspect ratio.
         """
+        found = self._read(sample)
+        try:
+            check_aspect(found.shape, sample.size, f"{self.place}: map of {sample.id}")
+        except ValueError as error:
+            raise FileProblem(str(error)) from error
+        return found
+
+    def _read(self, sample: Sample) -> np.ndarray:
         if sample.id not in self._maps:
             raise FileProblem(f"{self.place}: expected a map named {sample.id} with one of {', '.join(MAP_SUFFIXES)}")
         entry = self._maps[sample.id]

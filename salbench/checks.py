@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 LARGEST = 1e100  # largest accepted magnitude of a map's values; the smallest is 1 / LARGEST
-ASPECT = 0.02  # largest relative difference of aspect ratios that rounded sizes can cause
+ASPECT = 0.02  # largest relative difference of aspect ratios, where rounding to whole pixels causes no more
 
 
 def check_map(array: ArrayLike, name: str = "prediction") -> np.ndarray:
@@ -50,7 +50,7 @@ def check_same_shape(array: np.ndarray, shape: Sequence[int], name: str) -> None
 
 def check_aspect(shape: Sequence[int], size: Sequence[int], name: str) -> None:
     """Raise `ValueError` unless a map of `shape` has the aspect ratio of an image of `size`, both (height, width)."""
-    if abs(shape[1] * size[0] / (shape[0] * size[1]) - 1) > ASPECT:
+    if abs(shape[1] * size[0] / (shape[0] * size[1]) - 1) > max(ASPECT, 0.5 / shape[0] + 0.5 / shape[1]):
         raise ValueError(
             f"{name}: expected the aspect ratio of the image, {size[0]} x {size[1]} (height, width), got "
             f"{shape[0]} x {shape[1]}"

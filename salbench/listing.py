@@ -169,7 +169,8 @@ def text(rows: Sequence[Row], width: int | None = None) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return "; ".join(f"{k}: {_plain(v)}" for k, v in value.items())
+        words = {None: "none", True: "yes", False: "no"}
+        return "; ".join(f"{k}: {words[v] if isinstance(v, bool | None) else _plain(v)}" for k, v in value.items())
     if isinstance(value, list):
         return ", ".join("-" if v is None else str(v) for v in value)
     return {None: "", True: "yes", False: ""}.get(value, value) if isinstance(value, bool | None) else value

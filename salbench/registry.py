@@ -173,7 +173,8 @@ class SaliencyMethod:
         """How well what the method reads from its feature maps agrees with blind samples' images. Optional.
 
         Returns:
-            Columns "property", "share" (of the image that an area covers), and one for each measure, such as "r2".
+            Columns "property", "share" (of the image that an area covers), and one for each measure, such as "r2". Its
+            `attrs` say in a sentence what each measure means.
         """
         raise MethodProblem(f"{self.name} has no scorecard")
 

@@ -8,7 +8,7 @@ from scipy.special import stdtr, stdtrit
 
 N_RESAMPLES = 2000
 _CHUNK = 100  # resamples per batch; bounds the memory
-_FEWEST_TO_RESAMPLE = 5  # with fewer values, most resamples hold only one or two different values
+FEWEST_TO_RESAMPLE = 5  # with fewer values, most resamples hold only one or two different values
 _ROUNDING = 1e-12  # a relative spread below this is rounding
 _SMALLEST_P = 1e-100
 
@@ -47,7 +47,7 @@ def bootstrap_means(
         lowest, highest = _bootstrap_t(terms, error, seed, (1 - level) / 2)
         n = (mass > 0).sum(0)
         student = stdtrit(n - 1, (1 + level) / 2) * np.sqrt(n / (n - 1))
-        lowest, highest = (np.where(n < _FEWEST_TO_RESAMPLE, np.nan, t) for t in (lowest, highest))
+        lowest, highest = (np.where(n < FEWEST_TO_RESAMPLE, np.nan, t) for t in (lowest, highest))
         low = mean - np.where(error > 0, error * np.fmax(student, highest), 0.0)
         high = mean + np.where(error > 0, error * np.fmax(student, -lowest), 0.0)
     return mean, low, high

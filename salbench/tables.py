@@ -15,6 +15,7 @@ from salbench.files import shipped
 from salbench.metrics import METRICS
 from salbench.names import suggestion
 from salbench.results import Result
+from salbench.stats import FEWEST_TO_RESAMPLE
 
 DIGITS = 3
 PAPER = shipped("paper", "results/paper")  # the paper's numbers, as data
@@ -218,8 +219,9 @@ def _images_in_means(rows: Sequence[Row], metric: str) -> dict[str, int]:
 
 
 def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[str]:
-    notes, by_note = ["±: half the width of the 95 % bootstrap interval over images. Bold: best ranked row."], _ByNote()
-    found = list(found)
+    found, by_note = list(found), _ByNote()
+    interval = "Student's t interval" if n_images < FEWEST_TO_RESAMPLE else "bootstrap interval"
+    notes = [f"±: half the width of the 95 % {interval} over images. Bold: best ranked row."]
     if any(r.ceiling for r in found):
         notes.append("(ceiling): sees the fixations of other observers on the same image, so not ranked.")
     notes += [note for r in found if r.ceiling for note in _about_ceiling(r, found)]
@@ -228,6 +230,11 @@ def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[
     if any("(paper" in row.name for row in rows):
         notes.append(CLAIMED)
     notes += fewer_images(rows, n_images)
+    notes += [
+        f"{name}: only for methods that predict a density, as this protocol reads no other map as one."
+        for name, metric in METRICS.items()
+        if metric.reads_probabilities and any(r.output == "map" and not r.metrics[name] for r in found)
+    ]
     for r in found:
         if r.zero_share > _MANY_ZEROS:
             notes += [f"{r.method}: {r.zero_share:.0%} of its pixels are exactly zero, which raises {name}."

@@ -38,6 +38,7 @@ FEW_SIZES = {  # these networks take about a second for an image of any size
     "simplenet": PORTRAIT,
     "tempsal": PORTRAIT,
     "deepgaze_iie": {"smallest": (128, 131)},
+    "from_folder": {"five times its map": (25, 35)},
 }
 CASES = {
     f"{name}, {size_name}": (name, size)
@@ -294,6 +295,19 @@ class TestFromFolder:
         prediction = self._create(place).predict(blind)
         assert_array_equal(prediction, self.VALUES if suffix == "npy" else np.full((3, 4), 77))
 
+    @pytest.mark.parametrize("shape", [(32, 24), (20, 20), (24, 30)])
+    def test_another_aspect_ratio(self, maps, blind, shape):
+        """Transposed, as by a reader that takes the width for the height, or square."""
+        (maps / "image_0.npy").write_bytes(_npy(np.random.default_rng(0).random(shape)))
+        expected = f"map of image_0: expected the aspect ratio of the image, 24 x 32 .*, got {shape[0]} x {shape[1]}"
+        with pytest.raises(FileProblem, match=expected):
+            self._create(maps).predict(blind)
+
+    @pytest.mark.parametrize("shape", [(12, 16), (48, 64), (5, 7), (7, 9), (2, 3)])
+    def test_a_rounded_aspect_ratio(self, maps, blind, shape):
+        (maps / "image_0.npy").write_bytes(_npy(np.random.default_rng(0).random(shape)))
+        assert self._create(maps).predict(blind).shape == shape
+
     def test_variant_is_the_name_of_the_folder_or_the_zip(self, maps):
         (maps / "image_0.png").write_bytes(_png(self.VALUES))
         assert self._create(maps).label == "from_folder+model_v1.5"
@@ -385,12 +399,12 @@ class TestFromFolder:
         assert_array_equal(self._create(place).predict(blind), self.VALUES)
 
     def test_a_member_that_unpacks_to_too_much(self, maps, blind, monkeypatch):
-        place = self._zip(maps, {"image_0.npy": _npy(np.zeros((100, 100)))})
+        place = self._zip(maps, {"image_0.npy": _npy(np.zeros((75, 100)))})
         module = registry.sys.modules[registry.get("from_folder").__module__]
-        monkeypatch.setattr(module, "MAX_MEMBER", 80_128)  # the header of the file and 10 000 numbers
-        assert self._create(place).predict(blind).shape == (100, 100)
-        monkeypatch.setattr(module, "MAX_MEMBER", 80_127)
-        with pytest.raises(FileProblem, match=r"member 'image_0\.npy' unpacks to 80128 bytes"):
+        monkeypatch.setattr(module, "MAX_MEMBER", 60_128)  # the header of the file and 7500 numbers
+        assert self._create(place).predict(blind).shape == (75, 100)
+        monkeypatch.setattr(module, "MAX_MEMBER", 60_127)
+        with pytest.raises(FileProblem, match=r"member 'image_0\.npy' unpacks to 60128 bytes"):
             self._create(place)
 
     @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\3\4"])
@@ -409,7 +423,7 @@ class TestFromFolder:
 
     def test_a_damaged_member(self, maps, blind):
         """Whatever byte is damaged, the map is right or there is a FileProblem that names the archive or the member."""
-        values = np.random.default_rng(0).integers(0, 3, (20, 20)).astype(float)
+        values = np.random.default_rng(0).integers(0, 3, (15, 20)).astype(float)
         place = self._zip(maps, {"image_0.npy": _npy(values)})
         content = place.read_bytes()
         refused = []

@@ -12,6 +12,10 @@ from .readouts import LowLevelReadout
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.25)  # of the image that an area covers; edited regions cover 0.01 to 0.09
 AREAS = 8  # of each share in each image
+MEANING = {
+    "r2": "R²: 1 for perfect readings, 0 for readings as good as the mean of all areas, below 0 for worse ones",
+    "coverage": "Coverage: where a reading stays within two standard deviations, how often the true property does, too",
+}
 
 
 def scorecard(readout: LowLevelReadout, images: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> pd.DataFrame:
@@ -28,6 +32,8 @@ def scorecard(readout: LowLevelReadout, images: Iterable[tuple[torch.Tensor, tor
         - "coverage": two areas are compared as a region is before and after an edit, each with the area of the same
           number in the next image. Of those whose readings stay in the band of two standard deviations, the part whose
           true properties stay in theirs.
+
+        Its `attrs` say in a sentence what each measure means.
 
     Raises:
         ValueError: fewer than two images.
@@ -48,7 +54,9 @@ def scorecard(readout: LowLevelReadout, images: Iterable[tuple[torch.Tensor, tor
     rows = [
         (name, share, r2[i, j], coverage[i, j]) for j, name in enumerate(PROPERTIES) for i, share in enumerate(SHARES)
     ]
-    return pd.DataFrame(rows, columns=["property", "share", "r2", "coverage"])
+    card = pd.DataFrame(rows, columns=["property", "share", "r2", "coverage"])
+    card.attrs.update(MEANING)
+    return card
 
 
 def _read(

@@ -3,8 +3,8 @@
 Writes one PNG: the image, then each of its feature maps. Red, green and blue are the first three principal components
 of a feature map's channels.
 
---scorecard prints a table instead: how well the readings of colours, brightness and contrasts agree with the images of
-a data set.
+--scorecard prints tables instead: how well the method reads colours, brightness and contrasts of areas, compared with
+the pixels of a data set's images, by the size of the area.
 """
 
 import argparse
@@ -58,9 +58,10 @@ def _scorecard(options: argparse.Namespace) -> int:
     bar = tqdm([sample.blind() for sample in samples], desc=method.name, unit="image", disable=None)
     card = method.scorecard(bar)
     card["share"] = card["share"].map("{:.0%}".format)
+    print(f"{method.label} on {options.dataset}, {len(samples)} images. Columns: area as a share of the image\n")
     for measure in card.columns[2:]:
         table = card.pivot(index="property", columns="share", values=measure)
         table = table.loc[card["property"].unique(), card["share"].unique()]
-        print(f"{measure}, by the share of the image that an area covers\n")
+        print(f"{card.attrs[measure]}.\n")
         print(tabulate(table, ["property", *table.columns], "github", floatfmt=".2f"), end="\n\n")
     return 0

@@ -34,12 +34,15 @@ def test_scorecard(salbench, add_method, capsys):
 def scorecard(self, samples):
     import pandas as pd
     assert [s.fixations for s in samples] == [None] * 3
-    return pd.DataFrame({"property": ["red"] * 2 + ["blue"] * 2, "share": [0.01, 0.1] * 2, "r2": [0.1, 0.2, 0.3, 0.4]})
+    card = pd.DataFrame({"property": ["red"] * 2 + ["blue"] * 2, "share": [0.01, 0.1] * 2, "r2": [0.1, 0.2, 0.3, 0.4]})
+    card.attrs["r2"] = "How right it is"
+    return card
 """
     folder = add_method("reads", body)
     assert salbench("features", "--methods", "reads", "--methods-dir", folder, "--scorecard", "--limit", 3) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("r2, ")
+    assert lines[0].startswith("reads on popout, 3 images")
+    assert lines[2] == "How right it is."
     assert [line.split("|")[1:-1] for line in lines if line.startswith("| ")] == [
         [" property   ", "   1% ", "   10% "],
         [" red        ", " 0.10 ", "  0.20 "],
