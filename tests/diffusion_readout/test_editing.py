@@ -167,7 +167,7 @@ class TestEdit:
 class TestConstraint:
     def test_is_applied_unless_it_is_turned_off(self, method, monkeypatch):
         monkeypatch.setattr(part("editor"), "TRIES", 1)
-        monkeypatch.setattr(part("readouts").LowLevelReadout, "deviation", lambda self: self.mean + 1e-9)
+        monkeypatch.setattr(part("readouts").Spread, "deviation", lambda self: self.mean + 1e-9)
         network = part("network").ReadoutNetwork(method.frozen.channels, method.frozen.embedding, steps=6).eval()
         monkeypatch.setattr(type(method), "network", network)
         sample = Sample("a", (60, 80), picture)
@@ -182,8 +182,7 @@ class TestConstraint:
         """A readout without deviation takes any movement for too much."""
         editor = part("editor")
         monkeypatch.setattr(editor, "TRIES", 2)
-        low_level = part("readouts").LowLevelReadout
-        monkeypatch.setattr(low_level, "deviation", lambda self: self.mean + 1e-9)
+        monkeypatch.setattr(part("readouts").Spread, "deviation", lambda self: self.mean + 1e-9)
         network = part("network").ReadoutNetwork(method.frozen.channels, method.frozen.embedding, steps=6).eval()
         sample = Sample("a", (60, 80), picture, np.array([(20.0, 15.0)]), sigma=5.0)
         given = sample, method.images_of(sample), editor.Editor(method.frozen, 6, network), {"contrast": [2.0]}
