@@ -187,6 +187,7 @@ class SaliencyMethod:
         word: str | None = None,
         mask: np.ndarray | str | None = None,
         constrained: bool = True,
+        scaled: bool = True,
     ) -> MadeEdits:
         """Make versions of an image in which the saliency of a region should rise or fall. Optional.
 
@@ -197,6 +198,7 @@ class SaliencyMethod:
             word: word of the caption whose region is edited; by default the method chooses.
             mask: float (H, W), >= 0, the region to edit instead of a word's, or `salbench.edits.SALIENCY`.
             constrained: weaken or drop edits that the method finds too strong.
+            scaled: let a strength of brightness be that of the pixels, alike in red, green and blue.
 
         Raises:
             ValueError: an image or request that cannot be edited.

@@ -33,7 +33,7 @@ class Brightener(SaliencyMethod):
     def weights_hash(self):
         return "f00d"
 
-    def edit(self, sample, wanted, *, color=None, word=None, mask=None, constrained=True):
+    def edit(self, sample, wanted, *, color=None, word=None, mask=None, constrained=True, scaled=True):
         self.calls += 1
         if sample.id == self.refused:
             raise self.error

@@ -188,10 +188,12 @@ class DiffusionReadout(LearnedMethod):
         word: str | None = None,
         mask: np.ndarray | str | None = None,
         constrained: bool = True,
+        scaled: bool = True,
     ) -> MadeEdits:
         """Edit an image with the backbone; see `SaliencyMethod.edit` and `editing.edit`.
 
-        Unless `constrained` is false, edits are weakened until the trained readouts change little enough.
+        Unless `constrained` is false, edits are weakened until the trained readouts change little enough. Unless
+        `scaled` is false, brightness has the scale gamma of section 4.2.
         """
         from .editing import edit
         from .editor import Editor
@@ -199,10 +201,10 @@ class DiffusionReadout(LearnedMethod):
         if mask is None and sample.caption and self.place == str(SMALL):
             _warn_of_words()
         if constrained:
-            editor = Editor(self.frozen, self.timesteps, self.network)
+            editor = Editor(self.frozen, self.timesteps, self.network, scaled=scaled)
         else:
             self.recipe = self.recipe.at(self.frozen.image_size)
-            editor = Editor(self.frozen, self.timesteps)
+            editor = Editor(self.frozen, self.timesteps, scaled=scaled)
         return edit(sample, self.images_of(sample), editor, wanted, color=color, word=word, mask=mask)
 
     def logits(self, network: ReadoutNetwork, images: torch.Tensor, captions: Sequence[str | None]) -> torch.Tensor:

@@ -141,10 +141,14 @@ class Editor:
         backbone: the frozen model.
         steps: number of steps of the inversion.
         network: in evaluation mode. Without it nothing is read, so edits are not constrained.
+        scaled: whether the equations get the backbone's gamma (section 4.2), or ones.
     """
 
-    def __init__(self, backbone: Backbone, steps: int, network: ReadoutNetwork | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone, steps: int, network: ReadoutNetwork | None = None, *, scaled: bool = True
+    ) -> None:
         self.backbone, self.timesteps, self.network = backbone, ddim_timesteps(backbone, steps), network
+        self.scaled = scaled
 
     @torch.inference_mode()
     def invert(self, image: torch.Tensor, caption: str = "") -> Inverted:
@@ -247,7 +251,8 @@ class Editor:
         inside = (region > 0).float()
         levels = [cumulative_alpha(backbone, t) for t in self.timesteps]
         clean = inverted.latents[0]
-        edited = equation(clean, region, weights[:, None, None, None], gamma(backbone))
+        scale = gamma(backbone) if self.scaled else clean.new_ones(clean.shape[1])
+        edited = equation(clean, region, weights[:, None, None, None], scale)
         latents = inverted.latents[depth] + sqrt(levels[depth] / levels[0]) * (edited - clean)
         prompts, injection = self._prompt(inverted, region, change, weights)
         prompts = prompts.expand(len(latents), -1, -1)

@@ -66,6 +66,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="keep edits that look too strong, instead of weakening or dropping them",
     )
     group.add_argument(
+        "--unscaled",
+        action="store_true",
+        help="add brightness to all channels of the latents alike, which shifts colours (the paper's figure 6)",
+    )
+    group.add_argument(
         "--methods",
         default="diffusion_readout",
         metavar="NAME",
@@ -83,7 +88,8 @@ def execute(options: argparse.Namespace) -> int:
     colored = {name for name, edit_type in edits.EDIT_TYPES.items() if edit_type.needs_color}
     if colored.isdisjoint(wanted):
         _options.require(options, "color", f"--type {' or '.join(sorted(colored))}")
-    request = {"color": options.color, "word": options.word, "constrained": not options.unconstrained}
+    limits = {"constrained": not options.unconstrained, "scaled": not options.unscaled}
+    request = {"color": options.color, "word": options.word, **limits}
     edit = _edit_picture if options.image or options.id else _edit_dataset
     return edit(options, method, wanted, request)
 

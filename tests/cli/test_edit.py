@@ -20,7 +20,7 @@ class Brightener(SaliencyMethod):
     def predict(self, sample):
         return np.ones(sample.size)
 
-    def edit(self, sample, wanted, *, color=None, word=None, mask=None, constrained=True):
+    def edit(self, sample, wanted, *, color=None, word=None, mask=None, constrained=True, scaled=True):
         if sample.id == "color_03":
             raise ValueError("cannot be edited")
         if mask is None or isinstance(mask, str):
@@ -94,10 +94,11 @@ class TestDataSet:
 
     def test_the_request_is_recorded(self, edit, tmp_path):
         out = tmp_path / "set"
-        words = "--type", "color", "--color", "red", "--word", "bar", "--strength", "1", "--unconstrained"
+        words = "--type", "color", "--color", "red", "--word", "bar", "--strength", "1", "--unconstrained", "--unscaled"
         assert edit("--mask", "saliency", *words, "--limit", 1, "--out", out) == 0
         setup = edits.read(out).setup
-        assert (setup["color"], setup["word"], setup["constrained"]) == ("red", "bar", False)
+        assert (setup["color"], setup["word"]) == ("red", "bar")
+        assert (setup["constrained"], setup["scaled"]) == (False, False)
 
 
 class TestNewType:

@@ -160,6 +160,14 @@ class TestDenoised:
             torch.testing.assert_close(made.latents, expected, rtol=1e-3, atol=1e-5)
             assert (made.latents - inverted.latents[0][0]).abs().max() > 0.01
 
+    def test_unscaled_brightness_is_alike_in_all_channels(self, blind, tiny_backbone, inverted, region, monkeypatch):
+        (unscaled,) = editor.Editor(tiny_backbone, STEPS, scaled=False).edit(inverted, region, CHANGE, [0.1])
+        (scaled,) = blind.edit(inverted, region, CHANGE, [0.1])
+        assert (unscaled.latents - scaled.latents).abs().max() > 1e-3
+        monkeypatch.setattr(editor, "gamma", lambda backbone: torch.ones(4))
+        (ones,) = blind.edit(inverted, region, CHANGE, [0.1])
+        torch.testing.assert_close(unscaled.latents, ones.latents)
+
     @pytest.mark.parametrize("type", list(PLAIN))
     def test_no_strength_gives_the_image_back(self, blind, inverted, region, type):
         (made,) = blind.edit(inverted, region, PLAIN[type], [EDIT_TYPES[type].neutral])
