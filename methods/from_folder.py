@@ -62,7 +62,7 @@ class FromFolder(SaliencyMethod):
         try:
             check_aspect(found.shape, sample.size, f"{self.place}: map of {sample.id}")
         except ValueError as error:
-            raise FileProblem(str(error)) from error
+            raise FileProblem(f"{error}; transpose or resize the map") from error
         return found
 
     def _read(self, sample: Sample) -> np.ndarray:
