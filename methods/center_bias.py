@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from salbench.maps import blur
-from salbench.plan import Plan
 from salbench.registry import SaliencyMethod, register
 from salbench.sample import Sample
+from salbench.training_plan import Plan
 
 GRID = (96, 128)  # rows, columns; every image is stretched to this grid
 BANDWIDTHS = (0.015, 0.0217, 0.03, 0.045, 0.065, 0.1, 0.15)  # candidates, as fractions of each side

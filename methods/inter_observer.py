@@ -20,9 +20,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from salbench.maps import resize
-from salbench.plan import Plan
 from salbench.registry import MethodUnavailable, SaliencyMethod, register
 from salbench.sample import Sample
+from salbench.training_plan import Plan
 
 from .center_bias import CenterBias
 

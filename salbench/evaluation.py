@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from salbench import extras, registry, results
+from salbench import optional_packages, registry, results
+from salbench.code_hash import definition_hash
 from salbench.datasets import Dataset
 from salbench.files import hash_bytes
 from salbench.identity import Identity
@@ -32,7 +33,6 @@ from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.results import Result, ResultProblem
 from salbench.runtime import Runtime
 from salbench.sample import Sample
-from salbench.source import definition_hash
 from salbench.stats import bootstrap_means
 from salbench.weights import WeightsProblem
 
@@ -319,7 +319,7 @@ def identity_of(
 
 
 def _missing(reason: MethodUnavailable | ModuleNotFoundError) -> str:
-    return extras.needs(reason) if isinstance(reason, ModuleNotFoundError) else str(reason)
+    return optional_packages.needs(reason) if isinstance(reason, ModuleNotFoundError) else str(reason)
 
 
 def _mean_over_folds(scores: Sequence[Mapping[str, float]], weights: Sequence[int]) -> dict[str, float]:

@@ -30,12 +30,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from salbench import extras, plugins
+from salbench import optional_packages, plugins
+from salbench.code_hash import method_hash
 from salbench.files import hash_bytes, shipped
-from salbench.names import suggestion
-from salbench.plan import Plan
 from salbench.runtime import Runtime
-from salbench.source import method_hash
+from salbench.suggestions import suggestion
+from salbench.training_plan import Plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,7 +210,7 @@ class SaliencyMethod:
         return {}
 
     def code_hash(self) -> str:
-        """16 hex digits of the code that predictions run through; see `salbench.source`."""
+        """16 hex digits of the code that predictions run through; see `salbench.code_hash`."""
         return code_hash(self.name)
 
     def convert(self) -> Path:
@@ -340,7 +340,7 @@ def explained(error: Exception, method: SaliencyMethod) -> str:
 
 
 def code_hash(name: str) -> str:
-    """16 hex digits of a method's code and the code of salbench that it reaches; see `salbench.source`."""
+    """16 hex digits of a method's code and the code of salbench that it reaches; see `salbench.code_hash`."""
     path = find(name)
     own = path.parent.rglob("*.py") if path.name == "__init__.py" else [path]
     return method_hash(own, _folder(path))
@@ -413,7 +413,7 @@ def _import(place: _Place) -> None:
         missing = getattr(error, "name", None) or ""
         own = missing.partition(".")[0] == place.module.partition(".")[0]
         if isinstance(error, ModuleNotFoundError) and not own:
-            raise MethodUnavailable(extras.needs(error)) from error
+            raise MethodUnavailable(optional_packages.needs(error)) from error
         raise MethodProblem(f"{place.origin}: cannot be imported: {type(error).__name__}: {error}") from error
 
 

@@ -13,9 +13,9 @@ from tabulate import tabulate
 from salbench import results
 from salbench.files import shipped
 from salbench.metrics import METRICS
-from salbench.names import suggestion
 from salbench.results import Result
 from salbench.stats import FEWEST_TO_RESAMPLE
+from salbench.suggestions import suggestion
 
 DIGITS = 3
 PAPER = shipped("paper", "results/paper")  # the paper's numbers, as data

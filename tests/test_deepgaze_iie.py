@@ -12,10 +12,10 @@ from scipy.ndimage import zoom
 from scipy.special import logsumexp
 
 from salbench import registry
-from salbench.plan import Plan
 from salbench.registry import MethodUnavailable
 from salbench.runtime import Runtime
 from salbench.sample import Sample
+from salbench.training_plan import Plan
 
 CASES = {"native_768x1024": (768, 1024, 0), "odd_333x499": (333, 499, 1)}  # height, width and variant of the picture
 MEMBERS = "shapenet_c", "efficientnet_b5", "densenet201", "resnext50"

@@ -23,9 +23,9 @@ from salbench.evaluation import Broken, Evaluation, Refused, Skipped
 from salbench.journal import Journal
 from salbench.maps import resize
 from salbench.metrics import METRICS
-from salbench.plan import Plan
 from salbench.protocol import PROTOCOLS
 from salbench.runtime import Runtime
+from salbench.training_plan import Plan
 
 MIT = PROTOCOLS["mit"]
 PLAIN = "def predict(self, sample):\n    return sample.image.mean(2)"

@@ -9,18 +9,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    "checks": 0, "extras": 0, "files": 0, "identity": 0, "names": 0,
-    "figure": 1, "maps": 1, "plan": 1, "plugins": 1, "runtime": 1, "sample": 1, "source": 1,
+    "checks": 0, "files": 0, "identity": 0, "optional_packages": 0, "suggestions": 0,
+    "code_hash": 1, "figure": 1, "maps": 1, "plugins": 1, "runtime": 1, "sample": 1, "training_plan": 1,
     "augment": 2, "datasets": 2, "edits": 2, "journal": 2, "metrics": 2, "protocol": 2, "provenance": 2, "registry": 2,
     "results": 2, "stats": 2, "weights": 2,
-    "listing": 3, "prediction": 3, "sheet": 3, "tables": 3, "training": 3,
-    "evaluation": 4, "making": 4, "submission": 4,
+    "contact_sheet": 3, "listing": 3, "prediction": 3, "tables": 3, "training": 3,
+    "evaluation": 4, "make_edits": 4, "submission": 4,
     "ablation": 5, "api": 5, "speed": 5, "study": 5,
     "cli": 6, "__main__": 7,
 }  # fmt: skip
 METHODS_MAY_IMPORT = {
-    "checks", "edits", "extras", "files", "identity", "maps", "plan", "registry", "runtime", "sample", "training",
-    "weights",
+    "checks", "edits", "files", "identity", "maps", "optional_packages", "registry", "runtime", "sample", "training",
+    "training_plan", "weights",
 }  # fmt: skip
 
 

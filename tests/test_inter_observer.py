@@ -12,11 +12,11 @@ from salbench import registry
 from salbench.datasets import load
 from salbench.datasets.popout import true_density
 from salbench.evaluation import Evaluation
-from salbench.plan import Plan
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.runtime import Runtime
 from salbench.sample import Sample
+from salbench.training_plan import Plan
 
 QUIET = Runtime(workers=2, progress=False)
 SIZE = (60, 80)

@@ -15,11 +15,11 @@ from scipy.ndimage import gaussian_filter
 from salbench import registry
 from salbench.evaluation import Evaluation
 from salbench.files import FileProblem
-from salbench.plan import Plan
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable
 from salbench.runtime import Runtime
 from salbench.sample import Sample
+from salbench.training_plan import Plan
 
 QUIET = Runtime(progress=False)
 SIZES = {

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from salbench import registry
-from salbench.plan import Plan
 from salbench.prediction import Outcome, RunStopped, predict_stream, stream
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.runtime import Runtime
+from salbench.training_plan import Plan
 from salbench.weights import WeightsProblem
 
 

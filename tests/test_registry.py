@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from salbench import plugins, registry
-from salbench.plan import Plan
 from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod, register
 from salbench.runtime import Runtime
+from salbench.training_plan import Plan
 
 HEAD = "from salbench.registry import MethodUnavailable, SaliencyMethod, register\n"
 METHOD = HEAD + '@register\nclass Own(SaliencyMethod):\n    """One line."""\n    marker = {marker!r}\n'

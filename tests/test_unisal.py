@@ -9,9 +9,9 @@ import torch
 from torch.nn.functional import conv2d, interpolate, pad
 
 from salbench import registry
-from salbench.plan import Plan
 from salbench.runtime import Runtime
 from salbench.sample import Sample
+from salbench.training_plan import Plan
 
 TOLERANCE = 5e-4  # the kit's, in log densities that range over 19; its noise is 5e-5
 CASES = {  # size and variant of the picture, size of the map

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from salbench.plan import Plan
 from salbench.registry import register
 from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
+from salbench.training_plan import Plan
 from salbench.weights import Checkpoint
 
 from .network import DeepGazeIIE

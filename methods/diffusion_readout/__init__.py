@@ -29,11 +29,11 @@ import torch
 from torch.nn.functional import interpolate
 
 from salbench.files import hash_bytes
-from salbench.plan import Plan
 from salbench.registry import MethodUnavailable, register
 from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.training.checkpoint import CheckpointProblem, Counts
+from salbench.training_plan import Plan
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,11 +20,11 @@ from salbench.ablation.splits import Ablation, AblationProblem
 from salbench.datasets import Dataset, join, load
 from salbench.edits import EditSet, training_name
 from salbench.evaluation import Evaluation
-from salbench.plan import Plan
 from salbench.protocol import named
 from salbench.results import Result
 from salbench.runtime import Runtime
 from salbench.training import LearnedMethod, checkpoint
+from salbench.training_plan import Plan
 
 log = logging.getLogger(__name__)
 NEVER = 10**9  # epochs of patience: all arms take the same number of steps, whatever their validation scores

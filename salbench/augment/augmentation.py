@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from salbench.augment.geometry import Geometry
+from salbench.code_hash import file_hash
 from salbench.files import hash_bytes
-from salbench.source import file_hash
 
 KINDS = ("photometric", "geometric")
 

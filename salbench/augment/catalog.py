@@ -16,7 +16,7 @@ from salbench import plugins
 from salbench.augment import filters, moves
 from salbench.augment.augmentation import Augmentation
 from salbench.files import hash_bytes
-from salbench.names import suggestion
+from salbench.suggestions import suggestion
 
 _CHE = "Che et al. 2020"
 _PAPER = "Aydemir et al. 2024, released script"

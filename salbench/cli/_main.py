@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 from salbench import __version__, cli
-from salbench.names import suggestion
+from salbench.suggestions import suggestion
 
 DEFAULT_VERB = "run"
 WIDTH = 100  # columns of a help page on a wide terminal
@@ -100,7 +100,7 @@ def _examples(lines: Iterable[str]) -> str:
 def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from salbench import extras
+    from salbench import optional_packages
     from salbench.registry import MethodUnavailable
 
     try:
@@ -117,7 +117,7 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
     except OSError as error:
         return _failed(_disk_trouble(error, options))
     except ModuleNotFoundError as error:
-        return _failed(extras.needs(error))
+        return _failed(optional_packages.needs(error))
     except (ValueError, MethodUnavailable) as error:
         return _failed(str(error))
 

@@ -262,13 +262,13 @@ def add_picture(parser: ArgumentParser, without_id: str = "its first image", *, 
 
 def picture(options: Namespace) -> Sample:
     """The image that was asked for, with its fixations if they are known."""
-    from salbench import sheet
+    from salbench import contact_sheet
 
     if options.image:
         require(options, "id", "--dataset")
-        return sheet.sample_of_files(options.image, options.fixations)
+        return contact_sheet.sample_of_files(options.image, options.fixations)
     require(options, "fixations", "--image")
-    return sheet.sample_of_dataset(options.dataset, options.id, options.data_root)
+    return contact_sheet.sample_of_dataset(options.dataset, options.id, options.data_root)
 
 
 def require(options: Namespace, name: str, other: str) -> None:

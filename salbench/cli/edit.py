@@ -100,12 +100,12 @@ def _edit_picture(
     wanted: Mapping[str, Sequence[float]],
     request: Mapping[str, Any],
 ) -> int:
-    from salbench import making, sheet
+    from salbench import contact_sheet, make_edits
 
     _options.require(options, "limit", "--dataset without --id")
     sample, out = _options.picture(options), options.out or _values.path("sheet.png")
-    made = making.edit_one(method, sample, wanted, caption=options.caption, mask=options.mask, **request)
-    sheet.edit_sheet(sample, made, making.predicting(method), out)
+    made = make_edits.edit_one(method, sample, wanted, caption=options.caption, mask=options.mask, **request)
+    contact_sheet.edit_sheet(sample, made, make_edits.predicting(method), out)
     _options.print_reasons("dropped", {f"{each['type']} {each['asked']:g}": each["reason"] for each in made.dropped})
     print(f"sheet: {out}")
     return int(not made.edits)
@@ -117,13 +117,13 @@ def _edit_dataset(
     wanted: Mapping[str, Sequence[float]],
     request: Mapping[str, Any],
 ) -> int:
-    from salbench import edits, making
+    from salbench import edits, make_edits
     from salbench.datasets import load
 
     _options.require(options, "caption", "--image or --id")
     _options.require(options, "fixations", "--image")
     dataset, out = load(options.dataset, options.data_root), options.out or _values.path("edits")
-    failures = making.make(method, dataset, out, wanted, limit=options.limit, masks=options.mask, **request)
+    failures = make_edits.make(method, dataset, out, wanted, limit=options.limit, masks=options.mask, **request)
     made = edits.read(out)
     _options.print_reasons("not edited", failures)
     _options.print_reasons("dropped", made.dropped)

@@ -40,10 +40,10 @@ def execute(options: argparse.Namespace) -> int:
     if options.scorecard:
         return _scorecard(options)
     _options.require(options, "limit", "--scorecard")
-    from salbench import sheet
+    from salbench import contact_sheet
 
     method, sample = _options.one_method(options), _options.picture(options)
-    sheet.feature_sheet(sample, method.features(sample.blind()), options.out)
+    contact_sheet.feature_sheet(sample, method.features(sample.blind()), options.out)
     print(f"sheet: {options.out}")
     return 0
 

@@ -62,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Train the methods one after the other."""
     from salbench import registry
-    from salbench.plan import Plan
+    from salbench.training_plan import Plan
 
     runtime = _options.runtime(options)
     specs = _options.methods_to_train(options)

@@ -38,12 +38,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Draw the sheet; returns 1 if no augmentation could be applied."""
-    from salbench import augment, sheet
+    from salbench import augment, contact_sheet
 
     _options.use_augmentations_dir(options)
     names = augment.select(options.augmentations)
     sample = _options.picture(options)
-    failed = sheet.augmentation_sheet(sample, names, options.out, seed=options.seed, labels=options.labels)
+    failed = contact_sheet.augmentation_sheet(sample, names, options.out, seed=options.seed, labels=options.labels)
     _options.print_reasons("not applied", failed)
     print(f"sheet: {options.out}")
     return int(len(failed) == len(names))

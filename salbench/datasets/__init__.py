@@ -16,7 +16,7 @@ from typing import Any
 from salbench import plugins
 from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, default_sigma, folder_name
 from salbench.files import user_cache
-from salbench.names import suggestion
+from salbench.suggestions import suggestion
 
 log = logging.getLogger(__name__)
 __all__ = [

@@ -17,8 +17,8 @@ from salbench.edits.edit_set import (
     join,
     training_name,
 )
+from salbench.edits.edit_types import EDIT_TYPES, EditType, check_wanted, wanted
 from salbench.edits.layout import Writer
-from salbench.edits.types import EDIT_TYPES, EditType, check_wanted, wanted
 
 __all__ = [
     "EDIT_TYPES",

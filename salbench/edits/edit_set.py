@@ -31,7 +31,7 @@ class Edit:
 
     Attributes:
         source: id of the sample that was edited.
-        type: what was changed, such as "contrast"; see `salbench.edits.types`.
+        type: what was changed, such as "contrast"; see `salbench.edits.edit_types`.
         strength: the strength that was used, in the unit of its type.
         direction: +1 if saliency inside the region should rise, -1 if it should fall.
         read_image: returns the edited image, uint8 (H, W, 3) RGB.

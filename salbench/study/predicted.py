@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from salbench import extras, registry
+from salbench import optional_packages, registry
 from salbench.edits import EDIT_TYPES, Edit, EditSet
 from salbench.evaluation import identity_of
 from salbench.files import FileProblem
@@ -203,7 +203,7 @@ def predict(
 
 
 def _said(reason: Exception) -> str:
-    return extras.needs(reason) if isinstance(reason, ModuleNotFoundError) else str(reason)
+    return optional_packages.needs(reason) if isinstance(reason, ModuleNotFoundError) else str(reason)
 
 
 def _created(specs: Iterable[str], runtime: Runtime) -> tuple[dict[str, SaliencyMethod], dict[str, str]]:

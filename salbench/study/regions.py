@@ -64,7 +64,7 @@ def share_of_map(saliency: np.ndarray, mask: np.ndarray) -> float:
 
 
 def edited_property(type: str, image: np.ndarray, original: np.ndarray, mask: np.ndarray) -> float:
-    """The property that edits of a type should change, measured inside the region; see `salbench.edits.types`.
+    """The property that edits of a type should change, measured inside the region; see `salbench.edits.edit_types`.
 
     Args:
         type: a key of `EDIT_TYPES`.

@@ -21,7 +21,7 @@ A learned method subclasses `LearnedMethod` and supplies its network, its prepro
 Train it with `salbench fit --methods mine --dataset osie_train`, or from Python:
 
     from salbench import datasets, registry
-    from salbench.plan import Plan
+    from salbench.training_plan import Plan
 
     samples = datasets.load("osie_train").samples
     method = registry.create("mine").fit(samples, Plan(folder="checkpoints/mine"))

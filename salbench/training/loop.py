@@ -29,12 +29,12 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from salbench.augment import get
+from salbench.code_hash import definition_hash
 from salbench.files import atomic_write, hash_bytes
 from salbench.identity import Identity
 from salbench.metrics import METRICS, Pair, measure
 from salbench.protocol import PROTOCOLS, Others
 from salbench.sample import Sample
-from salbench.source import definition_hash
 from salbench.training import checkpoint
 from salbench.training.checkpoint import Checkpoint, Counts, EditCounts, Record
 from salbench.training.data import Batch, NoTrainingData, TrainingSet
@@ -42,8 +42,8 @@ from salbench.training.losses import needed
 from salbench.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from salbench.plan import Plan
     from salbench.training.method import LearnedMethod
+    from salbench.training_plan import Plan
 
 log = logging.getLogger(__name__)
 PROTOCOL = PROTOCOLS["tuebingen"]  # of the validation

@@ -1,7 +1,7 @@
 """The base of every learned method: what `fit` and `predict` do around a network.
 
 What only training needs is imported inside the functions that train, so the hash of a method's code covers its
-predictions alone (see `salbench.source`).
+predictions alone (see `salbench.code_hash`).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from salbench.training import checkpoint
 from salbench.training.checkpoint import Checkpoint, CheckpointProblem, Counts, Record
 
 if TYPE_CHECKING:
-    from salbench.plan import Plan
     from salbench.training.data import Batch
     from salbench.training.recipe import Recipe
+    from salbench.training_plan import Plan
     from salbench.weights import Checkpoint as PublishedFile
 
 

@@ -62,7 +62,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         # Imported here: every learned method has a recipe, but its predictions use no metric and no loss, so these
-        # must not count as its code (see `salbench.source`).
+        # must not count as its code (see `salbench.code_hash`).
         from salbench.metrics import METRICS
         from salbench.training.losses import EDIT_LOSSES, LOSSES, check_names
 

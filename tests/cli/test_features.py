@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from salbench.sheet import TILE
+from salbench.contact_sheet import TILE
 
 
 def test_a_tile_per_feature_map(salbench, add_method, picture, tmp_path, capsys):

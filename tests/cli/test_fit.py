@@ -9,7 +9,7 @@ import pytest
 
 from salbench import registry
 from salbench.edits import NewEdit, Writer
-from salbench.plan import Plan
+from salbench.training_plan import Plan
 
 
 @pytest.fixture

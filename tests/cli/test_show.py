@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from salbench.sheet import _TEXT_HEIGHT, TILE
+from salbench.contact_sheet import _TEXT_HEIGHT, TILE
 
 GAP = 12
 

@@ -11,12 +11,11 @@ import pytest
 import torch
 from modules import part
 
-from salbench import edits, registry, source
+from salbench import code_hash, edits, registry
 from salbench.datasets import Dataset, load
 from salbench.edits import NewEdit, Writer
 from salbench.evaluation import Evaluation, Skipped
 from salbench.metrics import auc
-from salbench.plan import Plan
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodProblem
 from salbench.runtime import Runtime
@@ -24,6 +23,7 @@ from salbench.sample import Edited, Sample
 from salbench.training import checkpoint, loop
 from salbench.training.checkpoint import CheckpointProblem
 from salbench.training.data import TrainingSet
+from salbench.training_plan import Plan
 
 # Two epochs of a few steps.
 SHORT = {"steps": None, "epochs": 2, "batch_size": 2, "validation_share": 0.4, "warmup_steps": 1, "losses": {"kl": 1.0}}
@@ -402,5 +402,5 @@ class TestFast:
 
     def test_its_code_is_the_other_s_too(self):
         file = registry.find("diffusion_readout_fast")
-        names = {path.name for path in source._relative([file], file.parents[1])}
+        names = {path.name for path in code_hash._relative([file], file.parents[1])}
         assert {"__init__.py", "network.py", "aggregation.py", "extraction.py"} <= names

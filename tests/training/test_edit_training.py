@@ -16,13 +16,13 @@ from salbench import edits, registry
 from salbench.augment import augment
 from salbench.edits import NewEdit, Writer
 from salbench.maps import resize
-from salbench.plan import Plan
 from salbench.runtime import Runtime
 from salbench.training import LearnedMethod, Recipe, Trainer, TrainingProblem
 from salbench.training.checkpoint import EditCounts
 from salbench.training.data import EditBatch, NoTrainingData, TrainingSet, to_arrays
 from salbench.training.loop import split
 from salbench.training.losses import EDIT_LOSSES, LOSSES, MARGIN, agreement, increase, kl, per_image
+from salbench.training_plan import Plan
 
 SIZE = (24, 32)
 

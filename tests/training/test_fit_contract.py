@@ -10,10 +10,10 @@ from torch.nn.functional import avg_pool2d
 from toys import write_edits
 
 from salbench import registry, weights
-from salbench.plan import Plan
 from salbench.runtime import Runtime
 from salbench.training import LearnedMethod, checkpoint
 from salbench.training.loop import split
+from salbench.training_plan import Plan
 
 SIZE = (128, 160)  # of the images; DeepGaze IIE takes none that are smaller
 SIZES = {"lite": (48, 64), "unisal": (64, 96), "simplenet": (64, 64), "tempsal": (64, 64), "deepgaze_iie": SIZE}

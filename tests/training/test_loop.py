@@ -15,11 +15,11 @@ from torch import nn
 
 from salbench.files import FileProblem, read_image
 from salbench.metrics import METRICS
-from salbench.plan import Plan
 from salbench.runtime import Runtime
 from salbench.training import LearnedMethod, Recipe, Trainer, TrainingProblem, checkpoint, loop
 from salbench.training.data import NoTrainingData, TrainingSet
 from salbench.training.loop import split
+from salbench.training_plan import Plan
 
 SIZE = (24, 32)
 RECIPE = Recipe(

@@ -15,7 +15,6 @@ from salbench.augment import catalog
 from salbench.datasets import Dataset
 from salbench.evaluation import Broken, Evaluation, Skipped
 from salbench.metrics import METRICS
-from salbench.plan import Plan
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable
 from salbench.runtime import Runtime
@@ -23,6 +22,7 @@ from salbench.training import LearnedMethod, Recipe, TrainingProblem, checkpoint
 from salbench.training.checkpoint import CheckpointProblem, Counts, EditCounts
 from salbench.training.data import NoTrainingData
 from salbench.training.loop import split
+from salbench.training_plan import Plan
 from salbench.weights import WeightsProblem, hash_tensors
 
 

@@ -40,7 +40,7 @@ FIT = """
 import sys
 from pathlib import Path
 from salbench import datasets, edits, registry
-from salbench.plan import Plan
+from salbench.training_plan import Plan
 from salbench.runtime import Runtime
 
 place, out = Path(sys.argv[1]), sys.argv[2]

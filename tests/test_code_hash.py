@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from salbench import registry, source
+from salbench import code_hash, registry
 
 METHOD = '''"""Docstring."""
 import numpy as np
@@ -29,7 +29,7 @@ class Own(SaliencyMethod):
 def write(tmp_path):
     def write(text, name="own.py"):
         (tmp_path / name).write_text(text)
-        return source.method_hash([tmp_path / "own.py"], tmp_path)
+        return code_hash.method_hash([tmp_path / "own.py"], tmp_path)
 
     return write
 
@@ -39,17 +39,17 @@ def package(tmp_path, monkeypatch):
     """A copy of salbench's place for shared code, with two files of it to edit."""
     folder = tmp_path / "salbench"
     folder.mkdir()
-    monkeypatch.setattr(source, "PACKAGE", folder)
-    monkeypatch.setattr(source, "_CONTRACT", folder / "registry.py")
+    monkeypatch.setattr(code_hash, "PACKAGE", folder)
+    monkeypatch.setattr(code_hash, "_CONTRACT", folder / "registry.py")
 
     def write(**files):
-        for cached in (source._bindings, source._shared_imports):
+        for cached in (code_hash._bindings, code_hash._shared_imports):
             cached.cache_clear()
         for name, text in files.items():
             (folder / f"{name}.py").write_text(text)
 
     yield write
-    for cached in (source._bindings, source._shared_imports):
+    for cached in (code_hash._bindings, code_hash._shared_imports):
         cached.cache_clear()
 
 
@@ -69,7 +69,7 @@ def test_what_changes_nothing(write, old, new):
     first = write(METHOD)
     assert old in METHOD
     if ": int" in new:  # an annotated assignment is another statement with the same effect
-        assert source._text(ast.parse(new)) != source._text(ast.parse(old))
+        assert code_hash._text(ast.parse(new)) != code_hash._text(ast.parse(old))
     else:
         assert write(METHOD.replace(old, new)) == first
 
@@ -132,7 +132,7 @@ class TestSharedCode:
 def test_every_method_reaches_the_shared_code_it_calls():
     def reached(name):
         path = registry.find(name)
-        return source._reached(source._used(source._tree(path), path))
+        return code_hash._reached(code_hash._used(code_hash._tree(path), path))
 
     assert "maps.py:resize" in reached("spectral_residual")
     assert "maps.py:blur" not in reached("spectral_residual")
@@ -141,6 +141,6 @@ def test_every_method_reaches_the_shared_code_it_calls():
 
 
 def test_definitions_by_name():
-    resize = source.definition_hash("salbench.maps.resize")
-    assert resize == source.definition_hash("salbench.maps.resize")
-    assert resize != source.definition_hash("salbench.maps.blur")
+    resize = code_hash.definition_hash("salbench.maps.resize")
+    assert resize == code_hash.definition_hash("salbench.maps.resize")
+    assert resize != code_hash.definition_hash("salbench.maps.blur")

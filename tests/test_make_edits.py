@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from salbench import edits, making
+from salbench import edits, make_edits
 from salbench.datasets import load
 from salbench.prediction import RunStopped
 from salbench.registry import MethodUnavailable, SaliencyMethod
@@ -62,7 +62,7 @@ def make(dataset, folder, method=None, **options):
     wanted = {"brightness": [0.5, 2.0]}
     samples = [replace(sample, caption="a display") for sample in dataset.samples]
     dataset = replace(dataset, samples=samples)
-    return making.make(method or Brightener(), dataset, folder, wanted, **options)
+    return make_edits.make(method or Brightener(), dataset, folder, wanted, **options)
 
 
 class TestMake:
@@ -127,9 +127,9 @@ class TestMake:
 
     def test_refuses_what_no_image_could_be_edited_by(self, dataset, tmp_path):
         with pytest.raises(ValueError, match="type: expected one or more of contrast"):
-            making.make(Brightener(), dataset, tmp_path / "set", {"hue": [1.0]})
+            make_edits.make(Brightener(), dataset, tmp_path / "set", {"hue": [1.0]})
         with pytest.raises(ValueError, match="popout: expected captions"):
-            making.make(Brightener(), dataset, tmp_path / "set", {"brightness": [0.5]})
+            make_edits.make(Brightener(), dataset, tmp_path / "set", {"brightness": [0.5]})
         with pytest.raises(ValueError, match="expected a folder with one mask"):
             make(dataset, tmp_path / "set", masks=tmp_path / "nowhere")
         assert not (tmp_path / "set").exists()
@@ -260,7 +260,7 @@ class TestMake:
 class TestEditOne:
     def test_takes_a_caption_in_place_of_the_sample_s(self):
         sample = Sample("a", (8, 8), lambda: np.zeros((8, 8, 3), np.uint8), caption="old")
-        made = making.edit_one(Brightener(), sample, {"brightness": [1.0]}, caption="new")
+        made = make_edits.edit_one(Brightener(), sample, {"brightness": [1.0]}, caption="new")
         assert made.caption == "new"
 
     def test_reads_a_mask(self, tmp_path):
@@ -268,13 +268,13 @@ class TestEditOne:
         mask[2, 3] = 200
         Image.fromarray(mask).save(tmp_path / "mask.png")
         sample = Sample("a", (8, 8), lambda: np.zeros((8, 8, 3), np.uint8))
-        made = making.edit_one(Brightener(), sample, {"brightness": [1.0]}, mask=tmp_path / "mask.png")
+        made = make_edits.edit_one(Brightener(), sample, {"brightness": [1.0]}, mask=tmp_path / "mask.png")
         assert np.argwhere(made.mask > 0).tolist() == [[2, 3]]
 
 
 def test_predicting_gives_a_density():
     image = np.zeros((6, 8, 3), np.uint8)
     image[1, 2] = 255
-    density = making.predicting(Brightener())(image)
+    density = make_edits.predicting(Brightener())(image)
     assert density.sum() == pytest.approx(1)
     assert density[1, 2] == pytest.approx(256 / (256 + 47))

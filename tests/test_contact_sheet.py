@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from salbench import edits, sheet
+from salbench import contact_sheet, edits
+from salbench.contact_sheet import _POINT, _TEXT_HEIGHT, TILE, augmentation_sheet, sample_of_dataset, sample_of_files
 from salbench.sample import Sample
-from salbench.sheet import _POINT, _TEXT_HEIGHT, TILE, augmentation_sheet, sample_of_dataset, sample_of_files
 
 GAP = 12
 
@@ -108,7 +108,7 @@ class TestFeatureSheet:
 
         rng = np.random.default_rng(0)
         features = rng.normal(size=(5, 4, 6)) * np.array([5, 3, 2, 0.1, 0.1])[:, None, None]
-        shown, share = sheet._principal_components(features)
+        shown, share = contact_sheet._principal_components(features)
         pca = PCA(3, svd_solver="full")
         expected = pca.fit_transform(features.reshape(5, -1).T)
         assert shown.shape == (4, 6, 3)
@@ -119,25 +119,25 @@ class TestFeatureSheet:
 
     def test_one_channel_is_grey(self):
         ramp = np.arange(12.0).reshape(1, 3, 4)
-        shown, share = sheet._principal_components(ramp)
+        shown, share = contact_sheet._principal_components(ramp)
         assert share == pytest.approx(1)
         assert (shown == shown[..., :1]).all()
         assert (np.diff(shown[..., 0].ravel().astype(int)) > 0).all()
 
     def test_a_constant_map_is_no_error(self):
-        shown, _ = sheet._principal_components(np.ones((4, 3, 3)))
+        shown, _ = contact_sheet._principal_components(np.ones((4, 3, 3)))
         assert shown.max() == 0
 
     def test_a_tile_for_the_picture_and_each_map(self, tmp_path, make_samples):
         (sample,) = make_samples([(30, 40)])
         maps = {name: np.random.default_rng(0).normal(size=(8, 6, 8)) for name in ("high", "low")}
-        sheet.feature_sheet(sample, maps, tmp_path / "sheet.png")
+        contact_sheet.feature_sheet(sample, maps, tmp_path / "sheet.png")
         with Image.open(tmp_path / "sheet.png") as picture:
-            assert picture.width == 3 * (sheet.TILE[0] + 12) + 12
+            assert picture.width == 3 * (contact_sheet.TILE[0] + 12) + 12
 
     def test_only_png(self, tmp_path, make_samples):
         with pytest.raises(ValueError, match=r"expected a name ending in \.png"):
-            sheet.feature_sheet(make_samples([(30, 40)])[0], {}, tmp_path / "sheet.gif")
+            contact_sheet.feature_sheet(make_samples([(30, 40)])[0], {}, tmp_path / "sheet.gif")
 
 
 class TestEdits:
@@ -152,15 +152,15 @@ class TestEdits:
 
     def drawn(self, sample, made, predict, path, monkeypatch):
         """Names and texts of the tiles, by rows of the sheet."""
-        tiles, tile = [], sheet._picture_tile
+        tiles, tile = [], contact_sheet._picture_tile
         monkeypatch.setattr(
-            sheet,
+            contact_sheet,
             "_picture_tile",
             lambda image, name, text, *more, **region: (
                 tiles.append((name, text)) or tile(image, name, text, *more, **region)
             ),
         )
-        sheet.edit_sheet(sample, made, predict, path)
+        contact_sheet.edit_sheet(sample, made, predict, path)
         return tiles
 
     def test_tells_what_was_edited_and_what_came_of_it(self, made, make_samples, tmp_path, monkeypatch):
@@ -178,23 +178,23 @@ class TestEdits:
         assert tiles[7:10] == [("saliency", "25.0% inside the region")] * 3
         assert [name for name, _ in tiles[10:]] == ["reconstruction", "brightness 0.1", "saliency", "saliency"]
         with Image.open(tmp_path / "sheet.png") as picture:
-            assert picture.width == 4 * (sheet.TILE[0] + 12) + 12
+            assert picture.width == 4 * (contact_sheet.TILE[0] + 12) + 12
 
     def test_the_region_is_outlined_where_it_is(self):
         """The left half of a picture: its border is drawn inside of it, and only where something is outside."""
         region = np.zeros((30, 40))
         region[:, :20] = 0.2
-        tile = np.asarray(sheet._picture_tile(np.zeros((30, 40, 3), np.uint8), "", "", region=region))
-        rows, columns = (tile == sheet._OUTLINE).all(2).nonzero()
-        assert set(columns) == {sheet.TILE[0] // 2 - 1}
-        assert len(rows) == sheet.TILE[1]
+        tile = np.asarray(contact_sheet._picture_tile(np.zeros((30, 40, 3), np.uint8), "", "", region=region))
+        rows, columns = (tile == contact_sheet._OUTLINE).all(2).nonzero()
+        assert set(columns) == {contact_sheet.TILE[0] // 2 - 1}
+        assert len(rows) == contact_sheet.TILE[1]
 
     def test_the_hottest_place_is_where_the_map_peaks(self, monkeypatch):
         shown = []
-        monkeypatch.setattr(sheet, "_picture_tile", lambda image, *_, **__: shown.append(image))
+        monkeypatch.setattr(contact_sheet, "_picture_tile", lambda image, *_, **__: shown.append(image))
         values = np.zeros((30, 40))
         values[7, 9] = 3
-        sheet._heat_tile(values, np.full((30, 40, 3), 90, np.uint8), "", "")
+        contact_sheet._heat_tile(values, np.full((30, 40, 3), 90, np.uint8), "", "")
         grey = 40 + 0.6 * 90
         assert (shown[0] == grey).all(2).sum() == 30 * 40 - 1
         assert shown[0][7, 9].astype(int).sum() > 3 * grey + 200
@@ -205,4 +205,4 @@ class TestEdits:
 
     def test_only_png(self, made, make_samples, tmp_path):
         with pytest.raises(ValueError, match=r"expected a name ending in \.png"):
-            sheet.edit_sheet(make_samples([(30, 40)])[0], made, None, tmp_path / "sheet.gif")
+            contact_sheet.edit_sheet(make_samples([(30, 40)])[0], made, None, tmp_path / "sheet.gif")

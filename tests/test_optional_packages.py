@@ -1,6 +1,6 @@
 import pytest
 
-from salbench import extras
+from salbench import optional_packages
 
 
 @pytest.mark.parametrize(
@@ -9,8 +9,8 @@ from salbench import extras
 )
 def test_says_what_installs_a_missing_package(package, target):
     error = ModuleNotFoundError(name=package)
-    assert extras.needs(error) == f"needs {package.partition('.')[0]}: python -m pip install {target}"
+    assert optional_packages.needs(error) == f"needs {package.partition('.')[0]}: python -m pip install {target}"
 
 
 def test_an_underscore_in_a_module_is_a_dash_in_its_package():
-    assert extras.needs(ModuleNotFoundError(name="huggingface_hub")).endswith("'salbench[diffusion]'")
+    assert optional_packages.needs(ModuleNotFoundError(name="huggingface_hub")).endswith("'salbench[diffusion]'")
