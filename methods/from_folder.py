@@ -10,15 +10,16 @@ import numpy as np
 
 from salbench.checks import check_aspect
 from salbench.files import MAP_SUFFIXES, FileProblem, hash_bytes, hash_file, read_map
-from salbench.registry import MethodUnavailable, SaliencyMethod, register
+from salbench.registry import OUTPUTS, MethodUnavailable, SaliencyMethod, register
 from salbench.sample import Sample
+from salbench.suggestions import suggestion
 
 MAX_MEMBER = 2**28  # bytes; larger zip members are an error
 
 
 @register
 class FromFolder(SaliencyMethod):
-    """Maps from disk, named by image id: from_folder:DIR, from_folder:MAPS.zip or from_folder:NAME=DIR."""
+    """Maps from disk, named by image id: from_folder:DIR, from_folder:NAME=DIR or from_folder:NAME=density:DIR."""
 
     output = "map"
 
@@ -26,31 +27,43 @@ class FromFolder(SaliencyMethod):
         """Find the maps.
 
         Args:
-            place: DIR, ZIP, NAME=DIR or NAME=ZIP. NAME labels the row in tables; the default is the name of the
-                folder or zip.
+            place: a folder or zip, after NAME= and OUTPUT: if wanted. NAME labels the row in tables; the default is
+                the name of the folder or zip. OUTPUT is "map" (the default), "density" or "log_density".
 
         Raises:
             MethodUnavailable: no place is given.
-            FileProblem: nothing is there, it holds no maps or two maps for one image, or the zip is damaged or unsafe.
+            FileProblem: an unknown output; nothing is there, it holds no maps or two maps for one image, pictures are
+                declared log densities, or the zip is damaged or unsafe.
         """
         if not place:
             raise MethodUnavailable("needs a folder or zip of maps: --methods from_folder:DIR")
-        name, given, rest = place.partition("=")
-        named = given and not Path(place).expanduser().exists()
-        self.place = Path(rest if named else place).expanduser().resolve()
+        name, rest = _prefix(place, "=")
+        output, rest = _prefix(rest, ":")
+        self.output = output or "map"
+        if self.output not in OUTPUTS:
+            raise FileProblem(f"{place}: {suggestion('output', output, OUTPUTS)}")
+        self.place = Path(rest).expanduser().resolve()
         own_name = self.place.stem if self.place.is_file() else self.place.name  # ".5" of a folder "v1.5" is no suffix
-        self.variant = name if named else own_name
+        self.variant = name or own_name
         if not self.place.exists():
             raise FileProblem(f"{self.place}: expected a folder or a zip of maps, found nothing")
         self._maps = self._zip_members() if self.place.is_file() else self._folder_files()
         if not self._maps:
             raise FileProblem(f"{self.place}: expected maps ending in {', '.join(MAP_SUFFIXES)}, found none")
+        pictures = [str(file) for file in self._maps.values() if not str(file).lower().endswith(".npy")]
+        if self.output == "log_density" and pictures:
+            raise FileProblem(
+                f"{self.place}: expected log densities as .npy, because pictures hold no negative values, got "
+                f"{pictures[0]}"
+            )
 
     def weights_hash(self) -> str:
-        """16 hex digits of the maps: contents and ids, not the place."""
+        """16 hex digits of the maps: contents, ids and declared output, not the place."""
         if self.place.is_file():
-            return hash_file(self.place)
-        return hash_bytes(*(part for id, path in sorted(self._maps.items()) for part in (id, hash_file(path))))
+            maps = hash_file(self.place)
+        else:
+            maps = hash_bytes(*(part for id, path in sorted(self._maps.items()) for part in (id, hash_file(path))))
+        return maps if self.output == "map" else hash_bytes(self.output, maps)
 
     def predict(self, sample: Sample) -> np.ndarray:
         """The map of an image, at its own size.
@@ -98,6 +111,12 @@ class FromFolder(SaliencyMethod):
                     f"{MAX_MEMBER}"
                 )
         return _by_stem((m.filename for m in members), self.place)
+
+
+def _prefix(text: str, separator: str) -> tuple[str, str]:
+    """(prefix, rest) of what is typed. There is no prefix, "", if the whole text is a place that exists."""
+    prefix, given, rest = text.partition(separator)
+    return (prefix, rest) if given and not Path(text).expanduser().exists() else ("", text)
 
 
 def _by_stem(names: Iterable[Path | str], place: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 _HASHED = {
     "code": "the code has changed",
     "scoring": "the metrics or protocols have changed",
-    "weights": "the weights or maps differ",
+    "weights": "the weights or maps differ, or the output that maps are declared to be",
     "fingerprint": "the content of the data set differs",
     "choices": "the choices of the protocol differ",
     "images": "the images or their ground truth differ",

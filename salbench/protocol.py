@@ -98,9 +98,15 @@ class Protocol:
             size: (height, width) of the stimulus.
 
         Raises:
-            ValueError: not 2-D, NaN or infinity. A log density may hold minus infinity.
+            ValueError: not 2-D, NaN or infinity, or a density with negative values. A log density may hold minus
+                infinity.
         """
         given = _exponentiate(prediction) if output == "log_density" else check_map(prediction)
+        if output == "density" and given.min() < 0:
+            raise ValueError(
+                f"prediction: expected a density, with values >= 0, got a minimum of {given.min():.6g}; set negative "
+                "values to 0 if they are rounding errors, otherwise declare the output as map or log_density"
+            )
         point_map = given if given.shape == tuple(size) else resize(given, size, self.interpolation)
         if self.quantised:
             point_map = quantise(point_map).astype(np.float32)

@@ -12,10 +12,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from salbench import registry
+from salbench import registry, results
 from salbench.evaluation import Evaluation
 from salbench.files import FileProblem
-from salbench.protocol import PROTOCOLS
+from salbench.protocol import PROTOCOLS, Others
 from salbench.registry import MethodUnavailable
 from salbench.runtime import Runtime
 from salbench.sample import Sample
@@ -313,6 +313,58 @@ class TestFromFolder:
         assert self._create(maps).label == "from_folder+model_v1.5"
         assert self._create(f"{maps}/").label == "from_folder+model_v1.5"
         assert self._create(self._zip(maps, {"a.npy": b""})).label == "from_folder+maps"
+
+    @pytest.mark.parametrize("typed", ["density:{}", "mine=density:{}"])
+    def test_declared_densities(self, maps, tiny, tmp_path, typed):
+        """IG is that of `score` on the same maps, 8-bit, 16-bit and NPY; without the declaration there is none."""
+        rng = np.random.default_rng(0)
+        for number, sample in enumerate(tiny.samples):
+            density = rng.random(sample.size)
+            if number % 3 == 0:
+                np.save(maps / f"{sample.id}.npy", density)
+            else:
+                stored = (density * 255).astype(np.uint8) if number % 3 == 1 else (density * 65535).astype(np.uint16)
+                Image.fromarray(stored).save(maps / f"{sample.id}.png")
+        evaluation = Evaluation(tiny, PROTOCOLS["tuebingen"], tmp_path / "out", QUIET)
+        declared, plain = (
+            evaluation.run(f"from_folder:{typed.format(maps)}"),
+            evaluation.run(f"from_folder:plain={maps}"),
+        )
+        assert (declared.n_failed, declared.output, plain.output, plain.metrics["ig"]) == (0, "density", "map", None)
+        assert declared.metrics["auc"]["mean"] == plain.metrics["auc"]["mean"]
+        ours = results.read_scores(tmp_path / "out", "tiny", declared.method)["ig"]
+        protocol, others = PROTOCOLS["tuebingen"], Others(tiny.samples, PROTOCOLS["tuebingen"])
+        for sample in tiny.samples:
+            values = registry.create(f"from_folder:{maps}").predict(sample.blind()).astype(np.float64)
+            baseline = protocol.truth(sample, others).baseline
+            p, b = (m / m.sum() for m in (values, baseline))
+            x, y = sample.fixations.astype(int).T
+            eps = 2.2204e-16
+            assert ours[sample.id] == pytest.approx(np.mean(np.log2(eps + p[y, x]) - np.log2(eps + b[y, x])), rel=1e-5)
+
+    def test_declared_log_densities(self, maps, blind):
+        (maps / "image_0.npy").write_bytes(_npy(self.VALUES))
+        method = self._create(f"log_density:{maps}")
+        assert (method.output, method.label) == ("log_density", "from_folder+model_v1.5")
+        (maps / "image_1.png").write_bytes(_png(self.VALUES))
+        with pytest.raises(FileProblem, match=r"expected log densities as \.npy, .* got .*image_1\.png"):
+            self._create(f"mine=log_density:{maps}")
+
+    def test_an_unknown_output(self, maps):
+        with pytest.raises(FileProblem, match=r"unknown output 'densty'\. Did you mean 'density'"):
+            self._create(f"densty:{maps}")
+
+    def test_a_folder_may_be_named_like_a_prefix(self, maps):
+        for name in ("density:maps", "a=b"):
+            folder = maps / name
+            folder.mkdir()
+            (folder / f"{name[0]}.npy").write_bytes(_npy(self.VALUES))
+            assert (self._create(folder).output, self._create(folder).variant) == ("map", name)
+
+    def test_a_map_and_a_density_are_not_mixed(self, maps):
+        (maps / "image_0.npy").write_bytes(_npy(self.VALUES))
+        specs = (str(maps), f"density:{maps}", f"log_density:{maps}")
+        assert len({self._create(spec).weights_hash() for spec in specs}) == 3
 
     @pytest.mark.parametrize("zipped", [False, True])
     def test_weights_hash_changes_with_the_maps_only(self, maps, zipped):

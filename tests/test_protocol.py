@@ -182,6 +182,12 @@ class TestPrepare:
             protocol.prepare(prediction, output, SIZE)
 
     @every_protocol
+    def test_a_negative_density(self, protocol, prediction):
+        with pytest.raises(ValueError, match=r"expected a density, with values >= 0, got a minimum of -0\.1;"):
+            protocol.prepare(prediction - prediction.min() - 0.1, "density", SIZE)
+        protocol.prepare(prediction - prediction.min(), "density", SIZE)
+
+    @every_protocol
     @pytest.mark.parametrize("output", ["map", "density", "log_density"])
     @pytest.mark.parametrize("shape", [(4,), (4, 5, 3), (0, 4)])
     def test_not_a_map(self, protocol, output, shape):
