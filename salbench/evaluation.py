@@ -275,8 +275,10 @@ class Evaluation:
     def _means(self, rows: Sequence[Mapping[str, Any]], fixations: Sequence[int]) -> dict[str, dict[str, float] | None]:
         values = np.array([[row[name] for name in METRICS] for row in rows])
         weights = np.ones(len(rows)) if self.protocol.averaging == "image" else np.array(fixations)
-        bounds = bootstrap_means(values, weights, seed=self.runtime.seed)
-        columns = zip(METRICS, *bounds, np.isfinite(values).sum(0), strict=True)
+        mean, low, high = bootstrap_means(values, weights, seed=self.runtime.seed)
+        lowest, highest = np.transpose([metric.bounds for metric in METRICS.values()])
+        low, high = np.maximum(low, lowest), np.minimum(high, highest)  # no mean can be beyond the metric's bounds
+        columns = zip(METRICS, mean, low, high, np.isfinite(values).sum(0), strict=True)
         return {
             name: {"mean": float(mean), "low": float(low), "high": float(high), "n": int(n)} if n else None
             for name, mean, low, high, n in columns

@@ -222,6 +222,9 @@ def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[
     found, by_note = list(found), _ByNote()
     interval = "Student's t interval" if n_images < FEWEST_TO_RESAMPLE else "bootstrap interval"
     notes = [f"±: half the width of the 95 % {interval} over images. Bold: best ranked row."]
+    cut = [name for name in METRICS if any(_is_cut(row, name) for row in rows)]
+    if cut:
+        notes.append(f"{', '.join(cut)}: an interval is cut off at the metric's bound; its ± is the longer side.")
     if any(r.ceiling for r in found):
         notes.append("(ceiling): sees the fixations of other observers on the same image, so not ranked.")
     notes += [note for r in found if r.ceiling for note in _about_ceiling(r, found)]
@@ -316,8 +319,22 @@ def _cell(row: Row, name: str, best: float | None, style: str) -> str:
         text = f"**{text}**" if style == "md" else rf"\textbf{{{text}}}"
     if "low" not in cell:
         return text
-    half = f"{(cell['high'] - cell['low']) / 2:.{DIGITS}f}" + ("*" if _is_significant(cell) else "")
+    half = f"{_half_width(cell, _is_cut(row, name)):.{DIGITS}f}" + ("*" if _is_significant(cell) else "")
     return f"{text} ±{half}" if style == "md" else rf"{text} {{\scriptsize $\pm${half}}}"
+
+
+def _half_width(cell: Mapping[str, float], is_cut: bool) -> float:
+    """Half the width of an interval, or its longer side if it is cut off at a bound."""
+    return max(cell["mean"] - cell["low"], cell["high"] - cell["mean"]) if is_cut else (cell["high"] - cell["low"]) / 2
+
+
+def _is_cut(row: Row, name: str) -> bool:
+    """Whether an interval ends at a bound of the metric. Changes have no such bounds."""
+    cell = row.cells.get(name)
+    if row.signed or not cell or "low" not in cell or cell["low"] == cell["high"]:
+        return False
+    lowest, highest = METRICS[name].bounds
+    return cell["low"] <= lowest or cell["high"] >= highest
 
 
 def _is_significant(cell: Mapping[str, float]) -> bool:

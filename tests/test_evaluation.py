@@ -189,6 +189,18 @@ class TestScores:
             assert first[name]["mean"] == second[name]["mean"]
         assert first != second
 
+    def test_intervals_end_at_the_bounds_of_a_metric(self, tiny, tmp_path, run_made):
+        """AUCs of 0.5 and about 1: the interval by Student's t would reach from -2 to 4."""
+        first, second = tiny.samples[:2]
+        maps = {first.id: np.ones(first.size), second.id: MIT.density(second)}
+        method = registry.create("uniform")
+        method.predict = lambda sample: maps[sample.id]
+        found = run_made(_evaluation(tiny.first(2), tmp_path), method).metrics
+        assert (found["auc"]["low"], found["auc"]["high"]) == (0, 1)
+        assert found["kl"]["low"] == 0
+        for name, metric in METRICS.items():
+            assert metric.bounds[0] <= found[name]["low"] < found[name]["high"] <= metric.bounds[1]
+
     def test_what_is_said_of_the_run(self, tiny, tmp_path):
         result = _evaluation(tiny, tmp_path, seed=3).run("uniform")
         assert result == results.read(tmp_path / "tiny" / "uniform.json")

@@ -141,6 +141,18 @@ def test_rows_whose_means_are_over_other_images_are_named(tmp_path):
     assert text.count("fewer images") == 2
 
 
+def test_an_interval_at_a_bound_prints_its_longer_side(tmp_path):
+    """0.98 within [0.90, 1] is not 0.98 ±0.05, whose lower end is 0.93. NSS has no bounds."""
+    cell = {"mean": 0.98, "low": 0.90, "high": 1.0, "n": 5}
+    save(tmp_path, result("a", 0.5, metrics=dict.fromkeys(METRICS) | {"auc": cell, "nss": cell}), result("b", 0.5))
+    text = tables.dataset_table(tmp_path, "toy")
+    cells = dict(zip(["method", *METRICS], line(text, "a"), strict=True))
+    assert (cells["auc"], cells["nss"]) == ("**0.980** ±0.080", "**0.980** ±0.050")
+    assert "- auc: an interval is cut off at the metric's bound; its ± is the longer side.\n" in text
+    save(tmp_path, result("a", 0.5))
+    assert "cut off" not in tables.dataset_table(tmp_path, "toy")
+
+
 def test_untrained_networks_are_left_out_and_named_once(tmp_path):
     save(tmp_path, result("a", 0.5), result("b", 0.6))
     save(tmp_path, result("net+random-init", 0.99, untrained=True), result("other", 0.99, untrained=True))
