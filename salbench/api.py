@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,48 +54,48 @@ def evaluate(
     methods: str | Sequence[str],
     dataset: str | Dataset,
     protocol: str = "tuebingen",
-    out: Path | str = "results",
+    out: Path | str | None = None,
     runtime: Runtime | None = None,
     *,
     root: Path | str | None = None,
     overwrite: bool = False,
 ) -> pandas.DataFrame:
-    """Score methods on a data set, as `salbench run` does, and resume what an earlier call has left unfinished.
+    """Score methods on a data set, as `salbench run` does.
 
     Args:
         methods: one or several, as on the command line.
         dataset: a name, or a data set that is already open.
         protocol: see `salbench list protocols`.
-        out: folder of the results.
+        out: folder to keep the results in. A later call with the same folder resumes what was left unfinished. By
+            default no file is kept.
         runtime: device, batch size, workers and so on.
-        root: of the data.
-        overwrite: replace results made with other settings.
+        root: folder with one folder per data set, as for `load_dataset`.
+        overwrite: replace results in `out` that were made with other settings.
 
     Returns:
         A row per method, and for each metric the columns mean, low, high (95 % interval) and n (images). Scores per
-        image: `salbench.results.load(out).scores`.
+        image, if `out` is given: `salbench.results.load(out).scores`.
 
     Raises:
-        ValueError: a method did not run; says which and why.
+        ValueError: an unknown name; or a method did not run: says which and why.
     """
     from salbench import results
     from salbench.evaluation import Evaluation
 
+    specs = [methods] if isinstance(methods, str) else methods
+    for spec in specs:
+        registry.find(spec.partition(":")[0])  # reports a wrong name before anything runs
     opened = datasets.load(dataset, root) if isinstance(dataset, str) else dataset
-    evaluation = Evaluation(
-        opened,
-        named(protocol),
-        out,
-        runtime,
-        train=lambda: datasets.training_split(opened, root),
-        overwrite=overwrite,
-    )
-    finished = [evaluation.run(spec) for spec in ([methods] if isinstance(methods, str) else methods)]
-    others = [f"{other.method}: {other.reason}" for other in finished if not isinstance(other, results.Result)]
-    if others:
-        raise ValueError("; ".join(others))
-    labels = [result.method for result in finished if isinstance(result, results.Result)]
-    means = results.load(Path(out) / opened.name).means
+    with TemporaryDirectory() as temporary:
+        place = Path(out or temporary)
+        train = partial(datasets.training_split, opened, root)
+        evaluation = Evaluation(opened, named(protocol), place, runtime, train=train, overwrite=overwrite)
+        finished = [evaluation.run(spec) for spec in specs]
+        others = [f"{other.method}: {other.reason}" for other in finished if not isinstance(other, results.Result)]
+        if others:
+            raise ValueError("; ".join(others))
+        labels = [result.method for result in finished if isinstance(result, results.Result)]
+        means = results.load(place / opened.name).means
     return means.reset_index(["dataset", "protocol"], drop=True).reindex(labels)
 
 

@@ -67,6 +67,17 @@ class TestEvaluate:
     def test_a_data_set_that_is_open_already(self, tiny, tmp_path):
         assert salbench.evaluate("uniform", tiny, out=tmp_path, runtime=self.RUNTIME).shape[0] == 1
 
+    def test_keeps_no_file_unless_asked(self, tiny, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        kept = salbench.evaluate("uniform", tiny, out=tmp_path / "kept", runtime=self.RUNTIME)
+        assert salbench.evaluate("uniform", tiny, runtime=self.RUNTIME).equals(kept)
+        assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+    def test_an_unknown_method_is_named_once_and_nothing_runs(self, tiny, tmp_path):
+        with pytest.raises(ValueError, match=r"^unknown method 'unifrom'\. Did you mean 'uniform'"):
+            salbench.evaluate(["uniform", "unifrom"], tiny, out=tmp_path, runtime=self.RUNTIME)
+        assert not list(tmp_path.iterdir())
+
     def test_a_method_that_does_not_run(self, tiny, tmp_path):
         with pytest.raises(ValueError, match="from_folder: needs a folder"):
             salbench.evaluate(["uniform", "from_folder"], tiny, out=tmp_path, runtime=self.RUNTIME)
