@@ -21,6 +21,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -264,6 +265,12 @@ def find(name: str) -> Path:
         MethodProblem: unknown name, with a suggestion; or an entry point without a file.
     """
     return _place(name).file()
+
+
+def folder_option(name: str) -> str:
+    """What a command needs to find a method, such as " --methods-dir DIR"; "" if it is found anyway."""
+    folder = _folder(_files().get(name, _FOLDERS[0] / f"{name}.py"))
+    return "" if folder == _FOLDERS[0] else f" --methods-dir {shlex.quote(str(folder))}"
 
 
 def get(name: str) -> type[SaliencyMethod]:

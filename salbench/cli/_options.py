@@ -123,7 +123,7 @@ def methods_to_train(options: Namespace) -> list[str]:
         if registry.get(name).fits_at_run:
             raise registry.MethodProblem(
                 f"{name} is fitted in every run, so there is nothing to train; "
-                f"score it with: salbench run --methods {name}"
+                f"score it with: salbench run --methods {name}{registry.folder_option(name)}"
             )
     return names
 

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from salbench import weights
 from salbench.files import hash_file
 from salbench.identity import Identity
-from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod
+from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod, folder_option
 from salbench.sample import Sample
 from salbench.training import checkpoint
 from salbench.training.checkpoint import Checkpoint, CheckpointProblem, Counts, Record
@@ -273,6 +273,7 @@ class LearnedMethod(SaliencyMethod):
         if self.weights is None or "weights" not in vars(self):
             raise MethodUnavailable(
                 f"has no weights; train it with: salbench fit --methods {self.name} {self.fit_options}"
+                f"{folder_option(self.name)}"
             )
         below = sorted(self.weights.parent.glob(f"{self.name}/*/*/best.safetensors"))[:1]
         hint = f" (but {below[0].parent} has)" if below else ""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,13 @@ def test_random_weights_are_in_no_table(salbench, network, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "not in the table, because its weights are random: small+random-init" in printed
     assert "| small" not in printed
+
+
+def test_the_suggested_training_finds_the_method(salbench, network, tmp_path, capsys):
+    assert salbench("--methods-dir", network, "--methods", "small", "--limit", 2, "--out", tmp_path / "r") == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped small: ")]
+    words = shlex.split(line.partition(": salbench ")[2])
+    assert words == ["fit", "--methods", "small", "--dataset", "osie_train", "--methods-dir", str(network)]
 
 
 def test_nothing_that_runs_is_a_failure(salbench, tmp_path, capsys):

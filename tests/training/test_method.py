@@ -231,7 +231,7 @@ class TestWeights:
     @pytest.mark.parametrize("call", [lambda m, s: m.predict(s), lambda m, s: m.weights_hash()])
     def test_none_say_how_to_get_them(self, add_learned, samples, tmp_path, call):
         add_learned("own")
-        command = "salbench fit --methods own --dataset osie_train$"
+        command = r"salbench fit --methods own --dataset osie_train --methods-dir \S+$"
         with pytest.raises(MethodUnavailable, match=f"^has no weights; train it with: {command}"):
             call(registry.create("own"), samples[0])
         with pytest.raises(WeightsProblem, match=r"gone\.safetensors: no such weights of own; expected a folder"):
