@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from types import ModuleType
+from typing import Any
 
 from salbench import __version__, cli
 from salbench.suggestions import suggestion
@@ -61,7 +62,9 @@ def parser() -> argparse.ArgumentParser:
         "salbench", description=_DESCRIPTION, epilog=_examples(_EXAMPLES), formatter_class=_Formatter
     )
     parser.add_argument("--version", action="version", version=f"salbench {__version__}")
-    subparsers = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
+    subparsers = parser.add_subparsers(
+        title="verbs", dest="verb", metavar="VERB", required=True, parser_class=_VerbParser
+    )
     for name, verb in verbs().items():
         summary, _, description = (verb.__doc__ or "").partition("\n")
         subparser = subparsers.add_parser(
@@ -80,6 +83,19 @@ def verbs() -> dict[str, ModuleType]:
     """The module of each verb, by its name, sorted."""
     names = sorted(module.name for module in pkgutil.iter_modules(cli.__path__) if not module.name.startswith("_"))
     return {name: importlib.import_module(f"{cli.__name__}.{name}") for name in names}
+
+
+class _VerbParser(argparse.ArgumentParser):
+    """Suggests an option in place of an unknown one, before it complains about anything else."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """See `argparse.ArgumentParser`."""
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        for word in args or ():
+            option = word.partition("=")[0]
+            if option.startswith("--") and not any(name.startswith(option) for name in known):
+                self.error(suggestion("option", option, known))
+        return super().parse_known_args(args, namespace)
 
 
 class _Formatter(argparse.HelpFormatter):

@@ -55,6 +55,25 @@ class TestVerbs:
         assert salbench("xyz") == 2
         assert "unknown verb 'xyz'. Known: ablate" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_a_wrong_option_suggests_the_right_one(self, verb, salbench, capsys):
+        """Even if a required option is missing because it was mistyped."""
+        options = [name for action in pages()[verb]._actions for name in action.option_strings if len(name) > 6]
+        for right in options:
+            wrong = right[:3] + right[4:]
+            with pytest.raises(SystemExit) as stop:
+                salbench(verb, f"{wrong}=x")
+            assert stop.value.code == 2
+            error = capsys.readouterr().err.splitlines()[-1]
+            assert error.startswith(
+                f"salbench {verb}: error: unknown option '{wrong}'. Did you mean '{right}'? Known: --"
+            )
+
+    def test_the_default_verb_suggests_an_option_too(self, salbench, capsys):
+        with pytest.raises(SystemExit):
+            salbench("--datset", "osie_test")
+        assert "unknown option '--datset'. Did you mean '--dataset'?" in capsys.readouterr().err
+
     def test_version(self, salbench, capsys):
         from salbench import __version__
 
