@@ -34,6 +34,15 @@ def method_hash(own: Iterable[Path], folder: Path) -> str:
     return hash_bytes(*parts, *(part for pair in sorted(_reached(names).items()) for part in pair))
 
 
+def imported_packages(own: Iterable[Path], folder: Path) -> set[str]:
+    """Names of the packages that a method's files import, also inside functions; arguments as for `method_hash`."""
+    given = list(own)
+    nodes = [node for path in {*given, *_relative(list(given), folder)} for node in ast.walk(_tree(path))]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {name.partition(".")[0] for name in names}
+
+
 def definition_hash(*names: str) -> str:
     """16 hex digits of definitions of salbench and all that they reach, such as "salbench.maps.resize"."""
     targets = set()

@@ -32,7 +32,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from salbench import optional_packages, plugins
-from salbench.code_hash import method_hash
+from salbench.code_hash import imported_packages, method_hash
 from salbench.files import hash_bytes, shipped
 from salbench.runtime import Runtime
 from salbench.suggestions import suggestion
@@ -349,8 +349,7 @@ def explained(error: Exception, method: SaliencyMethod) -> str:
 def code_hash(name: str) -> str:
     """16 hex digits of a method's code and the code of salbench that it reaches; see `salbench.code_hash`."""
     path = find(name)
-    own = path.parent.rglob("*.py") if path.name == "__init__.py" else [path]
-    return method_hash(own, _folder(path))
+    return method_hash(_own_files(path), _folder(path))
 
 
 @dataclass(frozen=True)
@@ -403,6 +402,10 @@ def _folder(path: Path) -> Path:
     return path.parent.parent if path.name == "__init__.py" else path.parent
 
 
+def _own_files(path: Path) -> Iterable[Path]:
+    return path.parent.rglob("*.py") if path.name == "__init__.py" else [path]
+
+
 def _stems(folder: Path) -> dict[str, Path]:
     """{name: file} of the methods in one folder. Names with a leading underscore are not methods."""
     files = {p.stem: p for p in folder.glob("*.py")} | {p.parent.name: p for p in folder.glob("*/__init__.py")}
@@ -420,7 +423,8 @@ def _import(place: _Place) -> None:
         missing = getattr(error, "name", None) or ""
         own = missing.partition(".")[0] == place.module.partition(".")[0]
         if isinstance(error, ModuleNotFoundError) and not own:
-            raise MethodUnavailable(optional_packages.needs(error)) from error
+            others = imported_packages(_own_files(place.file()), _folder(place.file()))
+            raise MethodUnavailable(optional_packages.needs(error, others)) from error
         raise MethodProblem(f"{place.origin}: cannot be imported: {type(error).__name__}: {error}") from error
 
 

@@ -154,7 +154,9 @@ def test_without_torch_networks_say_how_to_install_it(tmp_path):
     assert finished["run"].returncode == 0
     assert f"skipped lite: {needs}" in finished["run"].stdout
     rows = {row["name"]: row for row in json.loads(finished["list"].stdout)}
-    assert rows["lite"]["skipped"].startswith(needs)
+    assert rows["lite"]["skipped"] == f"{needs}'salbench[networks]'"
+    for name in ("diffusion_readout", "diffusion_readout_fast"):  # also needs diffusers, which is imported later
+        assert rows[name]["skipped"] == f"{needs}'salbench[diffusion]'"
 
 
 def test_help_is_light():
