@@ -23,7 +23,7 @@ class FromFolder(SaliencyMethod):
 
     output = "map"
 
-    def __init__(self, place: str | None = None) -> None:
+    def __init__(self, place: str) -> None:
         """Find the maps.
 
         Args:

@@ -288,11 +288,21 @@ def get(name: str) -> type[SaliencyMethod]:
     return _METHODS[place.module]
 
 
+def needs_argument(name: str) -> bool:
+    """Whether a method cannot be made from its name alone, such as from_folder. False if it cannot be imported."""
+    try:
+        parameters = inspect.signature(get(name)).parameters.values()
+    except (MethodProblem, MethodUnavailable):
+        return False
+    return any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+
+
 def create(spec: str, runtime: Runtime | None = None) -> SaliencyMethod:
     """Make a method from what is typed on the command line.
 
     Args:
-        spec: a name such as "uniform", or a name with an argument such as "from_folder:DIR".
+        spec: a name such as "uniform", or a name with an argument such as "from_folder:DIR". A method that needs an
+            argument gets "" if there is none.
         runtime: where and how it runs; the default runtime if not given.
 
     Raises:
@@ -304,7 +314,7 @@ def create(spec: str, runtime: Runtime | None = None) -> SaliencyMethod:
     if colon and cls.__init__ is object.__init__:
         raise MethodProblem(f"{name} takes no argument, got {argument!r}")
     make: Callable[..., SaliencyMethod] = cls
-    method = make(argument) if colon else make()
+    method = make(argument) if colon or needs_argument(name) else make()
     method.runtime = runtime or Runtime()
     if method.untrained:
         method.init_random()

@@ -217,6 +217,16 @@ class TestCreate:
         assert registry.create("mine").label == "mine+none"
         assert registry.create("mine:a:b").label == "mine+a:b"
 
+    def test_which_need_an_argument(self, folder):
+        (folder / "needs.py").write_text(
+            METHOD.format(marker="") + "    def __init__(self, place):\n        self.place = place\n"
+        )
+        (folder / "may.py").write_text(METHOD.format(marker="") + "    def __init__(self, *given):\n        pass\n")
+        (folder / "broken.py").write_text("raise RuntimeError")
+        registry.add_folder(folder)
+        assert [name for name in registry.available() if registry.needs_argument(name)] == ["from_folder", "needs"]
+        assert registry.create("needs").place == ""
+
     def test_label_without_variant(self):
         assert registry.create("uniform").label == "uniform"
 

@@ -88,7 +88,7 @@ def add_out(parser: ArgumentParser, default: str, content: str, metavar: str = "
 
 
 def methods(options: Namespace) -> list[str]:
-    """The methods of --methods as typed, without repetition; "all" stands for every method.
+    """The methods of --methods as typed, without repetition; "all" stands for every method that needs no argument.
 
     Raises:
         MethodProblem: a name is unknown, or there is none.
@@ -98,7 +98,8 @@ def methods(options: Namespace) -> list[str]:
     if options.methods_dir:
         registry.add_folder(options.methods_dir)
     typed = _values.words(options.methods)
-    specs = [name for spec in typed for name in (registry.available() if spec == "all" else [spec])]
+    every = [name for name in registry.available() if not registry.needs_argument(name)] if "all" in typed else []
+    specs = [name for spec in typed for name in (every if spec == "all" else [spec])]
     if not specs:
         raise registry.MethodProblem("--methods: expected names separated by commas, or all, got nothing")
     for spec in specs:
