@@ -4,7 +4,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,14 @@ class Row:
     signed: bool = False
 
 
-def dataset_table(out: Path | str, dataset: str, style: str = "md") -> str:
+def dataset_table(
+    out: Path | str,
+    dataset: str,
+    style: str = "md",
+    *,
+    methods: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+) -> str:
     """All results of one data set: one table for each protocol and each content of the data set found there.
 
     Networks with random weights are left out.
@@ -58,16 +65,22 @@ def dataset_table(out: Path | str, dataset: str, style: str = "md") -> str:
         out: folder of the results.
         dataset: its name.
         style: "md", "latex" or "csv".
+        methods: names of the rows, in this order. By default all results, best first, and the paper's rows.
+        metrics: names of the columns, in this order. By default all metrics.
 
     Raises:
-        TableProblem: there is no result of this data set.
+        TableProblem: there is no result of this data set, or no such row or column.
         ResultProblem: a file is not a result of this version.
     """
-    found = results.read_all(out, dataset).values()
+    found = _chosen(results.read_all(out, dataset), methods, metrics)
     groups = defaultdict(list)
     for result in found:
         groups[result.protocol, result.identity["fingerprint"]].append(result)
-    tables = [_one_table(group, style) for _, group in sorted(groups.items()) if not all(r.untrained for r in group)]
+    tables = [
+        _one_table(group, style, in_order=bool(methods))
+        for _, group in sorted(groups.items())
+        if not all(r.untrained for r in group)
+    ]
     if not tables:
         there = {p.parent.name for p in Path(out).glob("*/*.json")} - {PAPER.name, dataset}
         problem = suggestion("folder of results", dataset, sorted(there))
@@ -79,23 +92,35 @@ def dataset_table(out: Path | str, dataset: str, style: str = "md") -> str:
     return "\n".join(tables)
 
 
-def _one_table(group: Sequence[Result], style: str) -> str:
+def _chosen(found: Mapping[str, Result], methods: Sequence[str] | None, metrics: Sequence[str] | None) -> list[Result]:
+    """The results of some methods, each reduced to some metrics; by default all."""
+    for kind, wanted, known in (("row", methods, found), ("metric", metrics, METRICS)):
+        unknown = [name for name in wanted or () if name not in known]
+        if found and unknown:
+            raise TableProblem(suggestion(kind, unknown[0], known))
+    columns = metrics or list(METRICS)
+    chosen = [found[name] for name in methods or found if name in found]
+    return [replace(result, metrics={name: result.metrics.get(name) for name in columns}) for result in chosen]
+
+
+def _one_table(group: Sequence[Result], style: str, *, in_order: bool) -> str:
     found = [result for result in group if not result.untrained]
     first = found[0]
-    rows = sorted(map(_measured, found), key=_rank)
-    rows += claimed(first.dataset, first.identity["protocol"])
+    rows = list(map(_measured, found))
+    if not in_order:
+        rows = [*sorted(rows, key=_rank), *claimed(first.dataset, first.identity["protocol"])]
     gaze = "SIMULATED gaze" if first.gaze == "simulated" else first.gaze
     title = f"{first.dataset}, {first.n_images} images, {gaze}, protocol {first.protocol}"
     notes = _notes(found, rows, first.n_images)
     if len(found) < len(group):
         untrained = ", ".join(result.method for result in group if result.untrained)
         notes.append(f"Left out because their weights are random: {untrained}.")
-    return render(title, rows, list(METRICS), notes, style)
+    return render(title, rows, list(first.metrics), notes, style)
 
 
 def _rank(row: Row) -> tuple[bool, float]:
     """Ranked rows first, the best by the first metric on top."""
-    cell = row.cells[next(iter(METRICS))]
+    cell = row.cells[next(iter(row.cells))]
     return not row.ranked, -cell["mean"] if cell else 1.0
 
 
@@ -222,6 +247,8 @@ def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[
     found, by_note = list(found), _ByNote()
     interval = "Student's t interval" if n_images < FEWEST_TO_RESAMPLE else "bootstrap interval"
     notes = [f"±: half the width of the 95 % {interval} over images. Bold: best ranked row."]
+    if any(r.n_failed for r in found):
+        notes.append("(incomplete): images failed. Rerun it, or choose other rows with: salbench table --methods NAMES")
     cut = [name for name in METRICS if any(_is_cut(row, name) for row in rows)]
     if cut:
         notes.append(f"{', '.join(cut)}: an interval is cut off at the metric's bound; its ± is the longer side.")
@@ -236,7 +263,8 @@ def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[
     notes += [
         f"{name}: only for methods that predict a density, as this protocol reads no other map as one."
         for name, metric in METRICS.items()
-        if metric.reads_probabilities and any(r.output == "map" and not r.metrics[name] for r in found)
+        if metric.reads_probabilities
+        and any(r.output == "map" and name in r.metrics and not r.metrics[name] for r in found)
     ]
     for r in found:
         if r.zero_share > _MANY_ZEROS:
@@ -249,7 +277,7 @@ def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[
 def _about_ceiling(ceiling: Result, found: Iterable[Result]) -> Iterator[str]:
     """What a ceiling's values mean, and which part of them the methods reach."""
     for name, metric in METRICS.items():
-        highest = ceiling.metrics[name]
+        highest = ceiling.metrics.get(name)
         if not highest:
             continue
         if metric.noise_ceiling:

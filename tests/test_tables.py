@@ -141,6 +141,30 @@ def test_rows_whose_means_are_over_other_images_are_named(tmp_path):
     assert text.count("fewer images") == 2
 
 
+def test_rows_and_columns_in_the_order_asked_for(tmp_path):
+    save(tmp_path, result("a", 0.2), result("b", 0.5), result("top", 0.9, ceiling=True), result("c", 0.4))
+    chosen = {"methods": ["top", "a", "b"], "metrics": ["nss", "auc"]}
+    text = tables.dataset_table(tmp_path, "toy", **chosen)
+    rows = [row.split("|")[1].strip() for row in text.splitlines() if row.startswith("| ")]
+    assert rows == ["method", "top (ceiling)", "a", "b"]
+    assert line(text, "b") == ["b", "**0.500** ±0.020", "**0.500** ±0.020"]
+    assert "nss ↑" in text
+    assert "ig" not in text.split("- ", 1)[1].split()  # no note on a column that is not shown
+    assert tables.dataset_table(tmp_path, "toy", "csv", **chosen).startswith("method,nss,nss_low,nss_high,auc,")
+    with pytest.raises(tables.TableProblem, match=r"unknown row 'd'\. Known: a, b, c, top"):
+        tables.dataset_table(tmp_path, "toy", methods=["a", "d"])
+    with pytest.raises(tables.TableProblem, match=r"unknown metric 'acu'\. Did you mean 'auc'"):
+        tables.dataset_table(tmp_path, "toy", metrics=["acu"])
+
+
+def test_a_row_that_failed_stays_until_other_rows_are_chosen(tmp_path):
+    save(tmp_path, result("a", 0.2), result("bad", 0.5, n_failed=1, failures={"x": "no"}))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert "| bad (incomplete, 1 of 5 failed) " in text
+    assert "choose other rows with: salbench table --methods NAMES" in text
+    assert "incomplete" not in tables.dataset_table(tmp_path, "toy", methods=["a"])
+
+
 def test_an_interval_at_a_bound_prints_its_longer_side(tmp_path):
     """0.98 within [0.90, 1] is not 0.98 ±0.05, whose lower end is 0.93. NSS has no bounds."""
     cell = {"mean": 0.98, "low": 0.90, "high": 1.0, "n": 5}

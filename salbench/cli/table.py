@@ -11,9 +11,9 @@ from salbench.cli import _options, _values
 USAGE = "(--dataset NAME | --paper TABLE | --ablation DATASET) [options]"
 EXAMPLES = (
     "salbench table --dataset osie_test --format latex",
+    "salbench table --dataset osie_test --methods lite,center_bias --metrics auc,nss",
     "salbench table --paper table2",
-    "salbench table --ablation osie --figure ablation.pdf",
-    "salbench table --ablation salicon --protocol augsal",
+    "salbench table --ablation salicon --protocol augsal --figure ablation.pdf",
 )
 
 
@@ -25,6 +25,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--paper", metavar="TABLE", help="table1 or table2 of the paper, with the rows measured here beneath its rows"
     )
     source.add_argument("--ablation", metavar="DATASET", help="what each augmentation changed on this data set")
+    parser.add_argument(
+        "--methods",
+        type=_values.words,
+        metavar="NAMES",
+        help="rows of --dataset by name, separated by commas, in this order (default: all)",
+    )
+    parser.add_argument(
+        "--metrics",
+        type=_values.words,
+        metavar="NAMES",
+        help="columns of --dataset, separated by commas, in this order (default: all); see: salbench list metrics",
+    )
     parser.add_argument("--test", metavar="NAME", help="data set that --ablation was tested on, as given to `ablate`")
     parser.add_argument(
         "--protocol", metavar="NAME", help="protocol that --ablation was scored by (default: tuebingen)"
@@ -38,6 +50,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Print the table, and draw the figure if there is one."""
+    if not options.dataset:
+        for name in ("methods", "metrics"):
+            _options.require(options, name, "--dataset")
     if not options.ablation:
         for name in ("test", "protocol", "figure"):
             _options.require(options, name, "--ablation")
@@ -53,7 +68,13 @@ def _table(options: argparse.Namespace) -> str:
     if options.dataset:
         from salbench.datasets import results_name
 
-        return tables.dataset_table(options.out, results_name(options.dataset), options.format)
+        return tables.dataset_table(
+            options.out,
+            results_name(options.dataset),
+            options.format,
+            methods=options.methods,
+            metrics=options.metrics,
+        )
     from salbench.ablation import report
     from salbench.ablation.splits import PROTOCOL, Ablation
 

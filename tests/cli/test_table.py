@@ -11,6 +11,16 @@ def test_formats(salbench, tmp_path, capsys):
         assert mark in capsys.readouterr().out
 
 
+def test_chosen_rows_and_columns(salbench, tmp_path, capsys):
+    salbench("--out", tmp_path, "--methods", "uniform,center_bias", "--limit", 3)
+    capsys.readouterr()
+    chosen = "--methods", "uniform, center_bias", "--metrics", "nss,auc"
+    assert salbench("table", "--dataset", "popout_first3", "--out", tmp_path, "--format", "csv", *chosen) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "method,nss,nss_low,nss_high,auc,auc_low,auc_high"
+    assert [row.partition(",")[0] for row in lines[1:]] == ["uniform", "center_bias"]
+
+
 @pytest.mark.parametrize("name", ["table1", "table2"])
 def test_the_paper(name, salbench, tmp_path, capsys):
     assert salbench("table", "--paper", name, "--out", tmp_path) == 0
@@ -22,6 +32,8 @@ def test_the_paper(name, salbench, tmp_path, capsys):
     [
         (["--dataset", "osie", "--out", "/nowhere"], "salbench run --dataset osie"),
         (["--paper", "table3"], "table1, table2"),
+        (["--paper", "table2", "--methods", "lite"], "--methods requires --dataset"),
+        (["--ablation", "osie", "--metrics", "auc"], "--metrics requires --dataset"),
         (["--paper", "table2", "--figure", "x.png"], "--figure requires --ablation"),
         (["--dataset", "osie", "--figure", "x.png"], "--figure requires --ablation"),
         (["--dataset", "osie", "--protocol", "mit"], "--protocol requires --ablation"),
