@@ -186,7 +186,9 @@ class Evaluation:
             total=total, initial=total - len(todo), desc=method.label, unit="image", disable=not self.runtime.progress
         )
         with bar, closing(outcomes):
+            bar.set_postfix_str("the first run compiles the metrics" if todo else "")
             for outcome in outcomes:
+                bar.set_postfix_str("", refresh=False)
                 failed = {"error": outcome.error} if outcome.error is not None else {}
                 journal.add({"id": outcome.sample.id} | (failed or outcome.value))
                 bar.update()

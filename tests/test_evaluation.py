@@ -386,6 +386,14 @@ class TestTrouble:
         whole, part = ((tmp_path / name / "center_bias.csv").read_text() for name in ("tiny", "tiny_first2"))
         assert whole.startswith(part)
 
+    def test_the_bar_says_what_takes_long_before_the_first_image(self, tiny, tmp_path, capsys):
+        _evaluation(tiny, tmp_path, progress=True).run("uniform")
+        states = capsys.readouterr().err.split("\r")
+        waiting = [state for state in states if "the first run compiles the metrics" in state]
+        assert waiting
+        assert all(" 0/6 " in state for state in waiting)
+        assert " 6/6 " in states[-1]
+
     def test_unknown_method(self, tiny, tmp_path):
         broken = _evaluation(tiny, tmp_path).run("unifrom")
         assert isinstance(broken, Broken)
