@@ -132,7 +132,7 @@ def edits() -> list[Row]:
             "summary": edit_type.summary,
             "strengths": list(edit_type.strengths),
             "neutral": edit_type.neutral,
-            "unit": edit_type.unit,
+            "measured as": edit_type.unit,
             "needs": "--color" if edit_type.needs_color else None,
         }
         for name, edit_type in EDIT_TYPES.items()

@@ -24,7 +24,7 @@ class EditType:
         is_factor: whether the strength multiplies something, so that it must be 0 or more.
         measure: computes the property that the edit should change. It takes the pixels inside the region, of an image
             and of its original, each uint8 (N, 3) RGB, and returns a number.
-        unit: what `measure` returns, in a few words.
+        unit: what `measure` returns, in a few words. It is not the unit of the strength.
         definition: what `measure` returns, for a note beneath tables.
         summary: what the strength does, for `salbench list edits`.
         needs_color: whether the user must name a colour.
