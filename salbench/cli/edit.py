@@ -10,6 +10,7 @@ command to resume an edit set that was stopped.
 
 import argparse
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,9 @@ def _edit_picture(
     sample, out = _options.picture(options), options.out or _values.path("sheet.png")
     made = make_edits.edit_one(method, sample, wanted, caption=options.caption, mask=options.mask, **request)
     contact_sheet.edit_sheet(sample, made, make_edits.predicting(method), out)
+    for edit in made.edits:
+        if edit.strength != edit.asked:
+            print(f"weakened: {edit.type}: asked for {edit.asked:g}, used {edit.strength:.3g}", file=sys.stderr)
     _options.print_reasons("dropped", {f"{each['type']} {each['asked']:g}": each["reason"] for each in made.dropped})
     print(f"sheet: {out}")
     return int(not made.edits)

@@ -15,7 +15,7 @@ from salbench.registry import SaliencyMethod, register
 
 @register
 class Brightener(SaliencyMethod):
-    """Brightness by addition. Strengths above 1 are dropped by the constraint."""
+    """Brightness by addition. By the constraint, strengths above 0.75 are weakened and those above 1 dropped."""
 
     def predict(self, sample):
         return np.ones(sample.size)
@@ -32,7 +32,8 @@ class Brightener(SaliencyMethod):
                     dropped.append({"type": type, "asked": strength, "reason": "too strong"})
                 else:
                     image = np.clip(sample.image + 100 * strength * np.ones(3), 0, 255).astype(np.uint8)
-                    made.append(NewEdit(type, strength, strength, 1, image, {"color": color}))
+                    used = min(strength, 0.75) if constrained else strength
+                    made.append(NewEdit(type, strength, used, 1, image, {"color": color}))
         return MadeEdits(sample.image, mask, made, sample.caption, word, dropped=dropped)
 '''
 
@@ -51,10 +52,10 @@ class TestOneImage:
     def test_a_picture_of_ones_own(self, edit, picture, tmp_path, capsys):
         out = tmp_path / "sheet.png"
         words = "--fixations", picture.with_suffix(".csv"), "--caption", "a cat", "--word", "cat"
-        assert edit("--image", picture, *words, "--strength=-0.2,0.5,2", "--out", out) == 0
+        assert edit("--image", picture, *words, "--strength=-0.2,0.5,1,2", "--out", out) == 0
         printed = capsys.readouterr()
         assert printed.out == f"sheet: {out}\n"
-        assert printed.err == "dropped: brightness 2: too strong\n"
+        assert printed.err == "weakened: brightness: asked for 1, used 0.75\ndropped: brightness 2: too strong\n"
         assert out.stat().st_size > 1000
 
     def test_an_image_of_a_data_set(self, edit, tmp_path, monkeypatch):
@@ -115,8 +116,8 @@ class TestNewType:
     def test_is_listed(self, salbench, capsys):
         assert salbench("list", "edits", "--json") == 0
         assert json.loads(capsys.readouterr().out)[-1] == {
-            "name": "tint", "summary": "moves the hue", "strengths": [0.25, 0.75], "neutral": 0.0, "unit": "mean hue",
-            "needs": "--color",
+            "name": "tint", "summary": "moves the hue", "strengths": [0.25, 0.75], "neutral": 0.0,
+            "measured as": "mean hue", "needs": "--color",
         }  # fmt: skip
 
     def test_can_be_made(self, edit, tmp_path):
