@@ -19,12 +19,16 @@ Row = dict[str, Any]
 _NARROW, _WIDE = 20, 60  # characters; a wrapped column is at least as wide as the first and at most as the second
 
 
-def methods() -> list[Row]:
-    """One row per method. It says so if a method cannot be imported, or is skipped because something is missing."""
-    return [_method(name) for name in registry.available()]
+def methods(root: Path | str | None = None) -> list[Row]:
+    """One row per method. It says so if a method cannot be imported, or is skipped because something is missing.
+
+    Args:
+        root: folder of published weights; see `salbench.weights`.
+    """
+    return [_method(name, root) for name in registry.available()]
 
 
-def _method(name: str) -> Row:
+def _method(name: str, root: Path | str | None) -> Row:
     row: Row = {"name": name, **dict.fromkeys(("summary", "output", "kind", "paper", "skipped"))}
     try:
         cls = registry.get(name)
@@ -34,7 +38,7 @@ def _method(name: str) -> Row:
         return row | {"skipped": str(error)}
     kind = "ceiling" if cls.sees_fixations else "fitted at run" if cls.fits_at_run else "fixed"
     summary = (inspect.getdoc(cls) or "").partition("\n")[0]
-    missing = not weights.converted(name).is_file() and weights.remedy(name, cls.checkpoints)
+    missing = not weights.converted(name, root).is_file() and weights.remedy(name, cls.checkpoints, root)
     skipped = "no weights, see: salbench weights" if missing else None
     return row | {"summary": summary, "output": cls.output, "kind": kind, "paper": cls.paper, "skipped": skipped}
 
@@ -73,6 +77,28 @@ def _dataset(name: str) -> Row:
     except data.DatasetProblem as error:
         return {"name": name, "summary": f"BROKEN: {error}", "train": None}
     return {"name": name, "summary": found.summary, "train": found.train}
+
+
+def images(dataset: str = "popout", root: Path | str | None = None) -> list[Row]:
+    """One row per image of a data set.
+
+    Args:
+        dataset: its name.
+        root: folder with one folder per data set.
+
+    Raises:
+        DatasetProblem: unknown name, or the data set is not on disk.
+    """
+    return [
+        {
+            "id": sample.id,
+            "height": sample.size[0],
+            "width": sample.size[1],
+            "fixations": None if sample.fixations is None else len(sample.fixations),
+            "caption": sample.caption,
+        }
+        for sample in data.load(dataset, root).samples
+    ]
 
 
 def metrics() -> list[Row]:
@@ -139,9 +165,10 @@ def edits() -> list[Row]:
     ]
 
 
-ROWS: dict[str, Callable[[], list[Row]]] = {
+ROWS: dict[str, Callable[..., list[Row]]] = {
     "methods": methods,
     "datasets": datasets,
+    "images": images,
     "metrics": metrics,
     "protocols": protocols,
     "augmentations": augmentations,
@@ -164,7 +191,14 @@ def text(rows: Sequence[Row], width: int | None = None) -> str:
     room = (width or shutil.get_terminal_size().columns) - sum(narrow) - 2 * len(longest)
     share = room // max(1, len(longest) - len(narrow))
     widest = min(max(share, _NARROW), _WIDE)
-    return tabulate(rows, headers="keys", maxcolwidths=widest, break_long_words=False, break_on_hyphens=False)
+    return tabulate(
+        rows,
+        headers="keys",
+        maxcolwidths=widest,
+        break_long_words=False,
+        break_on_hyphens=False,
+        disable_numparse=True,  # an id such as 0010 is no number
+    )
 
 
 def _plain(value: Any) -> Any:

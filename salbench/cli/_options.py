@@ -249,7 +249,7 @@ def add_picture(parser: ArgumentParser, without_id: str = "its first image", *, 
         metavar="NAME",
         help="data set (default: popout, which comes with salbench); see: salbench list datasets",
     )
-    parser.add_argument("--id", help=f"id of an image of --dataset (default: {without_id})")
+    parser.add_argument("--id", help=f"id of an image of --dataset (default: {without_id}); see: salbench list images")
     if not fixations:
         parser.set_defaults(fixations=None)
         return

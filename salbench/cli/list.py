@@ -1,17 +1,19 @@
-"""List methods, data sets, metrics, protocols, augmentations or types of edit.
+"""List methods, data sets, images, metrics, protocols, augmentations or types of edit.
 
 A method that cannot run here is listed with what it lacks: a package, or its published weights.
 """
 
 import argparse
 import json
+from typing import Any
 
 from salbench.cli import _options
 
-USAGE = "{methods,datasets,metrics,protocols,augmentations,edits} [options]"
+USAGE = "{methods,datasets,images,metrics,protocols,augmentations,edits} [options]"
 EXAMPLES = (
     "salbench list methods",
     "salbench list datasets --json",
+    "salbench list images --dataset popout                   # the ids that --id takes",
     "salbench list methods --methods-dir my_methods",
 )
 
@@ -19,19 +21,29 @@ EXAMPLES = (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `salbench list`."""
     parser.add_argument(
-        "what", choices=("methods", "datasets", "metrics", "protocols", "augmentations", "edits"), help="what to list"
+        "what",
+        choices=("methods", "datasets", "images", "metrics", "protocols", "augmentations", "edits"),
+        metavar="WHAT",
+        help="methods, datasets, images, metrics, protocols, augmentations or edits",
     )
+    parser.add_argument("--dataset", metavar="NAME", help="the data set of `list images`; popout if not given")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    _options.add_folders(parser, "methods_dir", "augmentations_dir")
+    _options.add_folders(parser, "data_root", "weights_root", "methods_dir", "augmentations_dir")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Print the list."""
     from salbench import listing, registry
 
+    if options.what != "images":
+        _options.require(options, "dataset", "images")
     if options.methods_dir:
         registry.add_folder(options.methods_dir)
     _options.use_augmentations_dir(options)
-    rows = listing.ROWS[options.what]()
+    more: dict[str, dict[str, Any]] = {
+        "methods": {"root": options.weights_root},
+        "images": {"dataset": options.dataset or "popout", "root": options.data_root},
+    }
+    rows = listing.ROWS[options.what](**more.get(options.what, {}))
     print(json.dumps(rows, indent=2) if options.json else listing.text(rows))
     return 0
