@@ -16,8 +16,9 @@ Positions are fractions of pixels counted from 0, so nothing is subtracted. No d
 
 All 43 894 fixations are on their image.
 
-The paper says 15 observers; the file holds 12, and 52 of its cells are empty. The authors give no blur in pixels, so
-sigma is 3 % of the longer side, which is also OSIE's 24 of 800 and SALICON's 19 of 640 pixels.
+The paper says 15 observers; the file holds 12, and 52 of its cells are empty. The authors resize all images to 256 x
+256 pixels and blur with a Gaussian of 8 pixels (their config.m). Here the images keep their sizes, and sigma is 3 % of
+the longer side: 7.68 pixels at 256 x 256, and also OSIE's 24 of 800 and SALICON's 19 of 640 pixels.
 
 The authors publish no split. Here the 100 images whose number n has n % 5 = 4 are the test split, and the other 400 the
 training split. Of the five remainders, 4 gives a test split with the same share of 256 x 256 images as the whole set
