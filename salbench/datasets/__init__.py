@@ -77,10 +77,23 @@ DATASETS = {
         "osie", "train", "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}", test="osie_test"
     ),
     "osie_test": _row("osie", "test", "OSIE, the 200 photographs whose number n has n % 7 in {0, 1}", "osie_train"),
+    "eyecrowd": _row("eyecrowd", "all", "EyeCrowd, 500 photographs of crowds, 16 observers"),
+    "eyecrowd_train": _row(
+        "eyecrowd", "train", "EyeCrowd, the 400 photographs whose number n has n % 5 != 4", test="eyecrowd_test"
+    ),
+    "eyecrowd_test": _row(
+        "eyecrowd", "test", "EyeCrowd, the 100 photographs whose number n has n % 5 = 4", "eyecrowd_train"
+    ),
     "augsal_contrast100": _row(
         "augsal", "all", "Aydemir et al. 2024, 100 reconstructed SALICON images without fixations: to train on edits"
     ),
     "nus_scene": _row("nus_scene", "all", "NUS scenes, 500 photographs of many sizes, 12 observers"),
+    "nus_scene_train": _row(
+        "nus_scene", "train", "NUS scenes, the 400 photographs whose number n has n % 5 != 4", test="nus_scene_test"
+    ),
+    "nus_scene_test": _row(
+        "nus_scene", "test", "NUS scenes, the 100 photographs whose number n has n % 5 = 4", "nus_scene_train"
+    ),
     "folder": _row("folder", "all", "your own images and fixations: folder:DIR", takes_folder=True),
 }
 

@@ -14,23 +14,10 @@ split, and the other 500 the training split.
 Paper: Xu, Jiang, Wang, Kankanhalli, Zhao: Predicting human gaze beyond pixels, Journal of Vision 14(1):28, 2014.
 """
 
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from salbench.datasets._common import (
-    NO_DOWNLOAD,
-    Dataset,
-    DatasetProblem,
-    Published,
-    check_inside,
-    check_published,
-    require_files,
-)
-from salbench.datasets._mat import read_mat, structure
-from salbench.files import read_image
-from salbench.sample import Sample
+from salbench.datasets._common import Dataset, Published
+from salbench.datasets._nus_vip import read_samples
 
 SIZE = (600, 800)
 SIGMA = 24.0
@@ -48,54 +35,12 @@ def load(split: str, root: Path) -> Dataset:
     Raises:
         DatasetProblem: files that are missing, unreadable or not the published ones.
     """
-    data = root / "OSIE" / "data"
     stems = [str(FIRST + i) for i in range(EXPECTED.images)]
-    require_files(data / "stimuli", [f"{stem}.jpg" for stem in stems], HOW)
-    gaze = _read_fixations(data / "eye" / "fixations.mat")
-    single = sorted(set(stems) ^ set(gaze))
-    if single:
-        raise DatasetProblem(
-            f"{data}: expected an image and its fixations, got only one of them for {single[0]}. {HOW}"
-        )
+    samples = read_samples(root / "OSIE" / "data", stems, SIZE, SIGMA, EXPECTED, HOW)
     return Dataset(
         name="osie" if split == "all" else f"osie_{split}",
-        samples=[
-            Sample(
-                id=stem,
-                size=SIZE,
-                read_image=partial(read_image, data / "stimuli" / f"{stem}.jpg"),
-                fixations=gaze[stem][0],
-                observers=gaze[stem][1],
-                sigma=SIGMA,
-            )
-            for stem in stems
-            if split == "all" or (int(stem) % 7 in (0, 1)) == (split == "test")
-        ],
+        samples=[s for s in samples if split == "all" or (int(s.id) % 7 in (0, 1)) == (split == "test")],
         gaze="eye tracker, 15 observers, 3 s of free viewing",
         licence="MIT",
         citation="Xu et al., Predicting human gaze beyond pixels, Journal of Vision 14(1):28, 2014",
     )
-
-
-def _read_fixations(path):
-    """{stem: (fixations, observers)} of the whole data set, checked against the published counts."""
-    if not path.is_file():
-        raise DatasetProblem(f"{path}: no such file; expected OSIE's fixations. {HOW} {NO_DOWNLOAD}")
-    gaze, stored = {}, [np.empty((0, 2))]
-    with structure(path, "fixations, a cell of {img, subjects {fix_x, fix_y}}"):
-        for image in read_mat(path, ["fixations"])["fixations"].ravel():
-            name = str(image["img"].item().item())
-            points, observers = _join_subjects(image["subjects"].item())
-            check_inside(points - 0.5, SIZE, f"{path}, image {name}", HOW)
-            stored.append(points)
-            gaze[name.removesuffix(".jpg")] = points - 0.5, observers
-    check_published(path, np.concatenate(stored), EXPECTED, f"This is not the published file. {HOW}")
-    return gaze
-
-
-def _join_subjects(subjects):
-    lists = []
-    for subject in subjects.ravel():
-        x, y = (np.asarray(subject[field].item(), dtype=np.float64).ravel() for field in ("fix_x", "fix_y"))
-        lists.append(np.stack([x, y], axis=1))
-    return np.concatenate(lists), np.repeat(np.arange(len(lists)), [len(points) for points in lists])

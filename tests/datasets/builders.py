@@ -35,18 +35,22 @@ def published(images, points):
     return Published(images, len(points), tuple(np.mean(points, axis=0).tolist()))
 
 
-def write_osie_fixations(path, images):
-    """`images`: {stem: [K x 2 stored fixations per subject]}."""
+def write_nus_vip_fixations(path, images):
+    """As OSIE's and EyeCrowd's; `images`: {stem: [K x 2 stored fixations per subject]}."""
     subjects = {
-        stem: cell([{"fix_x": np.array([p])[..., 0], "fix_y": np.array([p])[..., 1]} for p in lists])
-        for stem, lists in images.items()
+        stem: cell([_subject(np.reshape(points, (-1, 2))) for points in lists]) for stem, lists in images.items()
     }
     items = [{"img": f"{stem}.jpg", "subjects": subjects[stem]} for stem in images]
     path.parent.mkdir(parents=True, exist_ok=True)
     scipy.io.savemat(path, {"fixations": cell(items)})
 
 
-SCENE_SIZES = [(20, 30), (256, 256), (60, 45)]
+def _subject(points):
+    x, y, duration = np.c_[points, np.full(len(points), 200.0)].T[:, None]
+    return {"fix_x": x, "fix_y": y, "fix_duration": duration}
+
+
+SCENE_SIZES = [(20, 30), (256, 256), (60, 45), (40, 40)]
 
 
 def write_scene_fixations(path, cells):
@@ -58,7 +62,7 @@ def write_scene_fixations(path, cells):
 
 
 def scene_cells():
-    """3 x 12 cells of y, x, latency, duration; the second observer saw nothing on the first image."""
+    """4 x 12 cells of y, x, latency, duration; the second observer saw nothing on the first image."""
     rng = np.random.default_rng(2)
     cells = [[np.hstack([rng.uniform((0, 0), s, (2, 2)), np.ones((2, 2))]) for _ in range(12)] for s in SCENE_SIZES]
     cells[0][1] = np.empty((0, 0))

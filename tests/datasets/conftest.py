@@ -13,11 +13,11 @@ from builders import (
     scene_cells,
     write_gaze,
     write_image,
-    write_osie_fixations,
+    write_nus_vip_fixations,
     write_scene_fixations,
 )
 
-from salbench.datasets import nus_scene, osie, salicon
+from salbench.datasets import eyecrowd, nus_scene, osie, salicon
 from salbench.datasets._common import Published
 
 
@@ -48,15 +48,28 @@ def osie_tree(tmp_path, monkeypatch):
     images = {str(1001 + i): [np.round(rng.uniform((1, 1), (799, 599), (k, 2)), 1) for k in (3, 2)] for i in range(14)}
     for stem in images:
         write_image(tmp_path / "OSIE" / "data" / "stimuli" / f"{stem}.jpg", (600, 800))
-    write_osie_fixations(tmp_path / "OSIE" / "data" / "eye" / "fixations.mat", images)
+    write_nus_vip_fixations(tmp_path / "OSIE" / "data" / "eye" / "fixations.mat", images)
     stored = np.concatenate([points for lists in images.values() for points in lists])
     monkeypatch.setattr(osie, "EXPECTED", published(14, stored))
     return tmp_path
 
 
 @pytest.fixture
+def eyecrowd_tree(tmp_path, monkeypatch):
+    """A data root with 10 photographs of EyeCrowd, of 3 observers, the second without fixations; 004, 009: test."""
+    rng = np.random.default_rng(4)
+    lists = [[np.round(rng.uniform((1, 1), (1024, 768), (k, 2)), 1) for k in (3, 0, 2)] for _ in range(10)]
+    images = {f"{i + 1:03d}": points for i, points in enumerate(lists)}
+    for stem in images:
+        write_image(tmp_path / "EyeCrowd" / "data" / "stimuli" / f"{stem}.jpg", (768, 1024))
+    write_nus_vip_fixations(tmp_path / "EyeCrowd" / "data" / "eye" / "fixations.mat", images)
+    monkeypatch.setattr(eyecrowd, "EXPECTED", published(10, np.concatenate([p for each in lists for p in each])))
+    return tmp_path
+
+
+@pytest.fixture
 def scene_tree(tmp_path, monkeypatch):
-    """A data root with three NUS scenes of different sizes."""
+    """A data root with four NUS scenes of different sizes, of which 004 is for testing."""
     data = tmp_path / "Scene" / "data"
     for i, size in enumerate(SCENE_SIZES):
         write_image(data / "stimuli" / f"{i + 1:03d}.jpg", size)
@@ -65,7 +78,7 @@ def scene_tree(tmp_path, monkeypatch):
     write_scene_fixations(data / "tidy" / "fixations.mat", cells)
     scipy.io.savemat(data / "tidy" / "imgInfo.mat", {"imgInfo": {"size": np.array(SCENE_SIZES, dtype=np.uint16)}})
     points = np.concatenate([c[:, [1, 0]] for row in cells for c in row if c.size])
-    monkeypatch.setattr(nus_scene, "EXPECTED", published(3, points))
+    monkeypatch.setattr(nus_scene, "EXPECTED", published(4, points))
     return tmp_path
 
 

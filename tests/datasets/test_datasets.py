@@ -50,7 +50,12 @@ class TestLoad:
 
     def test_a_training_split_names_a_test_split_that_names_it(self):
         pairs = {name: row.test for name, row in DATASETS.items() if row.test}
-        assert pairs == {"osie_train": "osie_test", "salicon_train": "salicon_val"}
+        assert pairs == {
+            "eyecrowd_train": "eyecrowd_test",
+            "nus_scene_train": "nus_scene_test",
+            "osie_train": "osie_test",
+            "salicon_train": "salicon_val",
+        }
         assert all(DATASETS[test].train == train for train, test in pairs.items())
 
     def test_problem_is_a_value_error(self):

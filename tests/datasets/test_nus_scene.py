@@ -14,10 +14,24 @@ def tidy(scene_tree):
 def test_samples(scene_tree):
     dataset = load("nus_scene", scene_tree)
     assert dataset.name == "nus_scene"
-    assert [s.id for s in dataset.samples] == ["001", "002", "003"]
+    assert [s.id for s in dataset.samples] == ["001", "002", "003", "004"]
     assert [s.size for s in dataset.samples] == SCENE_SIZES
-    assert [s.sigma for s in dataset.samples] == pytest.approx([0.9, 7.68, 1.8])
+    assert [s.sigma for s in dataset.samples] == pytest.approx([0.9, 7.68, 1.8, 1.2])
     assert [s.image.shape[:2] for s in dataset.samples] == SCENE_SIZES
+
+
+def test_splits_partition_the_set_by_number(scene_tree):
+    train, test = load("nus_scene_train", scene_tree), load("nus_scene_test", scene_tree)
+    assert (train.name, test.name, train.train, test.train) == (
+        "nus_scene_train",
+        "nus_scene_test",
+        None,
+        "nus_scene_train",
+    )
+    assert [s.id for s in train.samples] == ["001", "002", "003"]
+    assert [s.id for s in test.samples] == ["004"]
+    whole = load("nus_scene", scene_tree).samples
+    np.testing.assert_array_equal(test.samples[0].fixations, whole[3].fixations)
 
 
 def test_columns_are_y_x_from_zero(scene_tree):
@@ -41,7 +55,7 @@ def test_half_unpacked(scene_tree, tidy):
     with pytest.raises(DatasetProblem, match=r"tidy: expected 2 files, 1 are missing, such as imgInfo\.mat"):
         load("nus_scene", scene_tree)
     (scene_tree / "Scene" / "data" / "stimuli" / "002.jpg").unlink()
-    with pytest.raises(DatasetProblem, match=r"stimuli: expected 3 files, 1 are .* 002\.jpg\. .*Yanakz/Scene"):
+    with pytest.raises(DatasetProblem, match=r"stimuli: expected 4 files, 1 are .* 002\.jpg\. .*Yanakz/Scene"):
         load("nus_scene", scene_tree)
 
 
@@ -51,7 +65,7 @@ def test_nothing_there(tmp_path):
 
 
 def test_other_numbers_than_published(scene_tree, monkeypatch):
-    monkeypatch.setattr(nus_scene, "EXPECTED", nus_scene.Published(3, 70, nus_scene.EXPECTED.mean[::-1]))
+    monkeypatch.setattr(nus_scene, "EXPECTED", nus_scene.Published(4, 70, nus_scene.EXPECTED.mean[::-1]))
     with pytest.raises(DatasetProblem, match=r"expected the published 70 fixations .* not the published file"):
         load("nus_scene", scene_tree)
 
@@ -66,13 +80,13 @@ def test_truncated_mat(scene_tree, tidy, name, keep):
 
 def test_other_structure(scene_tree, tidy):
     write_scene_fixations(tidy / "fixations.mat", [row[:11] for row in scene_cells()])
-    with pytest.raises(DatasetProblem, match=r"a cell of shape \(3, 12\), got \(3, 11\)"):
+    with pytest.raises(DatasetProblem, match=r"a cell of shape \(4, 12\), got \(4, 11\)"):
         load("nus_scene", scene_tree)
-    write_scene_fixations(tidy / "fixations.mat", [[np.ones((2, 3))] * 12] * 3)
+    write_scene_fixations(tidy / "fixations.mat", [[np.ones((2, 3))] * 12] * 4)
     with pytest.raises(DatasetProblem, match="expected cells of K x 4 numbers"):
         load("nus_scene", scene_tree)
     scipy.io.savemat(tidy / "imgInfo.mat", {"imgInfo": {"size": np.ones((2, 2))}})
-    with pytest.raises(DatasetProblem, match=r"imgInfo\.size of shape \(3, 2\), got \(2, 2\)"):
+    with pytest.raises(DatasetProblem, match=r"imgInfo\.size of shape \(4, 2\), got \(2, 2\)"):
         load("nus_scene", scene_tree)
     scipy.io.savemat(tidy / "imgInfo.mat", {"imgInfo": {"names": 1}})
     with pytest.raises(DatasetProblem, match=r"expected imgInfo\.size, an array"):
@@ -97,6 +111,16 @@ def test_real_positions_count_from_zero(real_root):
     for shift in (0.5, 1.0):
         shifted = steps - shift / (256 / 10_800)
         assert np.abs(shifted - np.round(shifted)).mean() > 0.05
+
+
+def test_real_splits(real_root):
+    root = real_root("Scene")
+    test, train = load("nus_scene_test", root), load("nus_scene_train", root)
+    assert [s.id for s in test.samples] == [f"{n:03d}" for n in range(4, 501, 5)]
+    assert len(train.samples) == 400
+    assert sorted(s.id for s in [*test.samples, *train.samples]) == [s.id for s in load("nus_scene", root).samples]
+    assert sum(s.size == (256, 256) for s in test.samples) == 62
+    assert sum(s.size == (256, 256) for s in train.samples) == 249
 
 
 def test_real_sizes_are_the_images(real_root):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.io
-from builders import write_osie_fixations
+from builders import write_nus_vip_fixations
 
 from salbench.datasets import DatasetProblem, load, osie
 
@@ -39,7 +39,7 @@ def test_sample(osie_tree):
 def test_half_a_pixel_is_subtracted_at_the_borders(osie_tree, mat, monkeypatch):
     stored = np.array([[0.5, 0.5], [1.0, 1.4], [1.5, 600.4], [800.4, 600.4]])
     images = {str(1001 + i): [stored] for i in range(14)}
-    write_osie_fixations(mat, images)
+    write_nus_vip_fixations(mat, images)
     monkeypatch.setattr(osie, "EXPECTED", osie.Published(14, 56, tuple(stored.mean(0))))
     fixations = load("osie", osie_tree).samples[3].fixations
     np.testing.assert_allclose(fixations, stored - 0.5)
@@ -48,7 +48,7 @@ def test_half_a_pixel_is_subtracted_at_the_borders(osie_tree, mat, monkeypatch):
 
 @pytest.mark.parametrize("x", [0.4, 800.5, np.nan])
 def test_fixation_off_the_screen(osie_tree, mat, x):
-    write_osie_fixations(mat, {"1001": [[[9.0, 9.0]], [[5.0, 5.0], [x, 3.0]]]})
+    write_nus_vip_fixations(mat, {"1001": [[[9.0, 9.0]], [[5.0, 5.0], [x, 3.0]]]})
     with pytest.raises(DatasetProblem, match=r"fixations\.mat, image 1001\.jpg: 1 of 3 .* number 3, .*OSIE: clone"):
         load("osie", osie_tree)
 
@@ -88,7 +88,7 @@ def test_other_mean_than_published(osie_tree, monkeypatch):
 
 def test_fixations_of_another_image(osie_tree, mat, monkeypatch):
     images = {str(1002 + i): [[[9.0, 9.0]]] for i in range(14)}
-    write_osie_fixations(mat, images)
+    write_nus_vip_fixations(mat, images)
     monkeypatch.setattr(osie, "EXPECTED", osie.Published(14, 14, (9.0, 9.0)))
     with pytest.raises(DatasetProblem, match=r"an image and its fixations, .* for 1001"):
         load("osie", osie_tree)

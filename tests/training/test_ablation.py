@@ -200,11 +200,10 @@ def test_arms_by_another_recipe_are_refused_before_anything_is_trained(ablate, t
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["nus_scene", "osie_train", "osei"])
+@pytest.mark.parametrize("name", ["popout", "osie_train", "osei"])
 def test_a_data_set_without_splits_is_told(name, tmp_path):
-    expected = (
-        rf"expected a data set with splits to train and to test on, osie, salicon, or folder:X .*got {name}; --test"
-    )
+    known = "eyecrowd, nus_scene, osie, salicon"
+    expected = rf"expected a data set with splits to train and to test on, {known}, or folder:X .*got {name}; --test"
     with pytest.raises(AblationProblem, match=expected):
         ablation.ablate("lite", Ablation(name), [], [0], out=tmp_path, checkpoints=tmp_path, runtime=Runtime())
 
@@ -214,6 +213,7 @@ def test_a_data_set_without_splits_is_told(name, tmp_path):
     [
         ("osie", ["osie_train"], "osie_test"),
         ("osie+augsal_contrast100", ["osie_train", "augsal_contrast100"], "osie_test"),
+        ("nus_scene", ["nus_scene_train"], "nus_scene_test"),
         ("salicon", ["salicon_train"], "salicon_val"),
         ("folder:a+b/mine", ["folder:a+b/mine_train"], "folder:a+b/mine_test"),
     ],
