@@ -168,7 +168,7 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
     """Return one data set with all samples in order, to train on, named as in "osie_train+augsal_contrast100".
 
     Raises:
-        DatasetProblem: two samples have the same id.
+        DatasetProblem: two samples of one data set have the same id.
     """
     if len(datasets) == 1:
         return datasets[0]

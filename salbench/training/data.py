@@ -154,7 +154,7 @@ class TrainingSet:
         self.empty_copies = dict.fromkeys(copies, 0)
         self._versions = [self._with_copies(sample) if p is None else [sample] for sample in usable]
         self._edited: list[list[Sample]] = [[] for _ in usable] if edits is None else self._with_edits(usable, edits)
-        self._kept: dict[str, _Arrays] = {}
+        self._kept: dict[tuple[str | None, str], _Arrays] = {}
         self._room, self._lock = budget // (size[0] * size[1] * (3 + 2 + 2)), Lock()
 
     def __len__(self) -> int:
@@ -230,12 +230,13 @@ class TrainingSet:
         return sample if made.empty else made.sample
 
     def _arrays(self, sample, *, keep):
-        arrays = self._kept.get(sample.id) if keep else None
+        key = sample.dataset, sample.id
+        arrays = self._kept.get(key) if keep else None
         if arrays is None:
             arrays = to_arrays(sample, self.size)
             with self._lock:
                 if keep and len(self._kept) < self._room:
-                    self._kept[sample.id] = arrays
+                    self._kept[key] = arrays
         return arrays
 
 
