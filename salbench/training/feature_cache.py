@@ -111,7 +111,7 @@ class FeatureCache:
             if shutil.disk_usage(self.folder).free < RESERVE:
                 raise OSError(f"less than {RESERVE / 2**30:.0f} GiB of the disk are free")
             with atomic_path(path) as file:
-                save_file({str(i): layer.cpu().contiguous() for i, layer in enumerate(features)}, file)
+                save_file({str(i): layer.cpu() for i, layer in enumerate(features)}, file)
         except OSError as error:
             self._writes = False
             log.warning(
@@ -123,7 +123,8 @@ class FeatureCache:
 
 def _extracted(image: Tensor, extract: Extract) -> list[Tensor]:
     """Features of one image, float16."""
-    features = [layer.half() for layer in extract(image)]
+    # Contiguous like tensors from a file, because convolutions round by the layout in memory.
+    features = [layer.half().contiguous() for layer in extract(image)]
     if not all(layer.isfinite().all() for layer in features):
         raise ValueError("features: expected values from -65504 to 65504, the range of float16, got larger ones or NaN")
     return features
