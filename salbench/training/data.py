@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from salbench.edits import EditSet
 
 log = logging.getLogger(__name__)
+REPEATING = {"hflip"}  # augmentations that always make the same image of an image
 AHEAD = 3  # batches prepared while one is trained on
 Array: TypeAlias = Any  # NumPy array as prepared, tensor in the `part` of a process
 
@@ -206,7 +207,8 @@ class TrainingSet:
     def _item(self, i, epoch):
         """Sample `i` as it is shown in `epoch`."""
         shown = self._shown(i, epoch)
-        arrays = self._arrays(shown, keep=any(shown is version for version in self._versions[i]))
+        comes_again = self.p is None and REPEATING.issuperset(self.jitter)
+        arrays = self._arrays(shown, keep=comes_again or any(shown is version for version in self._versions[i]))
         if shown.edit is None:
             return _Item(shown, arrays)
         original = _resized_image(shown.edit.read_original(), self.size)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from salbench.code_hash import file_hash
 from salbench.files import atomic_path, hash_bytes, user_cache
+from salbench.training.data import REPEATING
 from salbench.weights import hash_tensors
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ Extract: TypeAlias = Callable[[Tensor], list[Tensor]]
 
 log = logging.getLogger(__name__)
 RESERVE = 5 * 2**30  # bytes of the disk that are left free
-REPEATING = {"hflip"}  # augmentations that always make the same image of an image
 
 
 def features_key(weights: Mapping[str, Tensor], files: Iterable[Path], *extracted: str) -> str:
@@ -53,7 +53,7 @@ def shows_images_again(recipe: Recipe, plan: Plan) -> bool:
         plan: the plan of the training.
     """
     drawn = {*recipe.jitter, *(plan.augment if recipe.p is not None else ())}
-    return drawn <= REPEATING
+    return REPEATING.issuperset(drawn)
 
 
 class FeatureCache:
