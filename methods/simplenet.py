@@ -6,6 +6,8 @@ The map is resized back, blurred and stretched to [0, 1], as the authors' code d
 rounded to 8 bits.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
@@ -59,7 +61,7 @@ class SimpleNet(LearnedMethod):
         """Scale uint8 (B, H, W, 3) RGB to float (B, 3, H, W) in [-1, 1]."""
         return centred(images)
 
-    def logits(self, network: PNASSaliency, images: torch.Tensor, captions: list[str | None]) -> torch.Tensor:
+    def logits(self, network: PNASSaliency, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Log of the published map, (B, H, W): a softmax of it is the map, scaled to sum to one."""
         return logsigmoid(network(self.preprocess(images)).float())[:, 0]
 

@@ -9,6 +9,8 @@ The five maps of an image are divided by their common maximum. The authors' code
 batch: that is the same for a batch of one, but otherwise a prediction would depend on the other images.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -64,7 +66,7 @@ class TempSAL(LearnedMethod):
         """Scale uint8 (B, H, W, 3) RGB to float (B, 3, H, W) in [-1, 1]."""
         return centred(images)
 
-    def logits(self, network: "TempSALNetwork", images: torch.Tensor, captions: list[str | None]) -> torch.Tensor:
+    def logits(self, network: "TempSALNetwork", images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Log of the published overall map, (B, H, W): a softmax of it is the map, scaled to sum to one."""
         saliency, _ = network(self.preprocess(images))
         return logsigmoid(saliency.float())[:, 0]

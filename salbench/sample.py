@@ -51,6 +51,8 @@ class Sample:
             None if it is not annotated.
         categories: int (K,) array, the category of each box in the data set's own numbering, or None.
         edit: the edit that made the image, or None. All ground truth is then that of the original image.
+        dataset: name of its data set without the split, such as "osie", or None. Networks with a part for each data
+            set choose theirs by it.
 
     Raises:
         ValueError: NaN or fixations off the image, another number of observers than fixations, boxes that are not
@@ -68,6 +70,7 @@ class Sample:
     boxes: np.ndarray | None = None
     categories: np.ndarray | None = None
     edit: Edited | None = None
+    dataset: str | None = None
 
     def __post_init__(self) -> None:
         if self.fixations is not None:
@@ -92,8 +95,8 @@ class Sample:
         return image
 
     def blind(self) -> "Sample":
-        """Return what a method may see: id, size, image and caption, without ground truth."""
-        return Sample(self.id, self.size, self.read_image, caption=self.caption)
+        """Return what a method may see: id, size, image, caption and data set, without ground truth."""
+        return Sample(self.id, self.size, self.read_image, caption=self.caption, dataset=self.dataset)
 
 
 def _check_boxes(boxes, name):

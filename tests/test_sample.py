@@ -45,7 +45,7 @@ def test_no_fixations_is_not_unknown_fixations():
 def test_a_test_split_has_only_an_image():
     sample = Sample("dog", (3, 4), lambda: IMAGE)
     rest = [getattr(sample, field.name) for field in dataclasses.fields(Sample)][3:]
-    assert rest == [None] * 8
+    assert rest == [None] * 9
     assert sample.image is IMAGE
 
 

@@ -207,8 +207,9 @@ class DiffusionReadout(LearnedMethod):
             editor = Editor(self.frozen, self.timesteps, scaled=scaled)
         return edit(sample, self.images_of(sample), editor, wanted, color=color, word=word, mask=mask)
 
-    def logits(self, network: ReadoutNetwork, images: torch.Tensor, captions: Sequence[str | None]) -> torch.Tensor:
+    def logits(self, network: ReadoutNetwork, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Logits (B, H, W) of the images' size."""
+        captions = [sample.caption for sample in samples]
         return _at_size(network(self._extractor.steps(images, captions)).logits, images)
 
     def loss(self, network: ReadoutNetwork, batch: Batch) -> torch.Tensor:

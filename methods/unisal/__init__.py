@@ -65,7 +65,7 @@ class Unisal(LearnedMethod):
         mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
         return images.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)  # in place is faster
 
-    def logits(self, network: UnisalNetwork, images: torch.Tensor, captions: list[str | None]) -> torch.Tensor:
+    def logits(self, network: UnisalNetwork, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Logits (B, H, W) of the images' size."""
         return network(self.preprocess(images), images.shape[1:3])
 

@@ -152,7 +152,9 @@ def load(name: str, root: Path | str | None = None) -> Dataset:
     dataset = _loader(name, row)(row.split, place)
     if not isinstance(dataset, Dataset):
         raise DatasetProblem(f"{name}: expected {row.module}.load to return a Dataset, got {type(dataset).__name__}")
-    return replace(dataset, train=row.train, name=f"{name}+{label}" if label else name)
+    family = row.module.rpartition(".")[2]  # the splits of a data set share a module
+    samples = [replace(sample, dataset=family) for sample in dataset.samples]
+    return replace(dataset, samples=samples, train=row.train, name=f"{name}+{label}" if label else name)
 
 
 def _loader(name: str, row: Row) -> Callable[[str, Path], Dataset]:
@@ -166,7 +168,7 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
     """Return one data set with all samples in order, to train on, named as in "osie_train+augsal_contrast100".
 
     Raises:
-        DatasetProblem: two samples have the same id.
+        DatasetProblem: two samples of one data set have the same id.
     """
     if len(datasets) == 1:
         return datasets[0]

@@ -23,7 +23,7 @@ class DatasetProblem(ValueError):
 
 @dataclass(frozen=True)
 class Dataset:
-    """An ordered split of samples with unique ids.
+    """An ordered split of samples. An id is unique among the samples of one data set.
 
     Attributes:
         name: as typed on the command line; also the name of its results folder.
@@ -50,7 +50,8 @@ class Dataset:
     def __post_init__(self) -> None:
         if not self.samples:
             raise DatasetProblem(f"{self.name}: expected at least one image, found none")
-        twice = sorted(id for id, times in Counter(s.id for s in self.samples).items() if times > 1)
+        times = Counter((s.dataset, s.id) for s in self.samples)
+        twice = sorted(id for (_, id), number in times.items() if number > 1)
         if twice:
             raise DatasetProblem(f"{self.name}: expected unique ids, got {len(twice)} twice, such as {twice[0]!r}")
 

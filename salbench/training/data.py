@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from salbench.edits import EditSet
 
 log = logging.getLogger(__name__)
+REPEATING = {"hflip"}  # augmentations that always make the same image of an image
 AHEAD = 3  # batches prepared while one is trained on
 Array: TypeAlias = Any  # NumPy array as prepared, tensor in the `part` of a process
 
@@ -154,7 +155,7 @@ class TrainingSet:
         self.empty_copies = dict.fromkeys(copies, 0)
         self._versions = [self._with_copies(sample) if p is None else [sample] for sample in usable]
         self._edited: list[list[Sample]] = [[] for _ in usable] if edits is None else self._with_edits(usable, edits)
-        self._kept: dict[str, _Arrays] = {}
+        self._kept: dict[tuple[str | None, str], _Arrays] = {}
         self._room, self._lock = budget // (size[0] * size[1] * (3 + 2 + 2)), Lock()
 
     def __len__(self) -> int:
@@ -206,7 +207,8 @@ class TrainingSet:
     def _item(self, i, epoch):
         """Sample `i` as it is shown in `epoch`."""
         shown = self._shown(i, epoch)
-        arrays = self._arrays(shown, keep=any(shown is version for version in self._versions[i]))
+        comes_again = self.p is None and REPEATING.issuperset(self.jitter)
+        arrays = self._arrays(shown, keep=comes_again or any(shown is version for version in self._versions[i]))
         if shown.edit is None:
             return _Item(shown, arrays)
         original = _resized_image(shown.edit.read_original(), self.size)
@@ -230,12 +232,13 @@ class TrainingSet:
         return sample if made.empty else made.sample
 
     def _arrays(self, sample, *, keep):
-        arrays = self._kept.get(sample.id) if keep else None
+        key = sample.dataset, sample.id
+        arrays = self._kept.get(key) if keep else None
         if arrays is None:
             arrays = to_arrays(sample, self.size)
             with self._lock:
                 if keep and len(self._kept) < self._room:
-                    self._kept[sample.id] = arrays
+                    self._kept[key] = arrays
         return arrays
 
 

@@ -61,11 +61,15 @@ def split(samples: Sequence[Sample], share: float) -> tuple[list[Sample], list[S
     cannot be validated on and is always trained on.
 
     Args:
-        samples: with unique ids.
+        samples: of one data set or several.
         share: share of the samples with fixations to validate on.
     """
-    held_out = {s.id for s in samples if _has_fixations(s) and int(hash_bytes(s.id), 16) % 10_000 < 10_000 * share}
-    return [s for s in samples if s.id not in held_out], [s for s in samples if s.id in held_out]
+    train: list[Sample] = []
+    validation: list[Sample] = []
+    for sample in samples:
+        is_held_out = _has_fixations(sample) and int(hash_bytes(sample.id), 16) % 10_000 < 10_000 * share
+        (validation if is_held_out else train).append(sample)
+    return train, validation
 
 
 def _has_fixations(sample: Sample) -> bool:

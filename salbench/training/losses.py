@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 if TYPE_CHECKING:
+    from salbench.sample import Sample
     from salbench.training.data import Batch
     from salbench.training.recipe import Recipe
 
@@ -139,9 +140,7 @@ def per_image(logits: Tensor, truth: Mapping[str, Tensor], weights: Mapping[str,
     return total
 
 
-def of_batch(
-    logits: Tensor, batch: Batch, recipe: Recipe, predict: Callable[[Tensor, list[str | None]], Tensor]
-) -> Tensor:
+def of_batch(logits: Tensor, batch: Batch, recipe: Recipe, predict: Callable[[Tensor, list[Sample]], Tensor]) -> Tensor:
     """Mean over a batch of the recipe's losses, or of its edit losses for edited images.
 
     Args:
@@ -149,7 +148,7 @@ def of_batch(
         batch: the images and their ground truth.
         recipe: names the losses.
         predict: called if a loss needs the originals of edited images; returns the logits (K, H, W) of uint8 images
-            (K, H, W, 3) with their captions.
+            (K, H, W, 3) of samples.
     """
     truth, edits = {"density": batch.density, "counts": batch.counts}, batch.edits
     if edits is None:
@@ -158,7 +157,7 @@ def of_batch(
     of_edits = {name: t[edits.places] for name, t in truth.items()}
     of_edits |= {"mask": edits.masks, "direction": edits.directions}
     if needed("original", recipe.edit_losses):
-        of_edits["original"] = predict(edits.originals, [batch.samples[i].caption for i in edits.places.tolist()])
+        of_edits["original"] = predict(edits.originals, [batch.samples[i] for i in edits.places.tolist()])
     values = [per_image(logits[edits.places], of_edits, recipe.edit_losses)]
     if len(edits.places) < len(logits):
         values.append(per_image(logits[plain], {name: t[plain] for name, t in truth.items()}, recipe.losses))

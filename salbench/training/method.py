@@ -102,19 +102,19 @@ class LearnedMethod(SaliencyMethod):
         (state,) = contents
         return state
 
-    def logits(self, network: nn.Module, images: Tensor, captions: Sequence[str | None]) -> Tensor:
+    def logits(self, network: nn.Module, images: Tensor, samples: Sequence[Sample]) -> Tensor:
         """Logits (B, H, W) of the fixation density.
 
         Args:
             network: the network.
             images: uint8 (B, H, W, 3) of the recipe's size, on the network's device.
-            captions: one for each image.
+            samples: one for each image, to read the caption or the name of the data set from.
         """
         return network(self.preprocess(images))
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """What one step of training minimises, a scalar."""
-        logits = self.logits(network, batch.images, [sample.caption for sample in batch.samples])
+        logits = self.logits(network, batch.images, batch.samples)
         if logits.shape != batch.density.shape:
             raise ValueError(
                 f"{self.name}: expected its network to give logits of shape (batch, height, width), here "
@@ -136,7 +136,7 @@ class LearnedMethod(SaliencyMethod):
             images: from `images_of`, uint8 (B, H, W, 3), on the network's device.
             samples: of one size.
         """
-        return self.logits(network, images, [sample.caption for sample in samples])
+        return self.logits(network, images, samples)
 
     def finished(self, log_density: np.ndarray, sample: Sample) -> np.ndarray:
         """The prediction for a sample from its log density, float32 (h, w).
@@ -185,7 +185,7 @@ class LearnedMethod(SaliencyMethod):
 
         return of_batch(logits, batch, self.recipe, partial(self._logits_of_originals, network))
 
-    def _logits_of_originals(self, network: nn.Module, images: Tensor, captions: Sequence[str | None]) -> Tensor:
+    def _logits_of_originals(self, network: nn.Module, images: Tensor, samples: Sequence[Sample]) -> Tensor:
         """Logits as predicted: without gradient and dropout, and without changing batch norms.
 
         The wrapper for several processes is left out, because each process has another number of edited images.
@@ -194,7 +194,7 @@ class LearnedMethod(SaliencyMethod):
         mode = own.training
         try:
             with torch.no_grad():
-                return self.logits(own.eval(), images, captions)
+                return self.logits(own.eval(), images, samples)
         finally:
             own.train(mode)
 

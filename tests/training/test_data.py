@@ -391,6 +391,18 @@ class TestCache:
             collect(data, epoch)
         assert sum(a.nbytes for arrays in data._kept.values() for a in arrays) == 5 * one
 
+    @pytest.mark.parametrize(("jitter", "reads_again"), [(("hflip",), False), (("hflip", "color_jitter"), True)])
+    def test_mirror_images_are_kept_random_changes_are_not(self, make_spots, jitter, reads_again):
+        counted = Counted(make_spots(4))
+        data = TrainingSet(counted.samples, SIZE, jitter=jitter)
+        for epoch in range(12):  # by now every image was shown in both directions, but for chance of 2 in 1000
+            collect(data, epoch)
+        counted.reads.clear()
+        again = [collect(data, epoch) for epoch in range(12)]
+        assert (counted.reads.total() > 0) == reads_again
+        for epoch, batches in enumerate(again):
+            assert_same(batches, collect(TrainingSet(make_spots(4), SIZE, jitter=jitter), epoch))
+
     def test_what_was_handed_out_may_be_written_to(self, make_spots):
         data = TrainingSet(make_spots(2), SIZE)
         first = collect(data, 0)

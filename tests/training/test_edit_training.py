@@ -395,9 +395,9 @@ class Plain(LearnedMethod):
     def preprocess(self, images):
         return images.permute(0, 3, 1, 2).float() / 255 - 0.5
 
-    def logits(self, network, images, captions):
-        self.passes.append((len(images), len(captions), network.training, torch.is_grad_enabled()))
-        return super().logits(network, images, captions)
+    def logits(self, network, images, samples):
+        self.passes.append((len(images), len(samples), network.training, torch.is_grad_enabled()))
+        return super().logits(network, images, samples)
 
     def code_hash(self):
         return "plain"
@@ -420,11 +420,11 @@ class TestLoss:
         value, _ = self.loss(batch, net, losses={"kl": 1.0}, edit_losses={"agreement": 2.0, "cc": 0.5, "increase": 3.0})
         expected, k = [], 0
         for i, sample in enumerate(batch.samples):
-            logits = Plain().logits(net, batch.images[i : i + 1], [None])
+            logits = Plain().logits(net, batch.images[i : i + 1], [sample])
             if sample.edit is None:
                 expected.append(kl(logits, batch.density[i : i + 1]).item())
                 continue
-            original = Plain().logits(net, batch.edits.originals[k : k + 1], [None])
+            original = Plain().logits(net, batch.edits.originals[k : k + 1], [sample])
             mask, direction = batch.edits.masks[k : k + 1], batch.edits.directions[k : k + 1]
             correlation = np.corrcoef(logits.detach().double().exp().ravel(), batch.density[i].ravel())[0, 1]
             expected.append(
