@@ -88,7 +88,7 @@ def verbs() -> dict[str, ModuleType]:
 class _VerbParser(argparse.ArgumentParser):
     """Suggests an option in place of an unknown one, before it complains about anything else."""
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """See `argparse.ArgumentParser`."""
         known = [option for option in self._option_string_actions if option.startswith("--")]
         for word in args or ():
