@@ -4,13 +4,17 @@ Encoder: Liu et al., Progressive Neural Architecture Search, ECCV 2018. Decoder:
 Saliency Prediction Architectures, IROS 2020; details as in their code, github.com/samyak0210/saliency.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import reduce
 from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn.functional import pad
+
+from salbench.weights import Checkpoint
 
 SIZE = (256, 256)  # height, width of the images that the published weights were trained on
 STATES = 5  # a cell concatenates this many of its states
@@ -24,6 +28,33 @@ OPERATIONS = (
     (4, "separable 3"), (1, "pool"),
     (0, "separable 3"), (1, "skip"),
 )  # fmt: skip
+
+
+# Replacements, in this order, that turn the names of Cadene's pretrained-models.pytorch into ours.
+FROM_CADENE = (
+    (r"^last_linear", "classifier"),
+    (r"^conv_0\.conv", "conv0"), (r"^conv_0\.bn", "conv0_bn"),
+    (r"^cell_stem_0\.comb_iter_0_right\.conv", "stem1._ops.1.1"),
+    (r"^cell_stem_0\.comb_iter_0_right\.bn", "stem1._ops.1.2"),
+    (r"^cell_stem_0", "stem1"), (r"^cell_stem_1", "stem2"), (r"^cell_", "cells."),
+    (r"\.conv_prev_1x1", ".preprocess0"), (r"\.conv_1x1", ".preprocess1"),
+    *((rf"\.comb_iter_{i}_left", f"._ops.{2 * i}") for i in range(5)),
+    *((rf"\.comb_iter_{i}_right", f"._ops.{2 * i + 1}") for i in range(5)),
+    (r"\.separable_1\.depthwise_conv2d", ".op.1"), (r"\.separable_1\.pointwise_conv2d", ".op.2"),
+    (r"\.separable_2\.depthwise_conv2d", ".op.5"), (r"\.separable_2\.pointwise_conv2d", ".op.6"),
+    (r"\.bn_sep_1", ".op.3"), (r"\.bn_sep_2", ".op.7"),
+    (r"\.path_(\d)\.conv", r".conv_\1"),
+    (r"\.conv\.", ".op.1."), (r"\.bn\.", ".op.2."),
+    (r"\.final_path_bn", ".bn"),
+)  # fmt: skip
+
+# ImageNet weights of the encoder.
+IMAGENET = Checkpoint(
+    "pnasnet5large-bf079911.pth",
+    source="https://github.com/Cadene/pretrained-models.pytorch",
+    licence="BSD-3-Clause",
+    trained_on="ImageNet",
+)
 
 
 class PNASNet5Large(nn.Module):
@@ -175,6 +206,16 @@ def centred(images: torch.Tensor) -> torch.Tensor:
 def unwrapped(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Remove every "module." that `nn.DataParallel` added to the names of a state dict."""
     return {".".join(part for part in name.split(".") if part != "module"): t for name, t in state.items()}
+
+
+def of_cadene(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """State dict of `PNASNet5Large` from that of Cadene's pretrained-models.pytorch.
+
+    Files saved before torch 0.4.1 do not count the batches that a norm has seen. As torch does, count from zero then.
+    """
+    named = {reduce(lambda name, change: re.sub(*change, name), FROM_CADENE, name): t for name, t in state.items()}
+    norms = [name.removesuffix("running_mean") for name in named if name.endswith(".running_mean")]
+    return {f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms} | named
 
 
 def _operation(kind: str, inside: int, outside: int, stride: int) -> nn.Module:

@@ -19,7 +19,7 @@ from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.weights import Checkpoint
 
-from ._pnasnet import SIZE, PNASSaliency, centred, unwrapped
+from ._pnasnet import IMAGENET, SIZE, PNASSaliency, centred, of_cadene, unwrapped
 
 BLUR_SIGMA, BLUR_RADIUS = 2.0, 5  # pixels; what OpenCV uses for an 11 x 11 kernel
 
@@ -29,8 +29,8 @@ class SimpleNet(LearnedMethod):
     """Published: a plain decoder on PNASNet-5-Large (Reddy et al. 2020).
 
     `fit` trains a new network with the authors' loss, batch size, epochs and learning rate. The authors' training
-    differs in three ways: the encoder starts from ImageNet weights, the learning rate is constant, and gradients are
-    not clipped.
+    differs in three ways: the encoder starts from ImageNet weights (here with `--from imagenet`), the learning rate is
+    constant, and gradients are not clipped.
     """
 
     output = "map"
@@ -44,6 +44,8 @@ class SimpleNet(LearnedMethod):
             trained_on="SALICON",
         ),
     )
+    imagenet = (IMAGENET,)
+    encoders = ("pnas",)
     recipe = Recipe(
         size=SIZE, epochs=40, batch_size=32, learning_rate=1e-4, weight_decay=0.0, warmup_steps=0, average=0.0,
         losses={"kl": 1.0}, patience=40,
@@ -56,6 +58,10 @@ class SimpleNet(LearnedMethod):
     def published(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The published weights by the names of our network."""
         return unwrapped(state)
+
+    def encoder_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The encoder's weights from Cadene's state dict."""
+        return of_cadene(state)
 
     def preprocess(self, images: torch.Tensor) -> torch.Tensor:
         """Scale uint8 (B, H, W, 3) RGB to float (B, 3, H, W) in [-1, 1]."""

@@ -22,7 +22,7 @@ from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.weights import Checkpoint
 
-from ._pnasnet import SIZE, PNASSaliency, centred, convolutions, unwrapped, upsampling
+from ._pnasnet import IMAGENET, SIZE, PNASSaliency, centred, convolutions, of_cadene, unwrapped, upsampling
 
 SECONDS = 5
 MAPS = 1 + SECONDS  # the overall map and those of the seconds enter every stage of the decoder
@@ -34,8 +34,9 @@ class TempSAL(LearnedMethod):
 
     `fit` trains all three parts of a new network on the overall map alone, because samples do not say when people
     looked. Losses, batch size, epochs and learning rate are those of the authors' decoder. The authors' training
-    differs: both branches start from ImageNet weights and are trained first (one of them on maps of seconds), then
-    frozen; the learning rate is constant; gradients are not clipped; the best epoch has the largest CC - KL.
+    differs: both branches start from ImageNet weights (here with `--from imagenet`) and are trained first (one of them
+    on maps of seconds), then frozen; the learning rate is constant; gradients are not clipped; the best epoch has the
+    largest CC - KL.
     """
 
     output = "map"
@@ -49,6 +50,8 @@ class TempSAL(LearnedMethod):
             trained_on="SALICON",
         ),
     )
+    imagenet = (IMAGENET,)
+    encoders = ("pnas_vol.pnas", "pnas_sal.pnas")
     recipe = Recipe(
         size=SIZE, epochs=30, batch_size=32, learning_rate=1e-5, weight_decay=0.0, warmup_steps=0, average=0.0,
         losses={"kl": 1.0, "cc": 1.0}, patience=30,
@@ -61,6 +64,10 @@ class TempSAL(LearnedMethod):
     def published(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The published weights by the names of our network."""
         return unwrapped(state)
+
+    def encoder_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The encoder's weights from Cadene's state dict."""
+        return of_cadene(state)
 
     def preprocess(self, images: torch.Tensor) -> torch.Tensor:
         """Scale uint8 (B, H, W, 3) RGB to float (B, 3, H, W) in [-1, 1]."""

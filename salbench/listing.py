@@ -2,7 +2,7 @@
 
 import inspect
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,22 +44,30 @@ def _method(name: str, root: Path | str | None) -> Row:
 
 
 def checkpoints(names: Iterable[str], root: Path | str | None = None) -> list[Row]:
-    """One row per published file that the named methods need, found or not.
+    """One row per published file that the named methods need, or that their trainings can start from, found or not.
 
     Args:
         names: of methods.
         root: folder with one subfolder per method; see `salbench.weights`.
     """
-    return [_checkpoint(name, published, root) for name in names for published in registry.get(name).checkpoints]
+    return [row for name in names for row in _of_method(name, registry.get(name), root)]
 
 
-def _checkpoint(name: str, published: Checkpoint, root: Path | str | None) -> Row:
-    path, converted = weights.folder(name, root) / published.file, weights.converted(name, root)
-    found = [str(place) for place in (converted, path) if place.is_file()]
+def _of_method(name: str, cls: type[registry.SaliencyMethod], root: Path | str | None) -> Iterator[Row]:
+    own, shared = weights.folder(name, root), weights.folder(weights.IMAGENET, root)
+    for published in cls.checkpoints:
+        yield _checkpoint(name, published, weights.converted(name, root), own / published.file)
+    for published in cls.imagenet:
+        row = _checkpoint(name, published, shared / published.file)
+        yield row | {"trained on": f"{published.trained_on}, for fit --from imagenet"}
+
+
+def _checkpoint(name: str, published: Checkpoint, *places: Path) -> Row:
+    found = [str(place) for place in places if place.is_file()]
     return {
         "method": name,
         "file": published.file,
-        "found": found[0] if found else f"not in {path.parent}",
+        "found": found[0] if found else f"not in {places[-1].parent}",
         "licence": published.licence,
         "trained on": published.trained_on,
         "page": published.source,

@@ -73,6 +73,7 @@ class SaliencyMethod:
             the scored split, as for every ceiling. What `fit` saw of an image must not enter the prediction of the
             same image. For a ceiling, that holds for what it saw of the same observer on the same image.
         checkpoints: published files that the method needs; see `salbench.weights`.
+        imagenet: files of ImageNet weights that a training can start from; see `salbench.weights`.
         name: the file's stem, set by `register`.
         variant: tells two runs of one method apart, such as two folders of maps; "" by default.
         runtime: device, batch size, seed and so on; set by `create` before anything else is called.
@@ -83,6 +84,7 @@ class SaliencyMethod:
     sees_fixations = False
     fits_at_run = False
     checkpoints: tuple[Checkpoint, ...] = ()
+    imagenet: tuple[Checkpoint, ...] = ()
     name = ""
     variant = ""
     runtime = Runtime()

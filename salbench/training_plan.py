@@ -23,6 +23,8 @@ class Plan:
         augment: names of augmentations; see `salbench.augment`.
         edits: edited versions of training images, instead of `augment`.
         recipe: fields of the method's `Recipe` to change, such as {"epochs": 2}.
+        start: what the training starts from: "none" (random weights), "imagenet", "published", or a checkpoint or
+            folder of another training; None: what is usual for the method. See `salbench.training.start`.
     """
 
     folder: Path | str | None = None
@@ -30,3 +32,4 @@ class Plan:
     augment: tuple[str, ...] = ()
     edits: EditSet | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    start: Path | str | None = None

@@ -20,12 +20,15 @@ is read as a tensor. If the only file holds the network's state dict as it is, `
 
 The folder of a method is `<root>/<method>`. The root is --weights-root if given, otherwise $SALBENCH_WEIGHTS, otherwise
 `weights` in the user's cache. `weights convert` writes `<method>.safetensors` there, which replaces all other files.
+
+A method names the ImageNet weights that its trainings can start from in `imagenet`, in the same way. Their folder is
+`<root>/imagenet`, because several methods may use one file.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -36,6 +39,7 @@ from salbench.files import hash_bytes, user_cache
 if TYPE_CHECKING:
     from torch import Tensor
 
+IMAGENET = "imagenet"  # folder of the ImageNet weights that methods share
 SUFFIXES = (".pth", ".pt", ".safetensors", ".npy")
 
 
@@ -79,14 +83,16 @@ def converted(method: str, root: Path | str | None = None) -> Path:
     return folder(method, root) / f"{method}.safetensors"
 
 
-def remedy(method: str, checkpoints: Iterable[Checkpoint], root: Path | str | None = None) -> str:
-    """Which published files are missing and what to do, in one line; "" if none is missing."""
+def remedy(
+    method: str, checkpoints: Iterable[Checkpoint], root: Path | str | None = None, lacks: str = "has no weights"
+) -> str:
+    """Which published files are missing and what to do, in one line that starts with `lacks`; "" if none is missing."""
     place = folder(method, root)
     missing = [c for c in checkpoints if not (place / c.file).is_file()]
     if not missing:
         return ""
     files, pages = " and ".join(c.file for c in missing), " and ".join(dict.fromkeys(c.source for c in missing))
-    return f"has no weights; download {files} from {pages} into {place} (see: salbench weights)"
+    return f"{lacks}; download {files} from {pages} into {place} (see: salbench weights)"
 
 
 def read(path: Path | str) -> Any:
@@ -144,6 +150,28 @@ def _read_npy(path: Path) -> Tensor:
     import torch
 
     return torch.from_numpy(np.load(path, allow_pickle=False))
+
+
+def arranged(
+    arrange: Callable[..., Mapping[str, Tensor]], paths: Sequence[Path], published: Sequence[Checkpoint]
+) -> dict[str, Tensor]:
+    """A state dict made from published files.
+
+    Args:
+        arrange: takes what `read` returns for each file, and returns the state dict.
+        paths: where the files are.
+        published: what they are.
+
+    Raises:
+        WeightsProblem: a file that cannot be read, or has another layout than `arrange` expects.
+    """
+    contents = [read(path) for path in paths]
+    try:
+        return {name: tensor.detach() for name, tensor in arrange(*contents).items()}
+    except (LookupError, AttributeError, TypeError) as error:
+        raise WeightsProblem(
+            f"{paths[0]}: expected what {published[0].source} publishes, got {described(contents[0])} ({error!r})"
+        ) from error
 
 
 def described(content: Any) -> str:

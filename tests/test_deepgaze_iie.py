@@ -198,7 +198,7 @@ class TestPrediction:
 def new_network(method):
     """The network that `fit` trains."""
     networks, fitted = [], registry.create("deepgaze_iie")
-    fitted._network = method.network
+    fitted.published_network = lambda: method.network
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("salbench.training.loop.Trainer", lambda network, *rest: networks.append(network) or Run)
         fitted.fit([], Plan("nowhere"))

@@ -2,6 +2,8 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from torch import nn
@@ -29,12 +31,18 @@ class DeepGazeIIE(nn.Module):
         self.models = nn.ModuleList(Member(*parts) for parts in _backbones())
         self.register_buffer("center_bias", torch.zeros(CENTER_BIAS))
 
-    def forward(self, images: torch.Tensor, center_bias: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        images: torch.Tensor,
+        center_bias: torch.Tensor | None = None,
+        features: Sequence[torch.Tensor] | None = None,
+    ) -> torch.Tensor:
         """Log densities (B, H, W) of images (B, 3, H, W).
 
         Args:
             images: RGB, 0 to 255.
             center_bias: log densities (B, H, W) to use instead of the buffer; their exponentials sum to one.
+            features: those of `extract`, if they are known.
 
         Raises:
             ValueError: an image has fewer than 128 pixels along a side.
@@ -47,20 +55,26 @@ class DeepGazeIIE(nn.Module):
         if center_bias is None:
             center_bias = resized(self.center_bias, size)
             center_bias = (center_bias - center_bias.logsumexp((0, 1))).expand(len(images), -1, -1)
-        return enlarged(_averaged([member(images, center_bias) for member in self.models]), size)
+        layers = iter(self.extract(images) if features is None else features)
+        members = [member(list(islice(layers, len(member.features.layers))), center_bias) for member in self.models]
+        return enlarged(_averaged(members), size)
 
-    def take_frozen(self, other: "DeepGazeIIE") -> None:
-        """Share the backbones and the centre bias of another network."""
-        self.center_bias = other.center_bias
-        for own, given in zip(self.models, other.models, strict=True):
-            own.features = given.features
+    def extract(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Features (B, C, h, w) of all layers of all backbones, which are frozen, for images (B, 3, H, W)."""
+        reduced = halved(images)
+        return [layer for member in self.models for layer in member.features(reduced)]
+
+    def frozen(self) -> dict[str, torch.Tensor]:
+        """The part of the state dict that is never trained: the backbones and the centre bias."""
+        state = self.state_dict()
+        return {name: tensor for name, tensor in state.items() if name == "center_bias" or ".features." in name}
 
 
 class Member(nn.Module):
     """A backbone with its readouts.
 
     Args:
-        backbone: gets the image at half its size.
+        backbone: gets the image at half its size; see `DeepGazeIIE.extract`.
         layers: names of the backbone's layers that are read, in the order of the readouts' weights.
         channels: total number of channels of these layers.
     """
@@ -72,11 +86,10 @@ class Member(nn.Module):
         self.fixation_selection_networks = nn.ModuleList(fixation_selection_network() for _ in range(COMPONENTS))
         self.finalizers = nn.ModuleList(Finalizer() for _ in range(COMPONENTS))
 
-    def forward(self, images: torch.Tensor, center_bias: torch.Tensor) -> torch.Tensor:
-        """Log density (B, H // 2, W // 2) of images (B, 3, H, W) with a centre bias (B, H, W)."""
-        size = [math.ceil(length / 32) for length in images.shape[2:]]
-        features = self.features(halved(images))
-        with torch.autocast(images.device.type, enabled=False):  # log densities need more than the 8 bits of bfloat16
+    def forward(self, features: list[torch.Tensor], center_bias: torch.Tensor) -> torch.Tensor:
+        """Log density (B, H // 2, W // 2) of the backbone's features with a centre bias (B, H, W)."""
+        size, device = [math.ceil(length / 32) for length in center_bias.shape[1:]], center_bias.device
+        with torch.autocast(device.type, enabled=False):  # log densities need more than the 8 bits of bfloat16
             x = torch.cat([interpolate(f.float(), size) for f in features], 1)
             components = zip(self.saliency_networks, self.fixation_selection_networks, self.finalizers, strict=True)
             return _averaged([finalize(select(read(x)), center_bias) for read, select, finalize in components])

@@ -34,8 +34,8 @@ class Unisal(LearnedMethod):
     `fit` trains the image path of a new network. Loss, batch size, epochs, gradient clipping, weight decay (except that
     of the backbone) and the backbone's smaller learning rate are the authors'. Their training differs: it uses SGD with
     momentum (learning rate 0.04, times 0.8 per epoch), here it is AdamW with a learning rate of our own; the backbone
-    starts from ImageNet weights, is frozen for two epochs and keeps its batch statistics; videos alternate with images;
-    maps have 480 x 640 pixels.
+    starts from ImageNet weights (here with `--from imagenet`, and those of torchvision), is frozen for two epochs and
+    keeps its batch statistics; videos alternate with images; maps have 480 x 640 pixels.
     """
 
     paper = "Droste et al., Unified Image and Video Saliency Modeling, ECCV 2020"
@@ -48,6 +48,15 @@ class Unisal(LearnedMethod):
             trained_on="DHF1K, Hollywood-2, UCF Sports, SALICON",
         ),
     )
+    imagenet = (
+        Checkpoint(
+            "mobilenet_v2-b0353104.pth",
+            source="https://pytorch.org/vision/stable/models/mobilenetv2.html",
+            licence="BSD-3-Clause",
+            trained_on="ImageNet",
+        ),
+    )
+    encoders = ("cnn",)
     recipe = Recipe(
         size=(288, 384), epochs=16, batch_size=32, learning_rate=1e-3, rates={"cnn.": 0.1}, weight_decay=1e-4,
         clip=2.0, average=0.0, losses={"kl": 1.0, "nss": 0.1, "cc": 0.1}, patience=16,
@@ -59,6 +68,10 @@ class Unisal(LearnedMethod):
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(_is_for_pictures(name))
         return network
+
+    def encoder_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """MobileNetV2's weights from torchvision's state dict, without the classifier."""
+        return {_of_torchvision(name): t for name, t in state.items() if not name.startswith("classifier.")}
 
     def preprocess(self, images: torch.Tensor) -> torch.Tensor:
         """Standardise uint8 (B, H, W, 3) RGB by ImageNet's mean and standard deviation: float (B, 3, H, W)."""
@@ -94,6 +107,21 @@ def input_size(height: int, width: int) -> tuple[int, int]:
 
     rows, columns = max(grids, key=likeness)
     return STRIDE * rows, STRIDE * columns
+
+
+def _of_torchvision(name: str) -> str:
+    """Our name of a tensor of torchvision's MobileNetV2.
+
+    Inside a block, torchvision makes one module of each convolution with its norm and ReLU, but two of the last
+    convolution and its norm. Here all layers are in one row.
+    """
+    inner = re.fullmatch(r"features\.(\d+)\.conv\.(\d+)(?:\.(\d))?\.(\w+)", name)
+    if inner is None:
+        return name
+    block, module, layer, parameter = inner.groups()
+    last = 1 if block == "1" else 2  # index of the last convolution; the first block has no expansion
+    index = 3 * min(int(module), last) + (int(layer) if layer else int(module) - last)
+    return f"features.{block}.conv.{index}.{parameter}"
 
 
 def _is_for_pictures(name: str) -> bool:

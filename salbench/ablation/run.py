@@ -24,6 +24,7 @@ from salbench.protocol import named
 from salbench.results import Result
 from salbench.runtime import Runtime
 from salbench.training import LearnedMethod, checkpoint
+from salbench.training.start import suffix
 from salbench.training_plan import Plan
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def ablate(
     labels: str = "moved",
     edit_sets: Sequence[EditSet] = (),
     edit_losses: Sequence[Mapping[str, float]] = (),
+    start: Path | str | None = None,
 ) -> list[Failure]:
     """Train and score every arm with every seed.
 
@@ -79,13 +81,14 @@ def ablate(
         labels: "moved", or "as_released" to see what labels left in place do (see `augment`).
         edit_sets: edit sets to train with.
         edit_losses: losses for edited images, {name: weight}. Each with each edit set and `p` is an arm.
+        start: what all arms start from; see `Plan.start`.
 
     Returns:
         The arms that failed.
 
     Raises:
         DatasetProblem: no such data set.
-        MethodProblem: no such method, or one that is not trained.
+        MethodProblem: no such method, one that is not trained, or one that cannot start there.
         AblationProblem: no splits, test images that are trained on, or arms with another recipe in the same folder.
         ValueError: no such protocol, or a test split without fixations.
     """
@@ -95,13 +98,14 @@ def ablate(
     _check_apart(train, test)
     evaluation = Evaluation(replace(test, name=ablation.folder), protocol, out, runtime)
     common = {"jitter": (), "patience": NEVER, **(recipe or {})}
-    arms.keep_recipe(out, ablation, name, _shared(name, common))
+    started = suffix(registry.get(name), start)
+    arms.keep_recipe(out, ablation, name, _shared(name, common) | ({"start": started[1:]} if started else {}))
     shown = _arms(augmentations, p, labels, edit_sets, edit_losses)
     failures = []
     for number, (seed, (arm, plan)) in enumerate(itertools.product(seeds, shown.items()), 1):
         log.info("%s: %s, seed %d (%d of %d)", name, arm, seed, number, len(seeds) * len(shown))
-        place = Path(checkpoints) / ablation.checkpoints / name / arm / f"seed{seed}"
-        plan = replace(plan, folder=place, dataset=train.name, recipe={**common, **plan.recipe})
+        place = Path(checkpoints) / ablation.checkpoints / name / f"{arm}{started}" / f"seed{seed}"
+        plan = replace(plan, folder=place, dataset=train.name, recipe={**common, **plan.recipe}, start=start)
         reason = _train(name, replace(runtime, seed=seed), train.samples, plan)
         reason = reason or _score(evaluation, f"{name}:{arms.variant(arm, seed)}={place}")
         if reason:

@@ -184,6 +184,17 @@ def add_augmentation(parser: argparse._ActionsContainer, *, several: bool = Fals
     )
 
 
+def add_start(parser: argparse._ActionsContainer) -> None:
+    """Add --from, as `start`."""
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="START",
+        help="what training starts from: none (random weights), imagenet, published, or a checkpoint or folder of "
+        "another training of the method (default: imagenet if the method cannot do without, otherwise none)",
+    )
+
+
 def augmentation(options: Namespace, typed: str) -> tuple[list[str], list[EditSet]]:
     """The augmentations or edit sets that were typed; one of the two lists is empty."""
     from salbench import augment, edits

@@ -75,6 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training")
+    _options.add_start(group)
     _options.add_augmentation(group, several=True)
     group.add_argument(
         "--labels",
@@ -121,6 +122,7 @@ def execute(options: argparse.Namespace) -> int:
             labels=options.labels,
             edit_sets=edit_sets,
             edit_losses=options.edit_losses or [{"agreement": 1.0}],
+            start=options.start,
         )
     for failure in failures:
         print(f"failed: {failure.arm}, seed {failure.seed}: {failure.reason}", file=sys.stderr)

@@ -23,6 +23,7 @@ EXAMPLES = (
     "salbench fit --methods lite --dataset osie_train --data-root DIR",
     "salbench fit --methods lite --dataset osie_train --augment hflip --seed 1 --epochs 10",
     "salbench fit --methods lite --dataset osie_train,augsal_contrast100 --augment edits:EDITS --p 0.5",
+    "salbench fit --methods unisal --dataset salicon_train --from imagenet",
 )
 
 
@@ -41,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _options.add_seed(parser, "the first weights, the order of the images and the augmentations")
     _options.add_out(parser, "checkpoints", "folder for checkpoints")
     group = parser.add_argument_group("training")
+    _options.add_start(group)
     group.add_argument(
         "--augment",
         default="",
@@ -62,16 +64,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Train the methods one after the other."""
     from salbench import registry
+    from salbench.training import start
     from salbench.training_plan import Plan
 
     runtime = _options.runtime(options)
     specs = _options.methods_to_train(options)
+    suffixes = [start.suffix(registry.get(spec), options.start) for spec in specs]
     names, edit_set, recipe = _what_to_show(options)
     dataset = _training_data(options)
-    for spec in specs:
+    for spec, suffix in zip(specs, suffixes, strict=True):
         method = registry.create(spec, runtime)
-        folder = options.out / method.name / _place(dataset, names, edit_set, recipe) / f"seed{options.seed}"
-        method.fit(dataset.samples, Plan(folder, dataset.name, tuple(names), edit_set, recipe))
+        place = _place(dataset, names, edit_set, recipe) + suffix
+        folder = options.out / method.name / place / f"seed{options.seed}"
+        method.fit(dataset.samples, Plan(folder, dataset.name, tuple(names), edit_set, recipe, options.start))
         print(f"trained; score it with: {_command(options, f'{method.name}:{folder}')}")
     return 0
 

@@ -1,6 +1,7 @@
 """List the published weights that methods need, or convert them.
 
-`list` prints each file, whether it was found, its licence, what it was trained on, and the page to get it from.
+`list` prints each file, whether it was found, its licence, what it was trained on, and the page to get it from. Files
+trained on ImageNet alone are for `salbench fit --from imagenet`.
 `convert` checks the files of a method and writes them as METHOD.safetensors beside them; salbench then uses that file.
 """
 
@@ -36,11 +37,12 @@ def execute(options: argparse.Namespace) -> int:
     """List or convert; returns 1 if there was nothing to convert."""
     from salbench import listing, registry
 
-    rows = listing.checkpoints(_options.methods(options), options.weights_root)
+    names = _options.methods(options)
+    rows = listing.checkpoints(names, options.weights_root)
     if not rows:
         raise registry.MethodProblem(f"--methods: expected methods with published weights, got {options.methods}")
     if options.what == "convert":
-        return _convert(options, list(dict.fromkeys(row["method"] for row in rows)))
+        return _convert(options, [name for name in names if registry.get(name).checkpoints])
     print(json.dumps(rows, indent=2) if options.json else listing.text(rows))
     return 0
 

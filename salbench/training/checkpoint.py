@@ -20,6 +20,8 @@ from salbench.identity import Identity
 from salbench.sample import Sample
 from salbench.weights import WeightsProblem
 
+RANDOM_WEIGHTS = "random weights"
+
 
 class CheckpointProblem(WeightsProblem):
     """A checkpoint that is missing, damaged or made for another network. The message says what was expected."""
@@ -42,7 +44,7 @@ class EditCounts:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a network was trained on.
+    """What a network was trained on, and what the training started from.
 
     Attributes:
         images: number of images, without those held out for validation.
@@ -50,6 +52,7 @@ class Counts:
         captions: number of images with a caption.
         boxes: number of images with annotated objects.
         edits: counts of the edits, or None.
+        start: what the training started from, in words.
     """
 
     images: int
@@ -57,6 +60,7 @@ class Counts:
     captions: int = 0
     boxes: int = 0
     edits: EditCounts | None = None
+    start: str = RANDOM_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Record:
         step: optimisation steps done.
         history: numbers of each epoch, such as its loss and validation scores.
         data: what was trained on; None for converted published weights.
-        marks: of all samples trained or validated on; see `mark`.
+        marks: of all samples trained or validated on, also by the training that this one started from; see `mark`.
         notes: for the tables, if they are not made from `data`.
     """
 

@@ -40,6 +40,7 @@ from salbench.training.checkpoint import Checkpoint, Counts, EditCounts, Record
 from salbench.training.data import Batch, NoTrainingData, TrainingSet
 from salbench.training.losses import needed
 from salbench.training.recipe import Recipe
+from salbench.training.start import Start
 
 if TYPE_CHECKING:
     from salbench.training.method import LearnedMethod
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PROTOCOL = PROTOCOLS["tuebingen"]  # of the validation
+RANDOM = Start()
 _CODE = ("salbench.training.loop.Trainer", "salbench.training.losses.of_batch")  # of every training
 
 
@@ -89,6 +91,7 @@ class Trainer:
         validation: to validate on.
         plan: folder, augmentations, edits and name of the data set. `plan.recipe` is not used: the method's recipe is
             already changed by it.
+        start: what the network's weights are.
 
     Raises:
         NoTrainingData: too few images.
@@ -102,6 +105,7 @@ class Trainer:
         samples: Sequence[Sample],
         validation: Sequence[Sample],
         plan: Plan,
+        start: Start = RANDOM,
     ) -> None:
         if plan.folder is None:
             raise TrainingProblem(f"{method.name}: expected a plan with a folder for the checkpoints, got one without")
@@ -114,9 +118,9 @@ class Trainer:
         self.validation = _validated(samples, validation, recipe)
         everything = [*samples, *validation]
         self.record = Record(
-            identity=_identity(method, plan, self.data, everything),
-            data=_counts(samples, self.data, plan, recipe),
-            marks=frozenset(map(checkpoint.mark, everything)),
+            identity=_identity(method, plan, self.data, everything, start),
+            data=_counts(samples, self.data, plan, recipe, start),
+            marks=frozenset(map(checkpoint.mark, everything)) | start.marks,
         )
         self.folder.mkdir(parents=True, exist_ok=True)  # fails here, not after an epoch
         self._others = Others(self.validation, PROTOCOL)
@@ -321,7 +325,9 @@ def hash_to_int(*parts: object) -> int:
     return int(hash_bytes(*map(str, parts)), 16) >> 1
 
 
-def _identity(method: LearnedMethod, plan: Plan, data: TrainingSet, samples: Iterable[Sample]) -> Identity:
+def _identity(
+    method: LearnedMethod, plan: Plan, data: TrainingSet, samples: Iterable[Sample], start: Start
+) -> Identity:
     """What another training must share to go on in the same folder."""
     recipe = method.recipe
     augmentations = [get(name).code_hash() for name in (*plan.augment, *recipe.jitter)]
@@ -334,6 +340,7 @@ def _identity(method: LearnedMethod, plan: Plan, data: TrainingSet, samples: Ite
             "code": hash_bytes(method.code_hash(), definition_hash(*_CODE), *augmentations),
             "setup": method.setup(),
             "edits": plan.edits and plan.edits.fingerprint,
+            "start": start.facts(),
         }
     )
 
@@ -359,7 +366,7 @@ def _validated(samples: Sequence[Sample], validation: Sequence[Sample], recipe: 
     raise NoTrainingData(f"expected at least one image with fixations to validate on, got none: {why}")
 
 
-def _counts(samples: Sequence[Sample], data: TrainingSet, plan: Plan, recipe: Recipe) -> Counts:
+def _counts(samples: Sequence[Sample], data: TrainingSet, plan: Plan, recipe: Recipe, start: Start) -> Counts:
     edits = None
     if plan.edits is not None:
         if needed("counts", recipe.edit_losses) and not any(map(_has_fixations, data.edited)):
@@ -373,6 +380,7 @@ def _counts(samples: Sequence[Sample], data: TrainingSet, plan: Plan, recipe: Re
         captions=sum(s.caption is not None for s in samples),
         boxes=sum(s.boxes is not None for s in samples),
         edits=edits,
+        start=start.said,
     )
 
 

@@ -26,7 +26,7 @@ from salbench.identity import Identity
 from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod, folder_option
 from salbench.sample import Sample
 from salbench.training import checkpoint
-from salbench.training.checkpoint import Checkpoint, CheckpointProblem, Counts, Record
+from salbench.training.checkpoint import RANDOM_WEIGHTS, Checkpoint, CheckpointProblem, Counts, Record
 
 if TYPE_CHECKING:
     from salbench.training.data import Batch
@@ -40,7 +40,8 @@ class LearnedMethod(SaliencyMethod):
 
     A subclass sets `recipe` and writes `build_network` and `preprocess`. It writes `logits` instead of `preprocess` if
     its network takes more than the image, and `loss` if it learns more than saliency. It writes `images_of`,
-    `logits_of` or `finished` if predictions differ from training.
+    `logits_of` or `finished` if predictions differ from training. If trainings can start from ImageNet weights, it sets
+    `imagenet` and `encoders`, and writes `encoder_state`.
 
     The weights are those given to `__init__`, otherwise those that ship with the method (`weights`), otherwise those
     that its authors publish (`checkpoints`).
@@ -49,6 +50,8 @@ class LearnedMethod(SaliencyMethod):
         recipe: how it is trained; `fit` changes it as its plan says.
         weights: path of the weights, or None.
         fit_options: options of the command that trains it, for the message that weights are missing.
+        start: what its trainings usually start from; see `salbench.training.start`.
+        encoders: names of the submodules that `imagenet` has weights for.
         mixed_precision: whether predictions on CUDA use float16 where torch considers that safe.
     """
 
@@ -56,6 +59,8 @@ class LearnedMethod(SaliencyMethod):
     recipe: Recipe
     weights: Path | None = None
     fit_options = "--dataset osie_train"
+    start = "none"
+    encoders: tuple[str, ...] = ()
     mixed_precision = True
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -101,6 +106,28 @@ class LearnedMethod(SaliencyMethod):
         """
         (state,) = contents
         return state
+
+    def encoder_state(self, *contents: Any) -> dict[str, Tensor]:
+        """The state dict of an encoder from files of ImageNet weights.
+
+        Args:
+            contents: what `weights.read` returns for each file in `imagenet`.
+        """
+        (state,) = contents
+        return state
+
+    def load_imagenet(self, network: nn.Module) -> dict[str, Tensor]:
+        """Load ImageNet's weights into a new network, and return them by its names.
+
+        By default the encoders get them from the files in `imagenet`.
+
+        Raises:
+            MethodUnavailable: a file is missing.
+            WeightsProblem: a file cannot be used.
+        """
+        from salbench.training.start import load_encoders
+
+        return load_encoders(self, network)
 
     def logits(self, network: nn.Module, images: Tensor, samples: Sequence[Sample]) -> Tensor:
         """Logits (B, H, W) of the fixation density.
@@ -151,6 +178,7 @@ class LearnedMethod(SaliencyMethod):
         """Train a new network. Afterwards `predict` uses the weights of the best epoch.
 
         Device, random seed and threads are those of the runtime. A training that was stopped in `plan.folder` resumes.
+        What it starts from is part of the plan.
 
         Args:
             samples: with ground truth; some are held out to choose the best epoch.
@@ -162,13 +190,16 @@ class LearnedMethod(SaliencyMethod):
         Raises:
             TrainingProblem: the plan has no folder, the folder holds another training, or training cannot go on.
             NoTrainingData: too few samples.
-            ValueError: a recipe or edits that cannot be used.
+            MethodUnavailable: the weights to start from are missing.
+            ValueError: a recipe, edits, or weights to start from that cannot be used.
         """
         from salbench.training.loop import Trainer, split
+        from salbench.training.start import begin
 
         self.recipe = self.recipe.changed(plan.recipe)
         torch.manual_seed(self.runtime.seed)
-        trainer = Trainer(self.build_network(), self, *split(samples, self.recipe.validation_share), plan)
+        network, start = begin(self, plan)
+        trainer = Trainer(network, self, *split(samples, self.recipe.validation_share), plan, start)
         self.trained = trainer.run()
         self.weights, self._network = trainer.folder / "best.safetensors", None
         return self
@@ -300,7 +331,8 @@ class LearnedMethod(SaliencyMethod):
     def notes_on(self, data: Counts) -> list[str]:
         """Notes on a training with this data."""
         of = f" of {data.dataset}" if data.dataset else ""
-        start = " from random weights" if self.checkpoints else ""  # the authors may have started from other weights
+        is_told = self.checkpoints or data.start != RANDOM_WEIGHTS  # the authors may have started from other weights
+        start = f" from {data.start}" if is_told else ""
         notes = [f"trained{start} on {data.images} images{of}."]
         if data.edits:
             ends = {type: dict.fromkeys(f"{end:g}" for end in both) for type, both in data.edits.strengths.items()}
@@ -319,7 +351,9 @@ class LearnedMethod(SaliencyMethod):
         """See `SaliencyMethod.knows_edits`."""
         if self.untrained or self._is_published:
             return False
-        return fingerprint in (self.trained.record.identity.facts.get("edits") or "").split("+")
+        facts = self.trained.record.identity.facts
+        both = facts.get("edits"), facts.get("start", {}).get("edits")
+        return any(fingerprint in known.split("+") for known in both if known)
 
     def init_random(self) -> None:
         """See `SaliencyMethod.init_random`."""
@@ -352,7 +386,7 @@ class LearnedMethod(SaliencyMethod):
         return weights.folder(self.name, self.runtime.weights_root) / published.file
 
     def _loaded(self) -> nn.Module:
-        load = self._random if self.untrained else self._load_published if self._is_published else self._load_trained
+        load = self._random if self.untrained else self.published_network if self._is_published else self._load_trained
         return load().to(self.runtime.device).eval()
 
     def _random(self) -> nn.Module:
@@ -363,13 +397,19 @@ class LearnedMethod(SaliencyMethod):
     def _load_trained(self) -> nn.Module:
         path, trained = self.existing_weights(), self.trained
         if trained.record.data:
-            self._check_setup(trained.record.identity, path)
+            self.recipe = self.recipe.at(trained.record.identity["recipe"]["size"])
+            self.check_setup(trained.record.identity, path)
         network = self.build_network()
         checkpoint.load_into(network, trained.tensors, path)
         return network
 
-    def _load_published(self) -> nn.Module:
-        """The network from the converted file if there is one, otherwise from the published files."""
+    def published_network(self) -> nn.Module:
+        """The network with the published weights, on the CPU: from the converted file if there is one.
+
+        Raises:
+            MethodUnavailable: a published file is missing.
+            WeightsProblem: a published file cannot be used.
+        """
         path = weights.converted(self.name, self.runtime.weights_root)
         if not path.is_file():
             return self._load_official()
@@ -381,21 +421,22 @@ class LearnedMethod(SaliencyMethod):
         missing = weights.remedy(self.name, self.checkpoints, self.runtime.weights_root)
         if missing:
             raise MethodUnavailable(missing)
-        contents = [weights.read(self._place_of(c)) for c in self.checkpoints]
-        path, page = self._place_of(self.checkpoints[0]), self.checkpoints[0].source
-        try:
-            tensors = {name: tensor.detach() for name, tensor in self.published(*contents).items()}
-        except (LookupError, AttributeError, TypeError) as error:
-            raise weights.WeightsProblem(
-                f"{path}: expected what {page} publishes, got {weights.described(contents[0])} ({error!r})"
-            ) from error
-        network = self.build_network()
-        checkpoint.load_into(network, tensors, path, f"expected is the file that {page} publishes")
+        paths = [self._place_of(c) for c in self.checkpoints]
+        tensors = weights.arranged(self.published, paths, self.checkpoints)
+        network, page = self.build_network(), self.checkpoints[0].source
+        checkpoint.load_into(network, tensors, paths[0], f"expected is the file that {page} publishes")
         return network
 
-    def _check_setup(self, trained: Identity, path: Path) -> None:
-        """Use the size that the weights were trained at. Refuse weights that need something other than what is here."""
-        self.recipe = self.recipe.at(trained["recipe"]["size"])
+    def check_setup(self, trained: Identity, path: Path) -> None:
+        """Refuse weights that need something other than what is here, such as another backbone.
+
+        Args:
+            trained: identity of their training.
+            path: their file, for the error.
+
+        Raises:
+            CheckpointProblem: their `setup` differs from this one's.
+        """
         remedy = "Give what they were trained with, or train again"
         setup = Identity(trained.facts.get("setup", {}))
         Identity(self.setup()).require_same(setup, path, remedy, CheckpointProblem)

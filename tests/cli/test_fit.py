@@ -9,6 +9,7 @@ import pytest
 
 from salbench import registry
 from salbench.edits import NewEdit, Writer
+from salbench.files import hash_file
 from salbench.training_plan import Plan
 
 
@@ -97,6 +98,17 @@ class TestPlan:
         assert plan.folder == tmp_path / "c" / "small" / name / "seed0"
         assert plan.recipe == {"p": 0.25, "edit_losses": {"kl": 1.0, "increase": 0.5}}
 
+    def test_of_another_start(self, planned, tmp_path):
+        start = registry.get("lite").weights
+        plan = planned("--augment", "hflip", "--p", "0.5", "--from", start).plan
+        assert plan.start == str(start)
+        name = f"popout+hflip-p0.5-from-lite-osie_train-{hash_file(start)[:8]}"
+        assert plan.folder == tmp_path / "c" / "small" / name / "seed0"
+
+    def test_of_the_usual_start(self, planned, tmp_path):
+        plan = planned("--from", "none").plan
+        assert (plan.start, plan.folder) == ("none", tmp_path / "c" / "small" / "popout" / "seed0")
+
     def test_of_several_data_sets(self, planned, images, tmp_path):
         fit = planned("--dataset", f"popout,folder:{images}", "--limit", 2)
         assert fit.plan.dataset == "popout_first2+folder+mine_first2"
@@ -119,6 +131,8 @@ class TestPlan:
         (["--methods", "uniform"], "uniform cannot be trained"),
         (["--methods", "small:FOLDER"], "small:FOLDER: expected the name of a method alone"),
         (["--dataset", "popout,popout"], "expected unique ids"),
+        (["--from", "imagenet"], "small: expected to start from none, or from a checkpoint or folder of another"),
+        (["--from", "nowhere"], "training of small, got nowhere"),
         (["--limit", "1"], "expected at least two images with fixations"),
     ],
 )

@@ -47,6 +47,14 @@ def test_files_are_listed_found_or_not(root, salbench, tmp_path, capsys):
     assert f"{tmp_path}/other/published" in capsys.readouterr().out
 
 
+def test_imagenet_weights_are_listed_beside_them(salbench, tmp_path, capsys):
+    assert salbench("weights", "--methods", "simplenet,tempsal", "--weights-root", tmp_path, "--json") == 0
+    rows = [row for row in json.loads(capsys.readouterr().out) if row["file"] == "pnasnet5large-bf079911.pth"]
+    assert [row["method"] for row in rows] == ["simplenet", "tempsal"]
+    assert {row["found"] for row in rows} == {f"not in {tmp_path}/imagenet"}
+    assert {row["trained on"] for row in rows} == {"ImageNet, for fit --from imagenet"}
+
+
 def test_all_by_default(root, salbench, capsys):
     assert salbench("weights", "--json") == 0
     methods = {row["method"] for row in json.loads(capsys.readouterr().out)}

@@ -329,3 +329,23 @@ def test_holm_by_hand():
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(holm([0.9, 0.8]), [1, 1])
     np.testing.assert_allclose(holm([]), [])
+
+
+def test_all_arms_start_from_the_same_weights(ablate, tmp_path):
+    """Trainings from another start have folders of their own, and results of two starts are not mixed."""
+    ablate([], seeds=[0], recipe={"epochs": 1})
+    start = tmp_path / "c" / "toy_ablation" / "own" / "none" / "seed0"
+    with pytest.raises(AblationProblem, match=r"\(start from-none-seed0-\w{8} instead of nothing\). All arms of own"):
+        ablate([], seeds=[0], recipe={"epochs": 1}, start=start)
+    shutil.rmtree(tmp_path / "r")
+    assert ablate([], seeds=[0], recipe={"epochs": 1}, start=str(start)) == []
+    (folder,) = (tmp_path / "c" / "toy_ablation" / "own").glob("none-from-none-seed0-*")
+    assert json.loads((folder / "seed0" / "best.json").read_text())["identity"]["start"]["from"] == "checkpoint"
+    notes = results.read_all(tmp_path / "r", "toy_ablation")["own+none-seed0"].notes
+    assert notes == ["trained from a checkpoint (trained on 18 images of toy_train) on 18 images of toy_train."]
+
+
+def test_a_start_that_a_method_does_not_have_is_told_before_anything_is_trained(ablate, tmp_path):
+    with pytest.raises(registry.MethodProblem, match="own: expected to start from none, or from a checkpoint"):
+        ablate([], start="imagenet")
+    assert not list(tmp_path.rglob("*.safetensors"))

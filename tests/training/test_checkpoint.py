@@ -18,7 +18,7 @@ RECORD = Record(
     identity=Identity({"seed": 3, "recipe": {"losses": {"kl": 1.0}}}),
     step=7,
     history=({"epoch": 1, "kl": 0.123456789012345},),
-    data=Counts(5, dataset="spots", captions=2, edits=EditCounts(12, {"contrast": (1.2, 2.0)}, 0.5)),
+    data=Counts(5, "spots", captions=2, edits=EditCounts(12, {"contrast": (1.2, 2.0)}, 0.5), start="ImageNet weights"),
     marks=frozenset({"0123456789ab", "ba9876543210"}),
     notes=("said by its authors.",),
 )
@@ -75,7 +75,7 @@ def test_the_record_lies_beside_it_as_json(path, tensors):
         "history": [{"epoch": 1, "kl": 0.123456789012345}],
         "data": {
             "images": 5, "dataset": "spots", "captions": 2, "boxes": 0,
-            "edits": {"images": 12, "strengths": {"contrast": [1.2, 2.0]}, "p": 0.5},
+            "edits": {"images": 12, "strengths": {"contrast": [1.2, 2.0]}, "p": 0.5}, "start": "ImageNet weights",
         },
         "marks": "0123456789ab ba9876543210",
         "notes": ["said by its authors."],
