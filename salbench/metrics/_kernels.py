@@ -73,6 +73,22 @@ def _bucket(value, low, base):
     return max((np.float32(value - low).view(np.int32) >> _SHIFT) - base, 0)
 
 
+@njit(inline="always")
+def _class(value, padded, k):
+    """Number of thresholds that are below `value` plus number of those that are not above it.
+
+    Args:
+        value: float64, at least threshold k - 1.
+        padded: rising thresholds, followed by three times infinity.
+        k: number of thresholds that are certainly below.
+    """
+    while padded[k + np.uintp(2)] <= value:
+        k += np.uintp(1)
+    # Two more are counted without a branch, because a wrong guess of the processor takes longer.
+    t, u = padded[k], padded[k + np.uintp(1)]
+    return np.uintp(2) * k + np.uintp(value > t) + np.uintp(value >= t) + np.uintp(value > u) + np.uintp(value >= u)
+
+
 @njit(nogil=True, cache=True)
 def rank(values, weights, thresholds, low, high):
     """Count values, and add up their weights, below and at each threshold, exactly and without a sort.
@@ -86,7 +102,7 @@ def rank(values, weights, thresholds, low, high):
         (below, at, weight_below, weight_at): int64 arrays, one entry per threshold; and the sum of weights.
 
     Each value goes to a bucket of nearby floats. Most buckets hold no threshold, which settles the rank of the value;
-    the few values in the others are compared with the thresholds of their bucket.
+    the values in the others wait, and are compared with the thresholds of their bucket.
     """
     n = thresholds.size
     base = max((np.float32(high - low).view(np.int32) >> _SHIFT) - _BUCKETS + 1, 0)  # at least the bucket of zeros
@@ -100,10 +116,12 @@ def rank(values, weights, thresholds, low, high):
         held = first[b + 1]
         first[b + 1] += first[b]
         class_of[b] = unsettled if held else np.uint32(2 * first[b])
+    padded = np.append(thresholds, np.full(3, np.inf))
     # Two lanes of counters, because neighbouring pixels fall into the same class and would wait for each other's
     # increment. Unsigned indices, because signed ones cost a test for "from the end" at every access.
     counts, sums = np.zeros((2, 2 * n + 2), np.int64), np.zeros((2, 2 * n + 2), np.int64)
     buckets, waiting = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK + 1, np.uint32)
+    classes = np.empty(_BLOCK, np.uint32)  # of those that wait
     for start in range(0, values.size, _BLOCK):
         block, weight = values[start : start + _BLOCK], weights[start : start + _BLOCK]
         for j in range(block.size):
@@ -116,14 +134,12 @@ def rank(values, weights, thresholds, low, high):
             waiting[n_waiting] = j
             n_waiting += np.uintp(c == unsettled)
         for i in range(n_waiting):
-            j, lane = np.uintp(waiting[np.uintp(i)]), np.uintp(i & 1)
-            b, value = np.uintp(buckets[j]), float(block[j])
-            k, last = np.uintp(first[b]), np.uintp(first[b + np.uintp(1)])
-            while k < last and thresholds[k] < value:
-                k += np.uintp(1)
-            c = np.uintp(2) * k + np.uintp(k < last and thresholds[k] == value)
+            j = np.uintp(waiting[np.uintp(i)])
+            classes[i] = _class(float(block[j]), padded, np.uintp(first[np.uintp(buckets[j])]))
+        for i in range(n_waiting):  # apart, because the increments would wait for the comparisons
+            c, lane = np.uintp(classes[i]), np.uintp(i & 1)
             counts[lane, c] += 1
-            sums[lane, c] += weight[j]
+            sums[lane, c] += weight[np.uintp(waiting[np.uintp(i)])]
     total, weight_total = counts[:, :-1].sum(0), sums[:, :-1].sum(0)
     below, weight_below = np.cumsum(total)[:-1:2], np.cumsum(weight_total)[:-1:2]
     return below, total[1::2], weight_below, weight_total[1::2], weight_total.sum()
