@@ -475,8 +475,9 @@ def scores(osie):
     return {w: {name: np.array([r[name] for r in rows[w]]) for name in rows[w][0]} for w in rows}
 
 
+@pytest.mark.slow
 class TestOsie:
-    """Values computed once by other programs, on all 98 321 fixations of OSIE.
+    """Values computed once by other programs, on all 98 321 fixations of OSIE; the last ones on 1 416 of them.
 
     All but AUC-Judd come from pysaliency. Its AUC-Judd lets a pixel fixated twice count twice and gives tied
     thresholds one step (.737952 and .737953 here); the two values below are the MIT code's, from a NumPy
@@ -519,6 +520,8 @@ class TestOsie:
         assert means["sauc"] < 0.5
 
     def test_one_observer_predicted_by_the_others(self, osie, tmp_path, run_made):
+        """Ten images by themselves: 150 maps, and the fixations of nine other images as negatives."""
+
         class OneKernel(SaliencyMethod):
             name, sees_fixations = "one_kernel", True
 
@@ -530,16 +533,17 @@ class TestOsie:
             def code_hash(self):
                 return ""
 
-        evaluation = Evaluation(osie, PROTOCOLS["tuebingen"], tmp_path, Runtime(workers=2, progress=False))
+        ten = replace(osie, samples=osie.samples[::70])
+        evaluation = Evaluation(ten, PROTOCOLS["tuebingen"], tmp_path, Runtime(workers=2, progress=False))
         run_made(evaluation, OneKernel())
         with open(tmp_path / "osie" / "one_kernel.csv", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         columns = {name: [float(row[name]) for row in rows] for name in ("auc", "sauc", "nss")}
         means = {name: np.mean(values) for name, values in columns.items()}
-        assert means == pytest.approx({"auc": 0.932457, "sauc": 0.890187, "nss": 3.666096}, abs=5.1e-7)
-        weights = [len(s.fixations) for s in osie.samples]
+        assert means == pytest.approx({"auc": 0.926942, "sauc": 0.883776, "nss": 3.731832}, abs=5.1e-7)
+        weights = [len(s.fixations) for s in ten.samples]
         means = {name: np.average(values, weights=weights) for name, values in columns.items()}
-        assert means == pytest.approx({"auc": 0.932434, "sauc": 0.890252, "nss": 3.651663}, abs=5.1e-7)
+        assert means == pytest.approx({"auc": 0.927434, "sauc": 0.885198, "nss": 3.724064}, abs=5.1e-7)
 
 
 def test_protocols_are_frozen():
