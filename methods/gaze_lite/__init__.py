@@ -51,6 +51,7 @@ class GazeLite(LearnedMethod):
         size=(288, 384), epochs=12, learning_rate=2e-3, jitter=("hflip",), losses={"kl": 1.0, "cc": 1.0},
     )  # fmt: skip
 
+    start = "imagenet"  # the encoder is never trained, so a random one would not do
     _cache: FeatureCache | None = None  # while `fit` runs
 
     @cached_property
@@ -71,6 +72,10 @@ class GazeLite(LearnedMethod):
     def setup(self) -> dict[str, Any]:
         """Hash of the encoder."""
         return {"encoder": HASH}
+
+    def load_imagenet(self, network: Readouts) -> dict[str, Tensor]:
+        """The encoder's weights. They are no part of the network, so they do not ship with it."""
+        return self.encoder.state_dict()
 
     def fit(self, samples: Sequence[Sample], plan: Plan) -> GazeLite:
         """Train new readouts; see `LearnedMethod.fit`. The encoder's features are kept on disk."""
