@@ -1,9 +1,9 @@
-"""Draw the figure of the README: predictions beside fixations.
+"""Draw the figures of the README and of the page about `predict`: predictions beside fixations, and an overlay.
 
     python docs/figure.py [--data-root DIR]
 
 The upper row is a display of `popout`, which salbench generates. The lower row is photograph 1008 of OSIE (Xu et al.
-2014, MIT licence).
+2014, MIT licence). The overlay is drawn on photograph 1365.
 """
 
 import argparse
@@ -15,20 +15,28 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from PIL import Image
 
-from salbench import load_dataset, load_method
+from salbench import load_dataset, load_method, predict
+from salbench.overlay import draw_overlay
 from salbench.protocol import PROTOCOLS
 from salbench.sample import Sample
 
 SHOWN = {"popout": "orientation_04", "osie_test": "1008"}  # data set: id of the image
 METHODS = ("spectral_residual", "diffusion_readout", "lite")
-PLACE = Path(__file__).parent / "pages" / "assets" / "predictions.png"
+OVERLAID = "1365"  # of osie_test
+ASSETS = Path(__file__).parent / "pages" / "assets"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw the figure of the README.")
+    parser = argparse.ArgumentParser(description="Draw the figures of the README and of the page about `predict`.")
     parser.add_argument("--data-root", help="folder that holds OSIE (default: $SALBENCH_DATA, then the cache)")
     root = parser.parse_args().data_root
-    samples = [_sample(name, id, root) for name, id in SHOWN.items()]
+    _save_predictions([_sample(name, id, root) for name, id in SHOWN.items()])
+    image = _sample("osie_test", OVERLAID, root).read_image()
+    overlay = draw_overlay(image, predict(image, density=True))
+    Image.fromarray(overlay).save(ASSETS / "overlay.jpg", quality=90)
+
+
+def _save_predictions(samples: Sequence[Sample]) -> None:
     figure, axes = plt.subplots(len(samples), 1 + len(METHODS), figsize=(10, 3.9), layout="constrained")
     for row, sample in zip(axes, samples, strict=True):
         _draw(row, sample)
@@ -36,7 +44,8 @@ def main() -> None:
         axis.set_title(title, fontsize=11)
     with io.BytesIO() as file:
         figure.savefig(file, dpi=100)
-        Image.open(file).convert("RGB").quantize(256).save(PLACE, optimize=True)  # a third of the size
+        picture = Image.open(file).convert("RGB").quantize(256)  # a third of the size
+    picture.save(ASSETS / "predictions.png", optimize=True)
 
 
 def _sample(dataset: str, id: str, root: str | None) -> Sample:

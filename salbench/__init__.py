@@ -1,7 +1,8 @@
 """salbench: score models that predict where people look.
 
-    from salbench import evaluate, load_dataset, load_method, score
+    from salbench import evaluate, load_dataset, load_method, predict, score
 
+    predict("photo.jpg")                                        # where people look, as a map
     score(prediction, fixations=[(12.0, 40.5), (77.2, 31.0)])   # one map, no data set
     evaluate(["center_bias", "lite"], "popout", out="results")  # a table, resumable
 
@@ -14,7 +15,9 @@ import os
 from typing import Any
 
 __version__ = "0.2.0"
-__all__ = ["evaluate", "load_dataset", "load_method", "score"]
+__all__ = ["evaluate", "load_dataset", "load_method", "predict", "score"]
+
+DEFAULT_METHOD = "lite"  # predicts if no method is named
 
 # Waiting threads of OpenMP give way after a moment. By default they spin, and a network takes up to twice as long while
 # other programs hold the cores. GNU's and LLVM's libraries read these when torch is imported.

@@ -1,4 +1,4 @@
-"""The library in four functions: score a map, open a data set, make a method, run methods on a data set."""
+"""The library in five functions: predict, score a map, open a data set, make a method, run methods on a data set."""
 
 from __future__ import annotations
 
@@ -10,17 +10,53 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
+from PIL import Image
 
-from salbench import datasets, registry
+from salbench import DEFAULT_METHOD, datasets, registry
 from salbench.checks import fixated_pixels
 from salbench.datasets import Dataset
 from salbench.metrics import METRICS, Pair, measure
+from salbench.pictures import rgb_of
+from salbench.predict_pictures import check_can_predict, density_of, map_of
 from salbench.protocol import named
 from salbench.registry import SaliencyMethod
 from salbench.runtime import Runtime
+from salbench.sample import Sample
 
 if TYPE_CHECKING:
     import pandas
+
+
+def predict(
+    image: Path | str | Image.Image | np.ndarray,
+    method: str | SaliencyMethod = DEFAULT_METHOD,
+    runtime: Runtime | None = None,
+    *,
+    density: bool = False,
+) -> np.ndarray:
+    """Predict where people look in one picture, as `salbench predict` does.
+
+    Args:
+        image: path of a picture; a PIL image; or an array, uint8 or uint16, (H, W) grey or (H, W, 3) RGB.
+        method: as on the command line. For many pictures pass what `load_method` returns, which is loaded once.
+        runtime: device and so on; has no effect on a method that is already loaded.
+        density: return a density instead of a map.
+
+    Returns:
+        (H, W), the size of the picture: a float32 map from zero to a peak of one; or a float64 density, which sums to
+        one.
+
+    Raises:
+        ValueError: an image that cannot be read or has another shape.
+        MethodProblem: unknown name, or a method that cannot be loaded.
+        MethodUnavailable: a package or file is missing, or the method needs fixations; says what to do.
+    """
+    made = load_method(method, runtime) if isinstance(method, str) else method
+    check_can_predict(made)
+    rgb = rgb_of(image)
+    name = Path(image).stem if isinstance(image, Path | str) else "image"
+    sample = Sample(name, rgb.shape[:2], lambda: rgb)
+    return (density_of if density else map_of)(made.predict(sample), made.output, sample.size)
 
 
 def load_dataset(name: str, root: Path | str | None = None) -> Dataset:

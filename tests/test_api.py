@@ -1,15 +1,18 @@
-"""The four functions of the package, against the plain metrics and the command line's results."""
+"""The five functions of the package, against the plain metrics and the command line's results."""
 
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import salbench
 from salbench import metrics, results
 from salbench.protocol import PROTOCOLS
+from salbench.registry import MethodUnavailable
 from salbench.runtime import Runtime
+from salbench.sample import Sample
 
 
 @pytest.fixture
@@ -52,6 +55,43 @@ class TestScore:
             salbench.score(case[0])
         with pytest.raises(ValueError, match="got negatives"):
             salbench.score(case[0], negatives=case[1])
+
+
+class TestPredict:
+    @pytest.fixture
+    def picture(self, tmp_path):
+        array = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+        Image.fromarray(array).save(tmp_path / "x.png")
+        return array
+
+    def test_a_map_and_a_density_of_the_picture_s_size(self, picture):
+        found = salbench.predict(picture, "spectral_residual")
+        density = salbench.predict(picture, "spectral_residual", density=True)
+        assert (found.shape, found.dtype, found.min() >= 0, found.max()) == ((30, 40), np.float32, True, 1)
+        assert (density.shape, density.dtype) == ((30, 40), np.float64)
+        assert density.sum() == pytest.approx(1, abs=1e-12)
+        np.testing.assert_allclose(density / density.max(), found, atol=1e-6)
+
+    def test_in_every_form(self, picture, tmp_path):
+        expected = salbench.predict(picture, "spectral_residual")
+        method = salbench.load_method("spectral_residual")
+        for image in (tmp_path / "x.png", str(tmp_path / "x.png"), Image.fromarray(picture)):
+            assert (salbench.predict(image, method) == expected).all()
+        grey = salbench.predict(picture[..., 0], method)
+        assert (grey == salbench.predict(picture[..., :1].repeat(3, 2), method)).all()
+
+    def test_what_it_cannot_do(self, picture):
+        with pytest.raises(ValueError, match=r"got float64 \(30, 40, 3\)"):
+            salbench.predict(picture / 255, "uniform")
+        with pytest.raises(MethodUnavailable, match="center_bias: needs fixations"):
+            salbench.predict(picture, "center_bias")
+
+    def test_a_network(self, picture):
+        """`lite` predicts a log density, which is exponentiated here by hand."""
+        method = salbench.load_method("lite", Runtime(progress=False))
+        (log_density,) = method.predict_batch([Sample("x", (30, 40), lambda: picture)])
+        plain = np.asarray(Image.fromarray(np.exp(log_density)).resize((40, 30), Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(salbench.predict(picture, method, density=True), plain / plain.sum(), rtol=1e-4)
 
 
 class TestEvaluate:

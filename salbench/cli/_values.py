@@ -62,6 +62,15 @@ def loss_weights(text: str) -> dict[str, float]:
     return weights
 
 
+def shape(text: str) -> tuple[int, int]:
+    """Two whole numbers above 0 as in 480x640: height and width, or rows and columns."""
+    first, _, second = text.lower().partition("x")
+    try:
+        return positive(first), positive(second)
+    except ArgumentTypeError as error:
+        raise ArgumentTypeError(f"expected two whole numbers above 0 with an x between them, got {text!r}") from error
+
+
 def _number(text: str, type: Callable[[str], Value], is_right: Callable[[Value], bool], expected: str) -> Value:
     try:
         value = type(text)
