@@ -17,7 +17,7 @@ from typing import Any
 __version__ = "0.2.0"
 __all__ = ["evaluate", "load_dataset", "load_method", "predict", "score"]
 
-DEFAULT_METHOD = "lite"  # predicts if no method is named
+DEFAULT_METHOD = "gaze_lite"  # predicts if no method is named
 
 # Waiting threads of OpenMP give way after a moment. By default they spin, and a network takes up to twice as long while
 # other programs hold the cores. GNU's and LLVM's libraries read these when torch is imported.
