@@ -1,10 +1,13 @@
-"""Every method that can be trained: two steps by one plan, then a prediction."""
+"""Every method that can be trained: two steps by one plan, then a prediction; and each of its starts."""
 
+import json
 import sys
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
+from conformance import KITS
 from torch import nn
 from torch.nn.functional import avg_pool2d
 from toys import write_edits
@@ -12,12 +15,14 @@ from toys import write_edits
 from salbench import registry, weights
 from salbench.runtime import Runtime
 from salbench.training import LearnedMethod, checkpoint
+from salbench.training.checkpoint import Record
 from salbench.training.loop import split
+from salbench.training.start import begin, names
 from salbench.training_plan import Plan
 
 SIZE = (128, 160)  # of the images; DeepGaze IIE takes none that are smaller
 SIZES = {"lite": (48, 64), "unisal": (64, 96), "simplenet": (64, 64), "tempsal": (64, 64), "deepgaze_iie": SIZE}
-SLOW = {"deepgaze_iie", "diffusion_readout", "simplenet", "tempsal"}
+SLOW = {"diffusion_readout", "simplenet", "tempsal"}
 SHARE = 0.2
 TRAINABLE = [name for name in registry.available() if issubclass(registry.get(name), LearnedMethod)]
 KINDS = ("plain", "augmentation", "edits")
@@ -37,6 +42,12 @@ class SmallEncoder(nn.Module):
         return [conv(avg_pool2d(x, 2 ** (i + 1))) for i, conv in enumerate(self.convs)]
 
 
+def small_backbones():
+    """In place of the four backbones of DeepGaze IIE, which have 104 million parameters."""
+    backbone = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 6, 16, stride=16)))
+    return [(backbone, ["conv"], 6)]
+
+
 def _module(method, network):
     """The module in which the network of a method is written."""
     own = sys.modules[registry.get(method).__module__]
@@ -44,11 +55,13 @@ def _module(method, network):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small_networks():
+def _small_networks(tmp_path_factory):
     """The largest networks with fewer parameters. Their own tests run them whole."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_module("simplenet", "PNASSaliency"), "PNASNet5Large", SmallEncoder)
         patch.setattr(_module("deepgaze_iie", "DeepGazeIIE"), "COMPONENTS", 2)
+        patch.setattr(_module("deepgaze_iie", "DeepGazeIIE"), "_backbones", small_backbones)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))  # for features
         yield
 
 
@@ -60,16 +73,23 @@ def samples(make_spots):
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """Random files in place of the published ones of DeepGaze IIE, whose new readouts start from their backbones."""
-    root, method = tmp_path_factory.mktemp("weights"), registry.get("deepgaze_iie")
-    folder = weights.folder("deepgaze_iie", root)
-    folder.mkdir()
-    torch.manual_seed(0)
-    state = registry.create("deepgaze_iie").build_network().state_dict()
-    center_bias = state.pop("center_bias")
-    torch.save(state, folder / method.checkpoints[0].file)
-    np.save(folder / method.checkpoints[1].file, center_bias)
+def root(tmp_path_factory, _small_networks):
+    """Random files in place of the published ones, and of those of ImageNet weights."""
+    root = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(5)
+    for name in TRAINABLE:
+        if registry.get(name).checkpoints:
+            first, *others = registry.get(name).checkpoints
+            weights.folder(name, root).mkdir()
+            state = registry.create(name).build_network().state_dict()
+            for other in others:
+                np.save(weights.folder(name, root) / other.file, state.pop("center_bias"))
+            torch.save(state, weights.folder(name, root) / first.file)
+    weights.folder("imagenet", root).mkdir()
+    spec = json.loads((KITS / "imagenet" / "mobilenet_v2.json").read_text())
+    mobilenet = {name: torch.rand(shape).to(getattr(torch, dtype)) for name, shape, dtype in spec}
+    for name, state in {"unisal": mobilenet, "simplenet": SmallEncoder().state_dict()}.items():
+        torch.save(state, weights.folder("imagenet", root) / registry.get(name).imagenet[0].file)
     return root
 
 
@@ -107,3 +127,31 @@ def test_two_steps_and_a_prediction(name, kind, samples, root, tmp_path):
     np.testing.assert_array_equal(again.predict(sample), prediction)
     assert again.label == f"{name}+mine"
     assert method.seen(samples) == samples
+
+
+STARTS = [(name, start) for name in TRAINABLE for start in (*names(registry.get(name)), "checkpoint")]
+
+
+@pytest.mark.parametrize(("name", "start"), STARTS)
+def test_every_start(name, start, root, tmp_path):
+    """What was loaded does not depend on the random seed, and all else does."""
+    method = registry.create(name, Runtime(weights_root=root, progress=False))
+    place = start
+    if start == "checkpoint":
+        place = tmp_path / "best.safetensors"
+        checkpoint.save(place, method.build_network().state_dict(), Record())
+    random = _drawn(method.build_network)
+    drawn = _drawn(lambda: begin(method, Plan(start=place))[0])
+    network, record = begin(method, Plan(start=place))
+    loaded = {"none": lambda: set(), "imagenet": lambda: set(method.load_imagenet(network))}
+    assert drawn == random - loaded.get(start, lambda: random)()
+    assert (record.weights is None) == (start == "none")
+
+
+def _drawn(make):
+    """Names of the tensors of a network that depend on the random seed."""
+    states = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        states.append(make().state_dict())
+    return {name for name, tensor in states[0].items() if not torch.equal(tensor, states[1][name])}
