@@ -53,6 +53,30 @@ def bootstrap_means(
     return mean, low, high
 
 
+def ratio_of_means(values: ArrayLike, others: ArrayLike, *, seed: int) -> tuple[float, float, float]:
+    """The mean of one quantity divided by the mean of another, both measured on the same images.
+
+    The interval is that of the mean of values - ratio * others, divided by the mean of the others. This is the
+    first-order (delta) method: it holds if the mean of the others is many standard errors away from zero.
+
+    Args:
+        values: (n,); NaN means no value.
+        others: (n,), paired with `values` by image. Their mean is not zero.
+        seed: random seed for the bootstrap.
+
+    Returns:
+        (ratio, low, high), the bounds of the 95 % interval.
+
+    Reference: Cochran (1977), Sampling Techniques, section 2.11.
+    """
+    values, others = np.asarray(values, dtype=np.float64), np.asarray(others, dtype=np.float64)
+    below = np.nanmean(others)
+    ratio = np.nanmean(values) / below
+    linear = ratio + (values - ratio * others) / abs(below)
+    mean, low, high = (float(x[0]) for x in bootstrap_means(linear[:, None], np.ones(len(linear)), seed=seed))
+    return float(ratio), low + float(ratio) - mean, high + float(ratio) - mean
+
+
 def _mean_and_error(sums):
     """Weighted means and their standard errors from sums over rows.
 

@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from salbench import results
 from salbench.files import shipped
-from salbench.metrics import METRICS
+from salbench.metrics import METRICS, Metric
 from salbench.results import Result
 from salbench.stats import FEWEST_TO_RESAMPLE
 from salbench.suggestions import suggestion
@@ -20,6 +20,7 @@ from salbench.suggestions import suggestion
 DIGITS = 3
 PAPER = shipped("paper", "results/paper")  # the paper's numbers, as data
 SIGNIFICANT = 0.05  # p-values below
+SEEN = "†"  # after a value on a data set that the method learned from
 CLAIMED = "(paper): claimed by the paper, not measured here."  # note on rows of `claimed`
 _MANY_ZEROS = 0.01  # share of zero pixels that a note mentions
 
@@ -36,11 +37,13 @@ class Row:
 
     Attributes:
         name: of the method or arm.
-        cells: {metric: {"mean", "low", "high", "n", "p"}}, or None instead of a cell. Bounds and "n", the number of
-            images in the mean, exist only for measured values, "p" only for changes.
+        cells: {column: {"mean", "low", "high", "n", "p", "seen"}}, or None instead of a cell. Bounds and "n", the
+            number of images in the mean, exist only for measured values. "p" is the p-value of a difference; the cell
+            gets a star if p < 0.05. "seen" marks a value on a data set that the method learned from: it gets a dagger
+            and competes for nothing.
         ranked: whether it competes for the best value of a column, which is printed bold.
-        signed: its values are changes. They are printed with their sign, with a star if p < 0.05, and bold if that is
-            an improvement.
+        signed: its values are changes. They are printed with their sign, and bold if they are significant
+            improvements.
     """
 
     name: str
@@ -115,7 +118,7 @@ def _one_table(group: Sequence[Result], style: str, *, in_order: bool) -> str:
     if len(found) < len(group):
         untrained = ", ".join(result.method for result in group if result.untrained)
         notes.append(f"Left out because their weights are random: {untrained}.")
-    return render(title, rows, list(first.metrics), notes, style)
+    return render(title, rows, {name: METRICS[name] for name in first.metrics}, notes, style)
 
 
 def _rank(row: Row) -> tuple[bool, float]:
@@ -153,7 +156,8 @@ def paper_table(name: str, out: Path | str, style: str = "md", folder: Path = PA
         notes.append(table["note"])
     elif not any("(measured" in row.name for row in rows):
         notes.append(f"{out} has no run of these methods on {table['dataset']} yet.")
-    return render(f"{table['title']} ({table['dataset']})", rows, list(table["columns"]), notes, style)
+    columns = {name: METRICS[name] for name in table["columns"]}
+    return render(f"{table['title']} ({table['dataset']})", rows, columns, notes, style)
 
 
 def paper_tables(folder: Path = PAPER) -> list[str]:
@@ -216,6 +220,14 @@ class _ByNote:
         return [f"{methods}: {'; '.join(note.rstrip('.') for note in notes)}." for methods, notes in shared.items()]
 
 
+def method_notes(found: Iterable[Result]) -> list[str]:
+    """What methods note about themselves, a line for all notes that the same methods share."""
+    by_note = _ByNote()
+    for result in found:
+        by_note.add(result)
+    return by_note.lines()
+
+
 def fewer_images(rows: Sequence[Row], n_images: int) -> list[str]:
     """Notes on means that leave images out, such as images without fixations; one note if it is true of all rows.
 
@@ -244,12 +256,12 @@ def _images_in_means(rows: Sequence[Row], metric: str) -> dict[str, int]:
 
 
 def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[str]:
-    found, by_note = list(found), _ByNote()
+    found = list(found)
     interval = "Student's t interval" if n_images < FEWEST_TO_RESAMPLE else "bootstrap interval"
     notes = [f"±: half the width of the 95 % {interval} over images. Bold: best ranked row."]
     if any(r.n_failed for r in found):
         notes.append("(incomplete): images failed. Rerun it, or choose other rows with: salbench table --methods NAMES")
-    cut = [name for name in METRICS if any(_is_cut(row, name) for row in rows)]
+    cut = [name for name in METRICS if any(_is_cut(row, name, METRICS[name]) for row in rows)]
     if cut:
         notes.append(f"{', '.join(cut)}: an interval is cut off at the metric's bound; its ± is the longer side.")
     if any(r.ceiling for r in found):
@@ -270,8 +282,7 @@ def _notes(found: Iterable[Result], rows: Sequence[Row], n_images: int) -> list[
         if r.zero_share > _MANY_ZEROS:
             notes += [f"{r.method}: {r.zero_share:.0%} of its pixels are exactly zero, which raises {name}."
                       for name in _hurt_by_zeros(r)]  # fmt: skip
-        by_note.add(r)
-    return notes + by_note.lines()
+    return notes + method_notes(found)
 
 
 def _about_ceiling(ceiling: Result, found: Iterable[Result]) -> Iterator[str]:
@@ -282,32 +293,53 @@ def _about_ceiling(ceiling: Result, found: Iterable[Result]) -> Iterator[str]:
             continue
         if metric.noise_ceiling:
             yield f"{name} of {ceiling.method}: what a perfect prediction is expected to reach on so few observers."
-        values = {r.method: cell["mean"] for r in found if not r.ceiling and (cell := r.metrics[name])}
-        if metric.zero_is_baseline and highest["mean"] > 0 and values:
-            ordered = sorted(values, key=lambda method: -values[method])
-            parts = ", ".join(f"{method} {values[method] / highest['mean']:.0%}" for method in ordered)
-            yield f"Explained information, {name} divided by that of {ceiling.method}: {parts}."
+        parts = {r.method: part for r in found if (part := explained(r, ceiling, name)) is not None}
+        if parts:
+            ordered = sorted(parts, key=lambda method: -parts[method])
+            listed = ", ".join(f"{method} {parts[method]:.0%}" for method in ordered)
+            yield f"Explained information, {name} divided by that of {ceiling.method}: {listed}."
+
+
+def explained(result: Result, ceiling: Result, name: str) -> float | None:
+    """Which part of the explainable information a method reaches: its mean divided by the ceiling's.
+
+    Args:
+        result: of the method.
+        ceiling: on the same data set, under the same protocol.
+        name: of the metric.
+
+    Returns:
+        1 for the ceiling's mean, 0 for the baseline. None for a ceiling, for a metric that is not zero for the
+        baseline, without a value, or if the ceiling is not above the baseline.
+    """
+    cell, highest = result.metrics[name], ceiling.metrics[name]
+    if result.ceiling or not METRICS[name].zero_is_baseline or not cell or not highest or highest["mean"] <= 0:
+        return None
+    return cell["mean"] / highest["mean"]
 
 
 def _hurt_by_zeros(result: Result) -> list[str]:
     return [name for name, metric in METRICS.items() if metric.hurt_by_zeros and result.metrics.get(name)]
 
 
-def render(title: str, rows: Sequence[Row], metrics: Sequence[str], notes: Sequence[str], style: str) -> str:
+def render(title: str, rows: Sequence[Row], columns: Mapping[str, Metric], notes: Sequence[str], style: str) -> str:
     """A table as text.
 
     Args:
         title: printed above the table (Markdown) or as a comment (LaTeX).
         rows: top to bottom.
-        metrics: names of the columns.
+        columns: {heading, and name of its cells: metric, which says what is better}.
         notes: lines beneath the table.
         style: "md", "latex" or "csv".
     """
     if style == "csv":
-        return _csv(rows, metrics)
-    header = ["method"] + [f"{name} {_arrow(name, style)}" for name in metrics]
-    best = {name: _best(rows, name) for name in metrics}
-    body = [[_text(row.name, style)] + [_cell(row, name, best[name], style) for name in metrics] for row in rows]
+        return _csv(rows, list(columns))
+    header = ["method"] + [f"{name} {_arrow(metric, style)}" for name, metric in columns.items()]
+    best = {name: _best(rows, name, metric) for name, metric in columns.items()}
+    body = [
+        [_text(row.name, style)] + [_cell(row, name, columns[name], best[name], style) for name in columns]
+        for row in rows
+    ]
     if style == "latex":
         table = _booktabs(tabulate(body, [_text(h, style, math=True) for h in header], tablefmt="latex_raw"))
         return "\n".join(f"% {line}" for line in (title, *notes)) + f"\n{table}\n"
@@ -321,34 +353,40 @@ def _booktabs(table: str) -> str:
     return table
 
 
-def _arrow(name: str, style: str) -> str:
-    up = METRICS[name].higher_is_better
+def _arrow(metric: Metric, style: str) -> str:
+    up = metric.higher_is_better
     if style == "latex":
         return r"$\uparrow$" if up else r"$\downarrow$"
     return "↑" if up else "↓"
 
 
-def _best(rows: Sequence[Row], name: str) -> float | None:
+def _competes(row: Row, cell: Cell) -> bool:
+    return bool(row.ranked and cell and "seen" not in cell)
+
+
+def _best(rows: Sequence[Row], name: str, metric: Metric) -> float | None:
     """The best value among ranked rows as printed, so that rows that print the same are all best."""
-    cells = [row.cells.get(name) for row in rows if row.ranked]
-    values = [round(cell["mean"], DIGITS) for cell in cells if cell]
+    cells = [cell for row in rows if (cell := row.cells.get(name)) and _competes(row, cell)]
+    values = [round(cell["mean"], DIGITS) for cell in cells]
     if not values:
         return None
-    return max(values) if METRICS[name].higher_is_better else min(values)
+    return max(values) if metric.higher_is_better else min(values)
 
 
-def _cell(row: Row, name: str, best: float | None, style: str) -> str:
+def _cell(row: Row, name: str, metric: Metric, best: float | None, style: str) -> str:
     cell = row.cells.get(name)
     if not cell:
         return "–" if style == "md" else "--"
     value = round(cell["mean"], DIGITS) + 0.0  # no "-0.000"; a change keeps its sign
     text = f"{cell['mean'] + 0.0:+.{DIGITS}f}" if row.signed else f"{value:.{DIGITS}f}"
-    if _is_gain(cell, name) if row.signed else row.ranked and value == best:
+    if _is_gain(cell, metric) if row.signed else _competes(row, cell) and value == best:
         text = f"**{text}**" if style == "md" else rf"\textbf{{{text}}}"
-    if "low" not in cell:
-        return text
-    half = f"{_half_width(cell, _is_cut(row, name)):.{DIGITS}f}" + ("*" if _is_significant(cell) else "")
-    return f"{text} ±{half}" if style == "md" else rf"{text} {{\scriptsize $\pm${half}}}"
+    if "low" in cell:
+        half = f"{_half_width(cell, _is_cut(row, name, metric)):.{DIGITS}f}" + ("*" if _is_significant(cell) else "")
+        text += f" ±{half}" if style == "md" else rf" {{\scriptsize $\pm${half}}}"
+    if "seen" in cell:
+        text += SEEN if style == "md" else r"$^\dagger$"
+    return text
 
 
 def _half_width(cell: Mapping[str, float], is_cut: bool) -> float:
@@ -356,12 +394,12 @@ def _half_width(cell: Mapping[str, float], is_cut: bool) -> float:
     return max(cell["mean"] - cell["low"], cell["high"] - cell["mean"]) if is_cut else (cell["high"] - cell["low"]) / 2
 
 
-def _is_cut(row: Row, name: str) -> bool:
+def _is_cut(row: Row, name: str, metric: Metric) -> bool:
     """Whether an interval ends at a bound of the metric. Changes have no such bounds."""
     cell = row.cells.get(name)
     if row.signed or not cell or "low" not in cell or cell["low"] == cell["high"]:
         return False
-    lowest, highest = METRICS[name].bounds
+    lowest, highest = metric.bounds
     return cell["low"] <= lowest or cell["high"] >= highest
 
 
@@ -369,8 +407,8 @@ def _is_significant(cell: Mapping[str, float]) -> bool:
     return cell.get("p", 1) < SIGNIFICANT
 
 
-def _is_gain(cell: Mapping[str, float], name: str) -> bool:
-    return _is_significant(cell) and (cell["mean"] > 0) == METRICS[name].higher_is_better
+def _is_gain(cell: Mapping[str, float], metric: Metric) -> bool:
+    return _is_significant(cell) and (cell["mean"] > 0) == metric.higher_is_better
 
 
 def _text(text: str, style: str, math: bool = False) -> str:
@@ -380,18 +418,18 @@ def _text(text: str, style: str, math: bool = False) -> str:
     return escaped if math else escaped.replace("#", r"\#")
 
 
-def _csv(rows: Sequence[Row], metrics: Sequence[str]) -> str:
+def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """One line per row with full precision; empty cells have no value.
 
-    name_low and name_high are the interval; changes also have their p-value, as name_p.
+    name_low and name_high are the interval. If any cell has them, there are also name_p and name_seen.
     """
     import pandas
 
-    suffixes = {"mean": "", "low": "_low", "high": "_high"}
-    if any(row.signed for row in rows):
-        suffixes["p"] = "_p"
+    cells = [row.cells.get(name) or {} for row in rows for name in columns]
+    parts = ["low", "high", *(part for part in ("p", "seen") if any(part in cell for cell in cells))]
+    suffixes = {"mean": "", **{part: f"_{part}" for part in parts}}
     lines = [
-        {name + suffix: (row.cells.get(name) or {}).get(part) for name in metrics for part, suffix in suffixes.items()}
+        {name + suffix: (row.cells.get(name) or {}).get(part) for name in columns for part, suffix in suffixes.items()}
         for row in rows
     ]
     table = pandas.DataFrame(lines, index=pandas.Index([row.name for row in rows], name="method"))

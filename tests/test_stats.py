@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
-from salbench.stats import N_RESAMPLES, bootstrap_means, paired_change, random_effects_difference
+from salbench.stats import N_RESAMPLES, bootstrap_means, paired_change, random_effects_difference, ratio_of_means
 
 
 @pytest.fixture
@@ -307,3 +307,24 @@ class TestRandomEffectsDifference:
     def test_bad_input(self, shapes):
         with pytest.raises(ValueError, match=r"expected two arrays of the same shape \(seeds, images\), got shapes"):
             random_effects_difference(*map(np.zeros, shapes))
+
+
+class TestRatioOfMeans:
+    def test_is_the_ratio(self):
+        ratio, low, high = ratio_of_means([1.0, 2.0, 3.0, np.nan], [2.0, 4.0, 5.0, 9.0], seed=0)
+        assert ratio == pytest.approx(2 / 5)
+        assert low < ratio < high
+
+    def test_equal_shares_leave_no_doubt(self):
+        others = np.array([1.0, 2.0, 4.0, 8.0, 3.0])
+        np.testing.assert_allclose(ratio_of_means(0.3 * others, others, seed=0), 0.3)
+
+    @pytest.mark.parametrize("truth", [-0.2, 0.5])
+    def test_the_interval_holds_the_true_ratio(self, truth):
+        rng, hits = np.random.default_rng(0), 0
+        for seed in range(300):
+            others = rng.gamma(9, 0.25, 60)
+            values = truth * others + rng.normal(0, 0.4, 60)
+            _, low, high = ratio_of_means(values, others, seed=seed)
+            hits += low <= truth <= high
+        assert 0.92 <= hits / 300 <= 0.98

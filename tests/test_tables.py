@@ -278,7 +278,7 @@ def test_a_change_has_its_sign_a_star_where_it_is_sure_and_is_bold_where_that_is
 
     rows = [tables.Row("up", cells(0.1, 0.01), signed=True), tables.Row("down", cells(-0.1, 0.01), signed=True)]
     rows += [tables.Row("unsure", cells(0.2, 0.06), signed=True), tables.Row("tiny", cells(-0.0003, 0.01), signed=True)]
-    text = tables.render("changes", rows, list(METRICS), [], "md")
+    text = tables.render("changes", rows, METRICS, [], "md")
     names = ["method", *METRICS]
     up, down, unsure = (dict(zip(names, line(text, n), strict=True)) for n in ("up", "down", "unsure"))
     assert (up["nss"], down["nss"], unsure["nss"]) == ("**+0.100** ±0.010*", "-0.100 ±0.010*", "+0.200 ±0.010")

@@ -46,7 +46,7 @@ def _means(method, ablation, by_arm, style):
     notes = [f"Means over {_counts(by_arm)}; bold is the best of a column. `none` is training without augmentation."]
     notes += tables.fewer_images(rows, _images(by_arm)) + ([tables.CLAIMED] if claimed else [])
     title = f"{method} trained on {ablation.title}, one augmentation at a time"
-    return tables.render(title, [*rows, *claimed], list(METRICS), notes, style)
+    return tables.render(title, [*rows, *claimed], METRICS, notes, style)
 
 
 def _mean(values):
@@ -67,7 +67,7 @@ def _changes(method, ablation, by_arm, style):
     if len(next(iter(by_arm[arms.BASELINE].values()))) == 1:
         notes.append("One seed: intervals and stars do not say how much two trainings of the same arm differ.")
     title = f"{method} on {ablation.title}: change against no augmentation"
-    return tables.render(title, rows, list(METRICS), notes, style)
+    return tables.render(title, rows, METRICS, notes, style)
 
 
 def _counts(by_arm):

@@ -133,10 +133,17 @@ def one_method(options: Namespace) -> SaliencyMethod:
     """The method of --methods, which must be one."""
     from salbench import registry
 
+    return registry.create(one_spec(options), runtime(options))
+
+
+def one_spec(options: Namespace) -> str:
+    """The method of --methods as typed, which must be one."""
+    from salbench import registry
+
     spec, *others = methods(options)
     if others:
         raise registry.MethodProblem(f"--methods: expected one method, got {options.methods}")
-    return registry.create(spec, runtime(options))
+    return spec
 
 
 def add_limit(parser: ArgumentParser, help: str) -> None:
