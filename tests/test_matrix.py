@@ -116,6 +116,9 @@ def test_notes_are_as_methods_write_them():
     for method in (Net(), Own()):
         assert learned(method.notes_on(Counts(dataset="osie_train", images=448))) == ["osie_train"]
     assert learned(SaliencyMethod().notes()) == []
+    for start, also in (("ImageNet weights", []), ("the published weights (trained on SALICON)", ["SALICON"])):
+        counts = Counts(dataset="osie_train+eyecrowd_train", images=448, start=start)
+        assert learned(Own().notes_on(counts)) == [*also, "osie_train", "eyecrowd_train"]
 
 
 def test_stars_are_paired_t_tests_against_the_best_with_holms_correction(out):

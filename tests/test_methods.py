@@ -32,8 +32,10 @@ SIZES = {
 }
 PORTRAIT, DOT = {"portrait": (61, 23)}, {"dot": (1, 1)}
 FEW_SIZES = {  # these networks take about a second for an image of any size
+    "attention_center": PORTRAIT | DOT,
     "diffusion_readout": PORTRAIT | DOT,
     "diffusion_readout_fast": PORTRAIT | DOT,
+    "fastgaze": PORTRAIT | DOT,
     "unisal": PORTRAIT | DOT,
     "simplenet": PORTRAIT,
     "tempsal": PORTRAIT,

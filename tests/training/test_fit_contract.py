@@ -22,6 +22,7 @@ from salbench.training_plan import Plan
 
 SIZE = (128, 160)  # of the images; DeepGaze IIE takes none that are smaller
 SIZES = {"lite": (48, 64), "unisal": (64, 96), "simplenet": (64, 64), "tempsal": (64, 64), "deepgaze_iie": SIZE}
+SIZES |= {"attention_center": (64, 96), "fastgaze": (64, 80), "gaze_lite": (64, 96)}
 SLOW = {"diffusion_readout", "simplenet", "tempsal"}
 SHARE = 0.2
 TRAINABLE = [name for name in registry.available() if issubclass(registry.get(name), LearnedMethod)]
