@@ -1,12 +1,9 @@
 """Every method that can be trained: two steps by one plan, then a prediction."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.nn.functional import avg_pool2d
+from small_networks import small_networks
 from toys import write_edits
 
 from salbench import registry, weights
@@ -26,29 +23,9 @@ CASES = [(name, kind) for name in TRAINABLE if name not in SLOW for kind in KIND
 CASES += [pytest.param(name, "edits", marks=pytest.mark.slow) for name in TRAINABLE if name in SLOW]
 
 
-class SmallEncoder(nn.Module):
-    """Features of the shapes that PNASNet5Large returns, from 24 thousand parameters instead of 86 million."""
-
-    def __init__(self):
-        super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(3, channels, 1, bias=False) for channels in (96, 270, 1080, 2160, 4320))
-
-    def forward(self, x):
-        return [conv(avg_pool2d(x, 2 ** (i + 1))) for i, conv in enumerate(self.convs)]
-
-
-def _module(method, network):
-    """The module in which the network of a method is written."""
-    own = sys.modules[registry.get(method).__module__]
-    return sys.modules[getattr(own, network).__module__]
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _small_networks():
-    """The largest networks with fewer parameters. Their own tests run them whole."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_module("simplenet", "PNASSaliency"), "PNASNet5Large", SmallEncoder)
-        patch.setattr(_module("deepgaze_iie", "DeepGazeIIE"), "COMPONENTS", 2)
+    with small_networks():
         yield
 
 
