@@ -15,10 +15,12 @@ SIGMA = 2.5
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that need the real data."""
+    """Mark the tests that need the real data. Files with slow tests come first: no process waits for one at the end."""
     for item in items:
         if {"shared", "real_root"} & set(item.fixturenames):
             item.add_marker("data")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,15 +1,12 @@
 """What README, docs/ and results/ print: commands parse, and what needs no data runs.
 
-A block after the line `<!-- runs -->` needs no data and is run: the blocks of a page in order, in one folder. Python
-whose first line is a comment with a path is written to that path instead. The folders MY_SET and MAPS of the pages are
-made here.
+A block after the line `<!-- runs -->` needs no data and is run: the blocks of a page in order, in one folder, within
+the process of the tests. Python whose first line is a comment with a path is written to that path instead. The folders
+MY_SET and MAPS of the pages are made here.
 """
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from salbench import cli
+from salbench import cli, registry
+from salbench.augment import catalog
 from salbench.datasets import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,7 +128,8 @@ def running() -> list:
 
 
 @pytest.mark.parametrize("page", running())
-def test_page_runs(page, place):
+def test_page_runs(page, place, monkeypatch):
+    monkeypatch.chdir(place)
     for block in (block for block in blocks(page) if block.runs):
         file = FILE.match(block.code)
         if file:
@@ -138,13 +137,18 @@ def test_page_runs(page, place):
             path.parent.mkdir(exist_ok=True)
             path.write_text(block.code)
         elif block.language == "python":
-            run(["-c", block.code], place)
+            exec(compile(block.code, str(page), "exec"), {})
         else:
             for arguments in commands(block.code):
-                run(["-m", "salbench", *arguments], place)
+                assert status(arguments, monkeypatch) == 0, shlex.join(arguments)
 
 
-def run(arguments: list[str], folder: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stdout}\n{done.stderr}"
+def status(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit status of a command, which knows nothing that an earlier command has added."""
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_FOLDERS", list(registry._FOLDERS))
+        patch.setattr(catalog, "_CATALOG", dict(catalog._CATALOG))
+        try:
+            return cli.main(arguments)
+        except SystemExit as stop:  # of --help
+            return stop.code

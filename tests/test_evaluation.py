@@ -1,67 +1,20 @@
-import csv
-import errno
-import gc
-import json
 import re
-import signal
-import subprocess
-import sys
 import textwrap
-import threading
-import time
-import weakref
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from runs import MIT, PLAIN, evaluation_of, files_of, rows_of, summary_of
 from scipy.ndimage import gaussian_filter
 
 from salbench import registry, results, runtime
-from salbench.datasets import load
-from salbench.evaluation import Broken, Evaluation, Refused, Skipped
+from salbench.evaluation import Broken, Refused, Skipped
 from salbench.journal import Journal
 from salbench.maps import resize
 from salbench.metrics import METRICS
 from salbench.protocol import PROTOCOLS
-from salbench.runtime import Runtime
 from salbench.training_plan import Plan
-
-MIT = PROTOCOLS["mit"]
-PLAIN = "def predict(self, sample):\n    return sample.image.mean(2)"
-
-
-RUNTIME = [field.name for field in fields(Runtime)]
-
-
-def _evaluation(dataset, out, protocol=MIT, **options):
-    runtime = {name: options.pop(name) for name in RUNTIME if name in options}
-    return Evaluation(dataset, protocol, out, Runtime(**{"workers": 1, "progress": False} | runtime), **options)
-
-
-def _files(out, dataset="tiny"):
-    return sorted(path.name for path in (out / dataset).iterdir())
-
-
-def _csv(out, label, dataset="tiny"):
-    with open(out / dataset / f"{label}.csv", encoding="utf-8", newline="") as file:
-        return [
-            {name: value if name == "id" else float(value or "nan") for name, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
-
-
-def _json(out, label, dataset="tiny"):
-    """The result file without what may differ between two runs that are otherwise the same."""
-    content = json.loads((out / dataset / f"{label}.json").read_text())
-    del content["seconds"], content["provenance"]["date"]
-    return content
-
-
-def _journal(out, label, dataset="tiny"):
-    """The entries in the journal of an unfinished run."""
-    _, *lines = (out / dataset / f"{label}.partial.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 class _ByHand:
@@ -133,7 +86,7 @@ class TestScores:
     @pytest.mark.parametrize("name", ["uniform", "center_bias", "spectral_residual"])
     def test_equal_the_plain_metrics(self, fixture, protocol, name, request, tmp_path):
         dataset = request.getfixturevalue(fixture)
-        result = _evaluation(dataset, tmp_path, PROTOCOLS[protocol]).run(name)
+        result = evaluation_of(dataset, tmp_path, PROTOCOLS[protocol]).run(name)
         by_hand = _ByHand(dataset, protocol)
         method = registry.create(name)
         if method.fits_at_run:
@@ -141,7 +94,7 @@ class TestScores:
         expected = [by_hand.scores(s, method.predict(s.blind())) for s in dataset.samples]
         if protocol == "tuebingen" and method.output == "map":
             expected = [scores | {"ig": np.nan} for scores in expected]
-        rows = _csv(tmp_path, name, dataset.name)
+        rows = rows_of(tmp_path, name, dataset.name)
         assert [row.pop("id") for row in rows] == [s.id for s in dataset.samples]
         for row, scores in zip(rows, expected, strict=True):
             assert row == pytest.approx(scores, rel=1e-6, abs=1e-7, nan_ok=True)
@@ -158,12 +111,12 @@ class TestScores:
     def test_of_a_ceiling(self, tiny, tmp_path, protocol):
         """Each observer's fixations against the map of the others; the parts weigh as their fixations do."""
         tiny = replace(tiny, samples=[replace(s, observers=np.arange(len(s.fixations)) % 6) for s in tiny.samples])
-        result = _evaluation(tiny, tmp_path, PROTOCOLS[protocol]).run("inter_observer")
+        result = evaluation_of(tiny, tmp_path, PROTOCOLS[protocol]).run("inter_observer")
         assert result.ceiling
         assert result.identity["fitted_on"] == f"tiny {tiny.fingerprint} (leave one observer out)"
         assert result.metrics["kl"] is result.metrics["sim"] is None
         by_hand, method = _ByHand(tiny, protocol), registry.create("inter_observer").fit(tiny.samples, Plan())
-        for sample, row in zip(tiny.samples, _csv(tmp_path, "inter_observer"), strict=True):
+        for sample, row in zip(tiny.samples, rows_of(tmp_path, "inter_observer"), strict=True):
             parts, weights = [], []
             for prediction, own in method.predict_held_out(sample):
                 points = by_hand.points(replace(sample, fixations=sample.fixations[own], observers=None))
@@ -176,14 +129,16 @@ class TestScores:
 
     def test_averaging_over_fixations(self, tiny, tmp_path):
         by_fixation = replace(PROTOCOLS["tuebingen"], name="own", averaging="fixation")
-        result = _evaluation(tiny, tmp_path, by_fixation).run("spectral_residual")
-        values = [row["nss"] for row in _csv(tmp_path, "spectral_residual")]
+        result = evaluation_of(tiny, tmp_path, by_fixation).run("spectral_residual")
+        values = [row["nss"] for row in rows_of(tmp_path, "spectral_residual")]
         weights = [len(s.fixations) for s in tiny.samples]
         assert result.metrics["nss"]["mean"] == pytest.approx(np.average(values, weights=weights), rel=1e-12)
         assert abs(np.average(values, weights=weights) - np.mean(values)) > 1e-3
 
     def test_intervals_hold_the_mean_and_depend_on_the_seed(self, tiny, tmp_path):
-        first, second = (_evaluation(tiny, tmp_path / str(s), seed=s).run("spectral_residual").metrics for s in (0, 1))
+        first, second = (
+            evaluation_of(tiny, tmp_path / str(s), seed=s).run("spectral_residual").metrics for s in (0, 1)
+        )
         for name in METRICS:
             assert first[name]["low"] < first[name]["mean"] < first[name]["high"]
             assert first[name]["mean"] == second[name]["mean"]
@@ -202,7 +157,7 @@ class TestScores:
             assert metric.bounds[0] <= found[name]["low"] < found[name]["high"] <= metric.bounds[1]
 
     def test_what_is_said_of_the_run(self, tiny, tmp_path):
-        result = _evaluation(tiny, tmp_path, seed=3).run("uniform")
+        result = evaluation_of(tiny, tmp_path, seed=3).run("uniform")
         assert result == results.read(tmp_path / "tiny" / "uniform.json")
         assert result.identity["protocol"] == "mit"
         assert result.dataset == "tiny"
@@ -212,24 +167,24 @@ class TestScores:
         assert (result.n_images, result.n_failed, result.n_without_fixations, result.n_resized) == (6, 0, 0, 0)
         assert (result.output, result.ceiling, result.gaze, result.failures) == ("density", False, "simulated", {})
         assert result.zero_share == 0
-        assert _files(tmp_path) == ["uniform.csv", "uniform.json"]
+        assert files_of(tmp_path) == ["uniform.csv", "uniform.json"]
 
     def test_zero_share_is_the_mean_over_images(self, tiny, tmp_path, add_method):
         add_method(
             "half",
             "def predict(self, sample):\n    return np.eye(24, 32) if sample.id > 'image_2' else np.ones((24, 32))",
         )
-        assert _evaluation(tiny, tmp_path).run("half").zero_share == pytest.approx((1 - 24 / 768) / 2, rel=1e-12)
+        assert evaluation_of(tiny, tmp_path).run("half").zero_share == pytest.approx((1 - 24 / 768) / 2, rel=1e-12)
 
     @pytest.mark.parametrize("name", ["center_bias", "spectral_residual", "inter_observer"])
     def test_four_workers_give_the_same_bytes_as_one(self, mixed, tmp_path, name):
         dataset = replace(mixed, samples=[replace(s, id=f"{s.id}_{k}") for k in range(6) for s in mixed.samples])
         for workers in (1, 4):
-            _evaluation(dataset, tmp_path / str(workers), workers=workers).run(name)
-        assert _json(tmp_path / "1", name, "mixed") == _json(tmp_path / "4", name, "mixed")
+            evaluation_of(dataset, tmp_path / str(workers), workers=workers).run(name)
+        assert summary_of(tmp_path / "1", name, "mixed") == summary_of(tmp_path / "4", name, "mixed")
         one, four = ((tmp_path / workers / "mixed" / f"{name}.csv").read_bytes() for workers in "14")
         assert one == four
-        assert [row["id"] for row in _csv(tmp_path / "4", name, "mixed")] == [s.id for s in dataset.samples]
+        assert [row["id"] for row in rows_of(tmp_path / "4", name, "mixed")] == [s.id for s in dataset.samples]
 
 
 class TestWhatAMethodSees:
@@ -243,14 +198,14 @@ class TestWhatAMethodSees:
         """
         add_method("curious", textwrap.dedent(body))
         extra = {"read_density": lambda: np.ones((24, 32)), "boxes": np.ones((1, 4)), "caption": "noise"}
-        result = _evaluation(make_dataset([replace(s, **extra) for s in tiny.samples]), tmp_path).run("curious")
+        result = evaluation_of(make_dataset([replace(s, **extra) for s in tiny.samples]), tmp_path).run("curious")
         assert result.failures == {}
 
     def test_the_runtime(self, tiny, tmp_path, add_method):
         add_method(
             "own", "def predict(self, sample):\n    assert self.runtime.backbone == 'B'\n    return np.ones((2, 2))"
         )
-        assert _evaluation(tiny, tmp_path, backbone="B").run("own").n_failed == 0
+        assert evaluation_of(tiny, tmp_path, backbone="B").run("own").n_failed == 0
 
 
 class TestTrouble:
@@ -275,12 +230,12 @@ class TestTrouble:
         self, tiny, tmp_path, add_method, fault, message, workers
     ):
         add_method("shaky", self.FAILS.format(fault=fault))
-        result = _evaluation(tiny, tmp_path, workers=workers).run("shaky")
+        result = evaluation_of(tiny, tmp_path, workers=workers).run("shaky")
         assert list(result.failures) == ["image_1", "image_4"]
         assert all(said.startswith(message) for said in result.failures.values())
         assert (result.n_images, result.n_failed) == (6, 2)
         assert result.metrics == dict.fromkeys(METRICS)  # no mean over what happened to work
-        rows = {row.pop("id"): row for row in _csv(tmp_path, "shaky")}
+        rows = {row.pop("id"): row for row in rows_of(tmp_path, "shaky")}
         assert list(rows) == [f"image_{i}" for i in range(6)]
         assert {id for id, row in rows.items() if np.isnan(list(row.values())).all()} == {"image_1", "image_4"}
         assert np.isfinite([list(row.values()) for id, row in rows.items() if id not in result.failures]).all()
@@ -294,17 +249,17 @@ class TestTrouble:
             "    if sample.id == 'image_2' and open(calls).read().count('image_2') == 1:\n"
             "        raise RuntimeError('once')\n    return sample.image.mean(2)",
         )
-        assert _evaluation(tiny, tmp_path).run("flaky").n_failed == 1
+        assert evaluation_of(tiny, tmp_path).run("flaky").n_failed == 1
         log.write_text("image_2 ")
-        result = _evaluation(tiny, tmp_path).run("flaky")
+        result = evaluation_of(tiny, tmp_path).run("flaky")
         assert log.read_text() == "image_2 image_2 "
         assert (result.n_failed, result.failures) == (0, {})
         assert result.metrics["nss"]["n"] == 6
-        assert _files(tmp_path) == ["flaky.csv", "flaky.json"]
+        assert files_of(tmp_path) == ["flaky.csv", "flaky.json"]
 
     def test_every_image_fails(self, tiny, tmp_path, add_method):
         add_method("never", "def predict(self, sample):\n    raise RuntimeError('no')")
-        result = _evaluation(tiny, tmp_path).run("never")
+        result = evaluation_of(tiny, tmp_path).run("never")
         assert (result.n_failed, result.zero_share) == (6, 0)
         assert result.metrics == dict.fromkeys(METRICS)
 
@@ -313,19 +268,19 @@ class TestTrouble:
             raise OSError("cannot read")
 
         samples = [replace(tiny.samples[0], read_image=broken), *tiny.samples[1:]]
-        result = _evaluation(make_dataset(samples), tmp_path).run("spectral_residual")
+        result = evaluation_of(make_dataset(samples), tmp_path).run("spectral_residual")
         assert list(result.failures) == ["image_0"]
         assert re.fullmatch(r"OSError: cannot read \(spectral_residual\.py, line \d+\)", result.failures["image_0"])
 
     def test_a_density_of_another_size(self, tiny, make_dataset, tmp_path):
         samples = [replace(tiny.samples[0], read_density=lambda: np.ones((3, 3))), *tiny.samples[1:]]
-        result = _evaluation(make_dataset(samples), tmp_path).run("uniform")
+        result = evaluation_of(make_dataset(samples), tmp_path).run("uniform")
         assert list(result.failures) == ["image_0"]
         assert "expected a ground-truth map of (24, 32), got (3, 3)" in result.failures["image_0"]
 
     def test_one_observer_fails_the_image(self, tiny, make_dataset, tmp_path):
         alone = replace(tiny.samples[0], observers=np.zeros(len(tiny.samples[0].fixations), int))
-        result = _evaluation(make_dataset([alone, *tiny.samples[1:]]), tmp_path).run("inter_observer")
+        result = evaluation_of(make_dataset([alone, *tiny.samples[1:]]), tmp_path).run("inter_observer")
         assert list(result.failures) == ["image_0"]
         assert result.failures["image_0"].startswith("ValueError: image_0: expected at least two observers, got one")
 
@@ -333,9 +288,9 @@ class TestTrouble:
     def test_images_without_fixations_are_counted_apart(self, tiny, make_dataset, tmp_path, name):
         blank = replace(tiny.samples[3], fixations=np.empty((0, 2)), observers=np.empty(0, int))
         dataset = make_dataset([*tiny.samples[:3], blank, *tiny.samples[4:]])
-        result = _evaluation(dataset, tmp_path).run(name)
+        result = evaluation_of(dataset, tmp_path).run(name)
         assert (result.n_images, result.n_failed, result.n_without_fixations) == (6, 0, 1)
-        rows = _csv(tmp_path, name)
+        rows = rows_of(tmp_path, name)
         blank_row = rows.pop(3)
         assert blank_row.pop("id") == blank.id
         assert np.isnan(list(blank_row.values())).all()
@@ -345,30 +300,30 @@ class TestTrouble:
 
     def test_no_fixations_anywhere(self, tiny, make_dataset, tmp_path):
         samples = [replace(s, fixations=np.empty((0, 2)), observers=None) for s in tiny.samples]
-        result = _evaluation(make_dataset(samples), tmp_path).run("uniform")
+        result = evaluation_of(make_dataset(samples), tmp_path).run("uniform")
         assert (result.n_failed, result.n_without_fixations) == (0, 6)
         assert result.metrics == dict.fromkeys(METRICS)
 
     def test_a_split_without_public_fixations(self, tiny, make_dataset, tmp_path):
         blind = make_dataset([*tiny.samples[:5], tiny.samples[5].blind()])
         with pytest.raises(ValueError, match="tiny: has no fixations, so nothing can be scored on it"):
-            _evaluation(blind, tmp_path)
+            evaluation_of(blind, tmp_path)
 
     @pytest.mark.parametrize(
         "body", ["def __init__(self):\n    1 / 0", "fits_at_run = True\ndef fit(self, *_, **__):\n    1 / 0"]
     )
     def test_a_method_that_cannot_be_made_or_fitted_stops_no_other(self, tiny, tmp_path, add_method, body):
         add_method("bad", body)
-        evaluation = _evaluation(tiny, tmp_path)
+        evaluation = evaluation_of(tiny, tmp_path)
         assert evaluation.run("bad") == Broken("bad", "ZeroDivisionError: division by zero")
         assert evaluation.run("uniform").n_failed == 0
 
     def test_maps_that_cannot_be_saved_stop_the_run_and_leave_a_finished_result(self, tiny, tmp_path):
-        finished = _evaluation(tiny, tmp_path).run("uniform")
+        finished = evaluation_of(tiny, tmp_path).run("uniform")
         (tmp_path / "file").write_text("")
         with pytest.raises(OSError, match="cannot save maps"):
-            _evaluation(tiny, tmp_path, save_maps=tmp_path / "file").run("uniform")
-        assert _evaluation(tiny, tmp_path).run("uniform") == finished
+            evaluation_of(tiny, tmp_path, save_maps=tmp_path / "file").run("uniform")
+        assert evaluation_of(tiny, tmp_path).run("uniform") == finished
 
     def test_a_result_without_a_mean_is_in_nobodys_way(self, tiny, tmp_path):
         (tmp_path / "maps").mkdir()
@@ -376,13 +331,13 @@ class TestTrouble:
             np.save(tmp_path / "maps" / f"{sample.id}.npy", np.eye(4))
         (tmp_path / "maps" / "image_2.npy").write_bytes(b"")
         spec = f"from_folder:{tmp_path / 'maps'}"
-        assert _evaluation(tiny, tmp_path / "out").run(spec).n_failed == 1
+        assert evaluation_of(tiny, tmp_path / "out").run(spec).n_failed == 1
         np.save(tmp_path / "maps" / "image_2.npy", np.eye(4))  # mended: other maps than before
-        assert _evaluation(tiny, tmp_path / "out").run(spec).n_failed == 0
+        assert evaluation_of(tiny, tmp_path / "out").run(spec).n_failed == 0
 
     def test_the_rest_of_the_split_counts_when_only_the_first_images_are_scored(self, tiny, tmp_path):
-        _evaluation(tiny, tmp_path).run("center_bias")
-        _evaluation(tiny.first(2), tmp_path).run("center_bias")
+        evaluation_of(tiny, tmp_path).run("center_bias")
+        evaluation_of(tiny.first(2), tmp_path).run("center_bias")
         whole, part = ((tmp_path / name / "center_bias.csv").read_text() for name in ("tiny", "tiny_first2"))
         assert whole.startswith(part)
 
@@ -395,7 +350,7 @@ class TestTrouble:
         assert " 6/6 " in states[-1]
 
     def test_unknown_method(self, tiny, tmp_path):
-        broken = _evaluation(tiny, tmp_path).run("unifrom")
+        broken = evaluation_of(tiny, tmp_path).run("unifrom")
         assert isinstance(broken, Broken)
         assert "unknown method 'unifrom'. Did you mean 'uniform'" in broken.reason
 
@@ -412,21 +367,21 @@ class TestSkipped:
     @pytest.mark.parametrize("workers", [1, 3])
     def test_says_what_is_missing(self, tiny, tmp_path, add_method, body, workers):
         add_method("heavy", body)
-        assert _evaluation(tiny, tmp_path, workers=workers).run("heavy") == Skipped(
+        assert evaluation_of(tiny, tmp_path, workers=workers).run("heavy") == Skipped(
             "heavy", "weights.pt: get it from X"
         )
         assert not list(tmp_path.glob("tiny/*"))
 
     def test_no_observers(self, tiny, make_dataset, tmp_path):
         dataset = make_dataset([replace(s, observers=None) for s in tiny.samples])
-        skipped = _evaluation(dataset, tmp_path).run("inter_observer")
+        skipped = evaluation_of(dataset, tmp_path).run("inter_observer")
         assert skipped.method == "inter_observer"
         assert "which observer made each fixation" in skipped.reason
 
     def test_leaves_nothing_that_a_later_run_stumbles_over(self, tiny, tmp_path, make_dataset):
         dataset = make_dataset([replace(s, observers=None) for s in tiny.samples])
         for protocol in PROTOCOLS.values():
-            assert isinstance(_evaluation(dataset, tmp_path, protocol).run("inter_observer"), Skipped)
+            assert isinstance(evaluation_of(dataset, tmp_path, protocol).run("inter_observer"), Skipped)
 
 
 class TestOtherSettings:
@@ -435,7 +390,7 @@ class TestOtherSettings:
     @pytest.fixture
     def finished(self, tiny, tmp_path, add_method):
         add_method("own", PLAIN)
-        _evaluation(tiny, tmp_path).run("own")
+        evaluation_of(tiny, tmp_path).run("own")
         return tmp_path
 
     def _changed(self, what, tiny, make_dataset, out, add_method, **options):
@@ -448,7 +403,7 @@ class TestOtherSettings:
         protocol = (
             PROTOCOLS["lsun17"] if what == "protocol" else replace(MIT, version=MIT.version + (what == "version"))
         )
-        return _evaluation(make_dataset(samples), out, protocol, seed=int(what == "seed"), **options)
+        return evaluation_of(make_dataset(samples), out, protocol, seed=int(what == "seed"), **options)
 
     CHANGES = pytest.mark.parametrize(
         ("what", "said"),
@@ -475,8 +430,8 @@ class TestOtherSettings:
         self._changed(what, tiny, make_dataset, finished, add_method, overwrite=True).run("own")
         fresh = self._changed(what, tiny, make_dataset, finished / "fresh", add_method)
         fresh.run("own")
-        assert _json(finished, "own") == _json(finished / "fresh", "own")
-        assert _csv(finished, "own") == _csv(finished / "fresh", "own")
+        assert summary_of(finished, "own") == summary_of(finished / "fresh", "own")
+        assert rows_of(finished, "own") == rows_of(finished / "fresh", "own")
 
     @CHANGES
     def test_an_unfinished_run_is_refused_or_given_up(self, finished, tiny, make_dataset, add_method, what, said):
@@ -491,37 +446,37 @@ class TestOtherSettings:
         assert re.search(pattern, refused.reason)
         assert journal.read_bytes() == journal_before
         self._changed(what, tiny, make_dataset, finished, add_method, overwrite=True).run("own")
-        assert _files(finished) == ["own.csv", "own.json"]
+        assert files_of(finished) == ["own.csv", "own.json"]
 
     def test_another_place_on_disk_of_the_maps_but_the_same_label(self, tiny, tmp_path):
         for parent, value in (("a", 1), ("b", 2)):
             (tmp_path / parent / "maps").mkdir(parents=True)
             for sample in tiny.samples:
                 np.save(tmp_path / parent / "maps" / f"{sample.id}.npy", np.eye(4) * value)
-        _evaluation(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'a' / 'maps'}")
-        refused = _evaluation(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'b' / 'maps'}")
+        evaluation_of(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'a' / 'maps'}")
+        refused = evaluation_of(tiny, tmp_path / "out").run(f"from_folder:{tmp_path / 'b' / 'maps'}")
         assert isinstance(refused, Refused)
         assert "the weights or maps differ" in refused.reason
 
     def test_a_file_that_is_no_result(self, finished, tiny):
         path = finished / "tiny" / "own.json"
         path.write_text("[]")
-        refused = _evaluation(tiny, finished).run("own")
+        refused = evaluation_of(tiny, finished).run("own")
         assert isinstance(refused, Refused)
         assert "own.json: expected a salbench result, got something else" in refused.reason
-        assert _evaluation(tiny, finished, overwrite=True).run("own") == results.read(path)
+        assert evaluation_of(tiny, finished, overwrite=True).run("own") == results.read(path)
 
     def test_a_complete_run_is_not_repeated(self, finished, tiny, monkeypatch):
         before = {path: path.read_bytes() for path in (finished / "tiny").iterdir()}
         monkeypatch.setattr(registry.get("own"), "predict", None)  # calling it would fail every image
-        result = _evaluation(tiny, finished).run("own")
+        result = evaluation_of(tiny, finished).run("own")
         assert result == results.read(finished / "tiny" / "own.json")
         assert {path: path.read_bytes() for path in (finished / "tiny").iterdir()} == before
 
 
 class TestSaveMaps:
     def test_one_grey_picture_for_each_image(self, mixed, tmp_path):
-        _evaluation(mixed, tmp_path, save_maps=tmp_path / "maps").run("spectral_residual")
+        evaluation_of(mixed, tmp_path, save_maps=tmp_path / "maps").run("spectral_residual")
         folder = tmp_path / "maps" / "mixed" / "spectral_residual"
         assert sorted(p.name for p in folder.iterdir()) == sorted(f"{s.id}.png" for s in mixed.samples)
         method = registry.create("spectral_residual")
@@ -533,29 +488,29 @@ class TestSaveMaps:
 
     def test_saved_maps_score_as_the_quantised_protocol_did(self, tiny, tmp_path):
         lsun17 = PROTOCOLS["lsun17"]
-        _evaluation(tiny, tmp_path, lsun17, save_maps=tmp_path / "maps").run("spectral_residual")
-        _evaluation(tiny, tmp_path, lsun17).run(f"from_folder:{tmp_path / 'maps' / 'tiny' / 'spectral_residual'}")
-        assert _csv(tmp_path, "spectral_residual") == _csv(tmp_path, "from_folder+spectral_residual")
+        evaluation_of(tiny, tmp_path, lsun17, save_maps=tmp_path / "maps").run("spectral_residual")
+        evaluation_of(tiny, tmp_path, lsun17).run(f"from_folder:{tmp_path / 'maps' / 'tiny' / 'spectral_residual'}")
+        assert rows_of(tmp_path, "spectral_residual") == rows_of(tmp_path, "from_folder+spectral_residual")
 
     def test_after_a_run_without(self, tiny, tmp_path):
-        _evaluation(tiny, tmp_path).run("spectral_residual")
+        evaluation_of(tiny, tmp_path).run("spectral_residual")
         before = (tmp_path / "tiny" / "spectral_residual.csv").read_bytes()
-        _evaluation(tiny, tmp_path, save_maps=tmp_path / "maps").run("spectral_residual")
+        evaluation_of(tiny, tmp_path, save_maps=tmp_path / "maps").run("spectral_residual")
         assert len(list((tmp_path / "maps").rglob("*.png"))) == 6
         assert (tmp_path / "tiny" / "spectral_residual.csv").read_bytes() == before
-        assert _files(tmp_path) == ["spectral_residual.csv", "spectral_residual.json"]
+        assert files_of(tmp_path) == ["spectral_residual.csv", "spectral_residual.json"]
 
     def test_after_a_run_that_was_not_finished(self, tiny, tmp_path):
-        complete = _evaluation(tiny, tmp_path / "whole").run("spectral_residual")
+        complete = evaluation_of(tiny, tmp_path / "whole").run("spectral_residual")
         journal = Journal(results.paths(tmp_path, "tiny", "spectral_residual").journal, complete.identity)
         journal.add({"id": "image_0", "scores": None, "fixations": 0, "resized": False, "zero_share": 0.0})
         journal.close()
-        result = _evaluation(tiny, tmp_path, save_maps=tmp_path / "maps").run("spectral_residual")
+        result = evaluation_of(tiny, tmp_path, save_maps=tmp_path / "maps").run("spectral_residual")
         assert len(list((tmp_path / "maps").rglob("*.png"))) == 6
         assert result.metrics == complete.metrics
 
     def test_not_for_ceilings(self, tiny, tmp_path):
-        _evaluation(tiny, tmp_path, save_maps=tmp_path / "maps").run("inter_observer")
+        evaluation_of(tiny, tmp_path, save_maps=tmp_path / "maps").run("inter_observer")
         assert not (tmp_path / "maps").exists()
 
 
@@ -574,15 +529,15 @@ class TestBatches:
     @pytest.mark.parametrize("batch_size", [2, 4, 5, 100])
     def test_give_the_same_bytes_as_one_at_a_time(self, mixed, tmp_path, add_method, workers, batch_size):
         add_method("own", IN_BATCHES)
-        _evaluation(mixed, tmp_path / "one").run("own")
-        _evaluation(mixed, tmp_path / "more", workers=workers, batch_size=batch_size).run("own")
+        evaluation_of(mixed, tmp_path / "one").run("own")
+        evaluation_of(mixed, tmp_path / "more", workers=workers, batch_size=batch_size).run("own")
         one, more = ((tmp_path / out / "mixed" / "own.csv").read_bytes() for out in ("one", "more"))
         assert one == more
-        assert _json(tmp_path / "one", "own", "mixed") == _json(tmp_path / "more", "own", "mixed")
+        assert summary_of(tmp_path / "one", "own", "mixed") == summary_of(tmp_path / "more", "own", "mixed")
 
     def test_hold_images_of_one_size_first(self, mixed, tmp_path, add_method):
         add_method("own", IN_BATCHES)
-        _evaluation(mixed, tmp_path, batch_size=2).run("own")
+        evaluation_of(mixed, tmp_path, batch_size=2).run("own")
         assert registry.get("own").sizes == [[(17, 41), (24, 32)], [(24, 32), (30, 20)], [(48, 64)]]
 
     @pytest.mark.parametrize(("device", "number"), [("cpu", [1] * 9), ("cuda", [8, 1]), ("cuda:1", [8, 1])])
@@ -591,7 +546,7 @@ class TestBatches:
     ):
         monkeypatch.setattr(runtime, "check_device", lambda device: device)
         add_method("own", IN_BATCHES)
-        _evaluation(make_dataset(make_samples([(24, 32)] * 9)), tmp_path, device=device).run("own")
+        evaluation_of(make_dataset(make_samples([(24, 32)] * 9)), tmp_path, device=device).run("own")
         assert list(map(len, registry.get("own").sizes)) == number
 
     @pytest.mark.parametrize(
@@ -605,12 +560,12 @@ class TestBatches:
     def test_a_bad_image_does_not_take_the_others_with_it(self, tiny, tmp_path, add_method, fault, message, workers):
         body = IN_BATCHES.replace("return sample", f"if sample.id == 'image_1':\n        {fault}\n    return sample")
         add_method("shaky", body)
-        result = _evaluation(tiny, tmp_path, workers=workers, batch_size=4).run("shaky")
+        result = evaluation_of(tiny, tmp_path, workers=workers, batch_size=4).run("shaky")
         assert list(result.failures) == ["image_1"]
         assert result.failures["image_1"].startswith(message)
         add_method("sound", IN_BATCHES)
-        _evaluation(tiny, tmp_path).run("sound")
-        rows, expected = _csv(tmp_path, "shaky"), _csv(tmp_path, "sound")
+        evaluation_of(tiny, tmp_path).run("sound")
+        rows, expected = rows_of(tmp_path, "shaky"), rows_of(tmp_path, "sound")
         assert rows[:1] + rows[2:] == expected[:1] + expected[2:]
 
     def test_a_batch_too_large_for_the_memory(self, tiny, tmp_path, add_method):
@@ -618,252 +573,19 @@ class TestBatches:
             "    self.sizes", "    if len(samples) > 2:\n        raise MemoryError\n    self.sizes"
         )
         add_method("own", body)
-        assert _evaluation(tiny, tmp_path, batch_size=3).run("own").n_failed == 0
+        assert evaluation_of(tiny, tmp_path, batch_size=3).run("own").n_failed == 0
 
     def test_too_few_predictions_are_no_result(self, tiny, tmp_path, add_method):
         add_method("own", "def predict_batch(self, samples):\n    return [np.eye(4)] * (len(samples) - 1)")
-        result = _evaluation(tiny, tmp_path, batch_size=4).run("own")
+        result = evaluation_of(tiny, tmp_path, batch_size=4).run("own")
         assert result.n_failed == 6
 
     def test_of_a_ceiling(self, tiny, tmp_path):
         for batch_size in (1, 4):
-            _evaluation(tiny, tmp_path / str(batch_size), batch_size=batch_size).run("inter_observer")
+            evaluation_of(tiny, tmp_path / str(batch_size), batch_size=batch_size).run("inter_observer")
         one, four = ((tmp_path / out / "tiny" / "inter_observer.csv").read_bytes() for out in "14")
         assert one == four
 
     def test_a_method_that_is_missing_something_is_skipped(self, tiny, tmp_path, add_method):
         add_method("heavy", "def predict(self, sample):\n    raise MethodUnavailable('get it from X')")
-        assert _evaluation(tiny, tmp_path, batch_size=4).run("heavy") == Skipped("heavy", "get it from X")
-
-
-# Evaluates popout in a child and kills it at a random moment, ten times; prints how many images were done each time.
-# Two kills come while the run starts; the others when it has moved on by one to three images. It waits for more.
-KILLER = """
-import json, os, random, signal, sys, time
-from pathlib import Path
-
-from salbench import registry
-from salbench.datasets import load
-from salbench.evaluation import Evaluation
-from salbench.protocol import PROTOCOLS
-from salbench.runtime import Runtime
-
-methods, out, batch_size = sys.argv[1:]
-registry.add_folder(methods)
-journal = Path(out) / "popout" / "slow.partial.jsonl"
-moments = random.Random(5)
-done = [0]
-runtime = Runtime(workers=2, batch_size=int(batch_size), progress=False)
-evaluation = Evaluation(load("popout"), PROTOCOLS["tuebingen"], out, runtime)
-
-
-def images():
-    return max(journal.read_bytes().count(b"\\n") - 1, 0) if journal.exists() else 0
-
-
-for turn in range(10):
-    starting = turn in (0, 5)
-    os.environ["IMAGES"] = str(done[-1] + (0 if starting else 3))
-    child = os.fork()
-    if not child:
-        evaluation.run("slow")
-        os._exit(0)
-    while not starting and images() == done[-1]:
-        time.sleep(0.001)
-    time.sleep(moments.uniform(0, 0.05))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    done.append(images())
-print(json.dumps(done))
-"""
-IDS = [sample.id for sample in load("popout").samples]
-WAITING = f"""
-def predict(self, sample):
-    import os, time
-    while {IDS}.index(sample.id) >= int(os.environ["IMAGES"]):
-        time.sleep(0.001)
-    return sample.image.mean(2)
-"""
-SLOW = "def predict(self, sample):\n    import time\n    time.sleep(0.02)\n    return sample.image.mean(2)"
-
-
-class TestInterrupted:
-    @pytest.mark.parametrize("batch_size", [1, 2])
-    def test_killed_ten_times(self, tmp_path, add_method, monkeypatch, batch_size):
-        methods = add_method("slow", WAITING)
-        arguments = [sys.executable, "-c", KILLER, str(methods), str(tmp_path / "killed"), str(batch_size)]
-        run = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
-        assert run.returncode == 0, run.stderr
-        done = json.loads(run.stdout)
-        assert done == sorted(done), "an image that was done is done"
-        assert len(set(done)) == 9, "eight kills come when the run has moved on"
-        assert done[-1] < 30, "all kills come in the middle of the run"
-        monkeypatch.setenv("IMAGES", "30")
-        for out in ("killed", "whole"):
-            _evaluation(load("popout"), tmp_path / out, PROTOCOLS["tuebingen"], workers=2).run("slow")
-        killed, whole = ((tmp_path / out / "popout" / "slow.csv").read_bytes() for out in ("killed", "whole"))
-        assert killed == whole
-        assert killed.count(b"\n") == 31
-        assert _json(tmp_path / "killed", "slow", "popout") == _json(tmp_path / "whole", "slow", "popout")
-        assert _files(tmp_path / "killed", "popout") == ["slow.csv", "slow.json"]
-
-    @pytest.fixture
-    def _interruptible(self):
-        """A shell starts its background jobs with the signal ignored."""
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        yield
-        signal.signal(signal.SIGINT, before)
-
-    @pytest.mark.usefixtures("_interruptible")
-    @pytest.mark.parametrize("workers", [1, 2])
-    def test_ctrl_c(self, tiny, tmp_path, add_method, monkeypatch, workers):
-        add_method("slow", SLOW)
-        real = Journal.add
-
-        def add_then_interrupt(journal, entry):
-            real(journal, entry)
-            if len(journal.entries) == 3:
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-        monkeypatch.setattr(Journal, "add", add_then_interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            _evaluation(tiny, tmp_path, workers=workers).run("slow")
-        assert len(_journal(tmp_path, "slow")) == 3
-        assert _files(tmp_path) == ["slow.partial.jsonl"]
-        self._goes_on(tiny, tmp_path, "slow", monkeypatch, left=3)
-
-    def test_interrupted_while_predicting(self, tiny, tmp_path, add_method, monkeypatch):
-        add_method("stops", PLAIN)
-        real = registry.get("stops").predict
-
-        def predict(method, sample):
-            if sample.id == "image_4":
-                raise KeyboardInterrupt
-            return real(method, sample)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(registry.get("stops"), "predict", predict)
-            with pytest.raises(KeyboardInterrupt):
-                _evaluation(tiny, tmp_path).run("stops")
-        assert 3 <= len(_journal(tmp_path, "stops")) <= 5  # those in flight may be lost
-        self._goes_on(tiny, tmp_path, "stops", monkeypatch, left=None)
-
-    def test_disk_full_while_recording(self, tiny, tmp_path, add_method, monkeypatch):
-        add_method("own", PLAIN)
-        real, calls = Journal._append, []
-
-        def append(journal, entry):
-            calls.append(entry)
-            if len(calls) == 5:  # the key, three images, and half a line of the fourth
-                journal._file.write(json.dumps(entry).encode()[:20])
-                journal._file.flush()
-                raise OSError(errno.ENOSPC, "No space left on device")
-            real(journal, entry)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Journal, "_append", append)
-            with pytest.raises(OSError, match="No space left on device"):
-                _evaluation(tiny, tmp_path).run("own")
-        assert not (tmp_path / "tiny" / "own.json").exists()
-        self._goes_on(tiny, tmp_path, "own", monkeypatch, left=3)
-
-    def test_disk_full_while_writing_the_result(self, tiny, tmp_path, add_method, monkeypatch):
-        add_method("own", PLAIN)
-
-        def write(*_):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(results, "write", write)
-            with pytest.raises(OSError, match="No space left on device"):
-                _evaluation(tiny, tmp_path).run("own")
-        assert len(_journal(tmp_path, "own")) == 6
-        self._goes_on(tiny, tmp_path, "own", monkeypatch, left=6)
-
-    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-    def test_disk_full_while_saving_maps_is_no_fault_of_the_image(self, tiny, tmp_path, add_method, monkeypatch, code):
-        add_method("own", PLAIN)
-
-        def save(*_):
-            raise OSError(code, "full")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Evaluation, "_save", save)
-            with pytest.raises(OSError, match="full"):
-                _evaluation(tiny, tmp_path, save_maps=tmp_path / "maps").run("own")
-        assert _evaluation(tiny, tmp_path, save_maps=tmp_path / "maps").run("own").n_failed == 0
-
-    def test_no_memory_stops_the_run(self, tiny, tmp_path, add_method):
-        add_method("greedy", "def predict(self, sample):\n    raise MemoryError('too much')")
-        with pytest.raises(MemoryError, match="too much"):
-            _evaluation(tiny, tmp_path).run("greedy")
-
-    def _goes_on(self, dataset, out, name, monkeypatch, left):
-        """The next run predicts only what is not `left`, and ends as an uninterrupted one does."""
-        monkeypatch.undo()  # whatever caused the trouble, and the folder of the method
-        monkeypatch.setattr(registry, "_FOLDERS", [*registry._FOLDERS, out / "own_methods"])
-        predicted, real = [], registry.get(name).predict
-
-        def predict(method, sample):
-            predicted.append(sample.id)
-            return real(method, sample)
-
-        monkeypatch.setattr(registry.get(name), "predict", predict)
-        _evaluation(dataset, out).run(name)
-        if left is not None:
-            assert len(predicted) == 6 - left
-        _evaluation(dataset, out / "whole").run(name)
-        assert (out / "tiny" / f"{name}.csv").read_bytes() == (out / "whole" / "tiny" / f"{name}.csv").read_bytes()
-        assert _json(out, name) == _json(out / "whole", name)
-
-
-class TestMemory:
-    @pytest.mark.parametrize(("workers", "batch_size"), [(1, 1), (3, 1), (1, 8), (3, 8)])
-    @pytest.mark.parametrize("fails", [False, True])
-    def test_images_are_released(self, make_samples, make_dataset, tmp_path, add_method, workers, batch_size, fails):
-        add_method("own", PLAIN + (" / len(sample.no_such_thing)" if fails else ""))
-        alive, most, lock = set(), [0], threading.Lock()
-
-        def counted(read_image):
-            def read():
-                image = read_image()
-                with lock:
-                    alive.add(id(image))
-                    most[0] = max(most[0], len(alive))
-                weakref.finalize(image, alive.discard, id(image))
-                return image
-
-            return read
-
-        samples = [replace(s, read_image=counted(s.read_image)) for s in make_samples([(24, 32)] * 60)]
-        result = _evaluation(make_dataset(samples), tmp_path, workers=workers, batch_size=batch_size).run("own")
-        gc.collect()
-        assert result.n_failed == (60 if fails else 0)
-        assert 1 <= most[0] <= workers + 1
-        assert not alive
-
-    @pytest.mark.parametrize("batch_size", [1, 3])
-    def test_no_more_images_are_begun_than_can_be_taken(
-        self, make_samples, make_dataset, tmp_path, add_method, monkeypatch, batch_size
-    ):
-        """Recording is slower than scoring here: the loop waits instead of piling up what is not yet recorded."""
-        add_method("own", PLAIN)
-        begun, recorded, ahead = [], [], []
-        real_predict, real_add = registry.get("own").predict, Journal.add
-
-        def predict(method, sample):
-            begun.append(sample.id)
-            return real_predict(method, sample)
-
-        def add(journal, entry):
-            time.sleep(0.005)
-            ahead.append(len(begun) - len(recorded))
-            recorded.append(entry["id"])
-            real_add(journal, entry)
-
-        monkeypatch.setattr(registry.get("own"), "predict", predict)
-        monkeypatch.setattr(Journal, "add", add)
-        dataset = make_dataset(make_samples([(24, 32)] * 40))
-        _evaluation(dataset, tmp_path, workers=2, batch_size=batch_size).run("own")
-        assert len(recorded) == 40
-        assert max(ahead) <= 2 * 2 * batch_size
+        assert evaluation_of(tiny, tmp_path, batch_size=4).run("heavy") == Skipped("heavy", "get it from X")

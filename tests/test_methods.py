@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from small_networks import small_networks
 
 from salbench import registry, results
 from salbench.evaluation import Evaluation
@@ -63,13 +64,15 @@ def _npy(values):
 
 @pytest.fixture(scope="module")
 def method(request, tmp_path_factory):
-    """The method of a name, made once. Networks with published weights get random ones."""
+    """The method of a name, made once. Networks with published weights get random ones, the largest fewer of them."""
     name = request.param
     if name == "from_folder":
         folder = tmp_path_factory.mktemp("maps")
         (folder / "image_0.npy").write_bytes(_npy(np.random.default_rng(0).random((5, 7))))
-        return registry.create(f"from_folder:{folder}")
-    return registry.create(name, Runtime(init="random" if registry.get(name).checkpoints else None))
+        yield registry.create(f"from_folder:{folder}")
+    else:
+        with small_networks():
+            yield registry.create(name, Runtime(init="random" if registry.get(name).checkpoints else None))
 
 
 @pytest.mark.parametrize("name", registry.available())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from salbench import cli, registry
+from salbench import registry
 from salbench.protocol import Others
 from salbench.runtime import Runtime
 from salbench.speed import metrics as speed
@@ -130,18 +130,3 @@ class TestNetworks:
         seconds, inside = clock.median(calls)
         assert seconds >= 0.15
         assert 0.1 <= inside <= seconds - 0.05
-
-    def test_command_line(self, slow, capsys):
-        arguments = ["speed", "--methods", "slow,uniform", "--init", "random", "--methods-dir", slow]
-        assert cli.main(arguments) == 0
-        printed = capsys.readouterr().out
-        assert "| slow+random-init " in printed
-        assert "skipped uniform: is not a network" in printed
-
-    def test_nothing_timed_is_no_success(self, capsys):
-        assert cli.main(["speed", "--methods", "uniform", "--init", "random"]) == 1
-
-    @pytest.mark.parametrize("option", [("--init", "random"), ("--device", "cuda"), ("--weights-root", "X")])
-    def test_options_of_networks_need_networks(self, option, capsys):
-        assert cli.main(["speed", *option]) == 2
-        assert f"{option[0]} requires --methods" in capsys.readouterr().err

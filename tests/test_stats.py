@@ -25,7 +25,7 @@ def _plain_interval(column, weights, level=0.95):
 
     def mean_and_error(x, w):
         mean = np.average(x, weights=w)
-        return mean, np.sqrt(sum((w * (x - mean)) ** 2)) / sum(w)
+        return mean, np.sqrt(((w * (x - mean)) ** 2).sum()) / w.sum()
 
     n, rng, ratios = len(column), np.random.default_rng(9), []
     mean, error = mean_and_error(column, weights)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from salbench import registry
 from salbench.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,13 +28,20 @@ class Bright(SaliencyMethod):
 
 @pytest.mark.slow
 def test_the_default_is_every_method_on_the_embedded_set(salbench, tmp_path, capsys):
-    assert salbench("--out", tmp_path, "--workers", 2) == 0
+    assert salbench("--out", tmp_path, "--limit", 2) == 0
     printed = capsys.readouterr().out
-    for name in ("uniform", "center_bias", "spectral_residual", "inter_observer (ceiling)"):
+    for name in set(registry.available()) - {"from_folder"}:
+        assert f"| {name} " in printed or f"skipped {name}: " in printed
+    for name in ("uniform", "center_bias", "spectral_residual", "inter_observer (ceiling)", "lite"):
         assert f"| {name} " in printed
     assert "SIMULATED gaze" in printed
     assert "from_folder" not in printed  # it needs an argument
-    assert printed.endswith(f"results: {tmp_path}/popout\n")
+    assert printed.endswith(f"results: {tmp_path}/popout_first2\n")
+
+
+def test_without_a_limit_every_image_is_scored(salbench, tmp_path, capsys):
+    assert salbench("--out", tmp_path, "--methods", "spectral_residual", "--workers", 2) == 0
+    assert capsys.readouterr().out.endswith(f"results: {tmp_path}/popout\n")
     result = json.loads((tmp_path / "popout" / "spectral_residual.json").read_text())
     assert result["metrics"]["auc"]["mean"] > 0.65
     assert result["n_images"] == 30

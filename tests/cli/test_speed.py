@@ -17,7 +17,7 @@ def test_networks(network, salbench, capsys):
     assert salbench(*speed) == 0
     printed = capsys.readouterr().out
     assert "| small+random-init " in printed
-    assert "skipped uniform: " in printed
+    assert "skipped uniform: is not a network" in printed
 
 
 def test_the_runtime_is_handed_down(network, salbench, monkeypatch, tmp_path):

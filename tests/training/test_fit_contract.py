@@ -1,15 +1,12 @@
 """Every method that can be trained: two steps by one plan, then a prediction; and each of its starts."""
 
 import json
-import sys
-from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
 from conformance import KITS
-from torch import nn
-from torch.nn.functional import avg_pool2d
+from small_networks import small_networks
 from toys import write_edits
 
 from salbench import registry, weights
@@ -32,36 +29,9 @@ CASES = [(name, kind) for name in TRAINABLE if name not in SLOW for kind in KIND
 CASES += [pytest.param(name, "edits", marks=pytest.mark.slow) for name in TRAINABLE if name in SLOW]
 
 
-class SmallEncoder(nn.Module):
-    """Features of the shapes that PNASNet5Large returns, from 24 thousand parameters instead of 86 million."""
-
-    def __init__(self):
-        super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(3, channels, 1, bias=False) for channels in (96, 270, 1080, 2160, 4320))
-
-    def forward(self, x):
-        return [conv(avg_pool2d(x, 2 ** (i + 1))) for i, conv in enumerate(self.convs)]
-
-
-def small_backbones():
-    """In place of the four backbones of DeepGaze IIE, which have 104 million parameters."""
-    backbone = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 6, 16, stride=16)))
-    return [(backbone, ["conv"], 6)]
-
-
-def _module(method, network):
-    """The module in which the network of a method is written."""
-    own = sys.modules[registry.get(method).__module__]
-    return sys.modules[getattr(own, network).__module__]
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _small_networks(tmp_path_factory):
-    """The largest networks with fewer parameters. Their own tests run them whole."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_module("simplenet", "PNASSaliency"), "PNASNet5Large", SmallEncoder)
-        patch.setattr(_module("deepgaze_iie", "DeepGazeIIE"), "COMPONENTS", 2)
-        patch.setattr(_module("deepgaze_iie", "DeepGazeIIE"), "_backbones", small_backbones)
+    with small_networks() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))  # for features
         yield
 

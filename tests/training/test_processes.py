@@ -1,4 +1,7 @@
-"""Several processes, as on several GPUs: they make the weights that one process makes."""
+"""Several processes, as on several GPUs: they make the weights that one process makes.
+
+This file is also the program of these processes: it is started with the folders of `fit`.
+"""
 
 import os
 import subprocess
@@ -10,8 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+from salbench import datasets, edits, registry
 from salbench.edits import NewEdit, Writer
+from salbench.runtime import Runtime
 from salbench.training import checkpoint
+from salbench.training_plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 METHOD = """
@@ -36,21 +42,27 @@ class Twin(LearnedMethod):
     def preprocess(self, images):
         return images.permute(0, 3, 1, 2).float() / 255 - 0.5
 """
-FIT = """
-import sys
-from pathlib import Path
-from salbench import datasets, edits, registry
-from salbench.training_plan import Plan
-from salbench.runtime import Runtime
+LOSSES = {"agreement": 1.0, "increase": 1.0}
 
-place, out = Path(sys.argv[1]), sys.argv[2]
-registry.add_folder(place / "methods")
-plan = Plan(folder=out)
-if (place / "edits").exists():
-    losses = {"agreement": 1.0, "increase": 1.0}
-    plan = Plan(folder=out, edits=edits.read(place / "edits"), recipe={"p": 0.0, "edit_losses": losses})
-registry.create("twin", Runtime(progress=False)).fit(datasets.load(f"folder:{place / 'set'}").samples, plan)
-"""
+
+def fit(place, out):
+    """Train on the data set in the folder `place` alone, and with its edits, into the folders plain/ and edits/."""
+    registry.add_folder(place / "methods")
+    samples, edited = datasets.load(f"folder:{place / 'set'}").samples, edits.read(place / "edits")
+    plain = Plan(folder=out / "plain")
+    for plan in plain, Plan(folder=out / "edits", edits=edited, recipe={"p": 0.0, "edit_losses": LOSSES}):
+        registry.create("twin", Runtime(progress=False)).fit(samples, plan)
+
+
+def write_pictures(folder):
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    rows = ["image,x,y"]
+    for i in range(16):
+        name = f"picture{i}.png"
+        Image.fromarray(rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)).save(folder / "images" / name)
+        rows += [f"{name},{x:.1f},{y:.1f}" for x, y in rng.uniform((0, 0), (31, 23), (5, 2))]
+    (folder / "fixations.csv").write_text("\n".join(rows))
 
 
 def write_edits(folder):
@@ -61,28 +73,32 @@ def write_edits(folder):
         writer.add(f"picture{i}", original, {"grey": np.eye(8)}, [NewEdit("grey", 1.0, 1.0, 1, original)])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("edits", [False, True])
-def test_two_processes_make_the_weights_of_one(tmp_path, edits):
-    rng = np.random.default_rng(0)
-    (tmp_path / "set" / "images").mkdir(parents=True)
-    rows = ["image,x,y"]
-    for i in range(16):
-        name = f"picture{i}.png"
-        Image.fromarray(rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)).save(tmp_path / "set" / "images" / name)
-        rows += [f"{name},{x:.1f},{y:.1f}" for x, y in rng.uniform((0, 0), (31, 23), (5, 2))]
-    (tmp_path / "set" / "fixations.csv").write_text("\n".join(rows))
-    (tmp_path / "methods").mkdir()
-    (tmp_path / "methods" / "twin.py").write_text(METHOD)
-    (tmp_path / "fit.py").write_text(FIT)
-    if edits:
-        write_edits(tmp_path / "edits")
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with the trainings of `fit` in one process and in two: one/ and two/."""
+    place = tmp_path_factory.mktemp("processes")
+    write_pictures(place / "set")
+    write_edits(place / "edits")
+    (place / "methods").mkdir()
+    (place / "methods" / "twin.py").write_text(METHOD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_FOLDERS", list(registry._FOLDERS))
+        fit(place, place / "one")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    for start, out in (([], tmp_path / "one"), (torchrun, tmp_path / "two")):
-        command = [sys.executable, *start, tmp_path / "fit.py", tmp_path, out]
-        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
-    one, two = (checkpoint.read(tmp_path / n / "last.safetensors").tensors for n in ("one", "two"))
+    command = [*torchrun, __file__, place, place / "two"]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "edits"])
+def test_two_processes_make_the_weights_of_one(trained, kind):
+    one, two = (checkpoint.read(trained / number / kind / "last.safetensors").tensors for number in ("one", "two"))
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-6, msg=name)
+
+
+if __name__ == "__main__":
+    fit(*map(Path, sys.argv[1:]))
