@@ -41,7 +41,7 @@ def _module(method, network):
 
 @contextmanager
 def small_networks():
-    """Within it, networks of simplenet and tempsal have few weights, and deepgaze_iie has one backbone with two readouts."""
+    """Within it, simplenet and tempsal have few weights, and deepgaze_iie has one backbone with two readouts."""
     with pytest.MonkeyPatch.context() as patch:
         shared = _module("simplenet", "PNASSaliency")
         patch.setattr(shared, "PNASNet5Large", SmallEncoder)

@@ -150,7 +150,7 @@ class TestScores:
         maps = {first.id: np.ones(first.size), second.id: MIT.density(second)}
         method = registry.create("uniform")
         method.predict = lambda sample: maps[sample.id]
-        found = run_made(_evaluation(tiny.first(2), tmp_path), method).metrics
+        found = run_made(evaluation_of(tiny.first(2), tmp_path), method).metrics
         assert (found["auc"]["low"], found["auc"]["high"]) == (0, 1)
         assert found["kl"]["low"] == 0
         for name, metric in METRICS.items():
@@ -342,7 +342,7 @@ class TestTrouble:
         assert whole.startswith(part)
 
     def test_the_bar_says_what_takes_long_before_the_first_image(self, tiny, tmp_path, capsys):
-        _evaluation(tiny, tmp_path, progress=True).run("uniform")
+        evaluation_of(tiny, tmp_path, progress=True).run("uniform")
         states = capsys.readouterr().err.split("\r")
         waiting = [state for state in states if "the first run compiles the metrics" in state]
         assert waiting

@@ -13,10 +13,11 @@ training images, or are those usual for VGG where the images do not decide (resu
 | filters (undecided) | as stored | as stored, or flipped |
 | beyond the border of a layer (undecided) | zeros | zeros, or the border repeated |
 | pooling | maximum | maximum or mean |
-| Gaussian of the last layer | at the input's size | at that of the cells, at 2 or 4 times that, at the input's, or none |
+| Gaussian of the last layer | at the input's size | of the cells, at 2 or 4 times that, at the input's, or none |
 | output | a log density | a log density, a density, or the logit of a density |
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ class FastGaze(LearnedMethod):
         mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
         return images.flip(-1).permute(0, 3, 1, 2).float() - mean
 
-    def logits(self, network: FastGazeNetwork, images: torch.Tensor, captions: list[str | None]) -> torch.Tensor:
+    def logits(self, network: FastGazeNetwork, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Logits (B, H, W) of the images' size."""
         return smoothed(enlarged(network(self.preprocess(images)), images.shape[1:3]))
 

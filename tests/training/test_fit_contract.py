@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conformance import KITS
-from small_networks import small_networks
+from small_networks import SmallEncoder, small_networks
 from toys import write_edits
 
 from salbench import registry, weights
