@@ -45,7 +45,7 @@ class AttentionCenter(LearnedMethod):
         """Scale uint8 (B, H, W, 3) RGB to float (B, 3, H, W) in [0, 1]."""
         return images.permute(0, 3, 1, 2).float() / 255
 
-    def logits(self, network: AttentionCenterNetwork, images: torch.Tensor, captions: list[str | None]) -> torch.Tensor:
+    def logits(self, network: AttentionCenterNetwork, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Log of the published map, (B, H, W): a softmax of it is the map, scaled to sum to one."""
         return logsigmoid(network(self.preprocess(images)).float())
 
