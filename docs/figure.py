@@ -21,7 +21,7 @@ from salbench.protocol import PROTOCOLS
 from salbench.sample import Sample
 
 SHOWN = {"popout": "orientation_04", "osie_test": "1008"}  # data set: id of the image
-METHODS = ("spectral_residual", "diffusion_readout", "lite")
+METHODS = ("spectral_residual", "attention_center", "gaze_lite")
 OVERLAID = "1365"  # of osie_test
 ASSETS = Path(__file__).parent / "pages" / "assets"
 

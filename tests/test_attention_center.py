@@ -153,6 +153,15 @@ class TestNetwork:
 
 
 class TestPrediction:
+    def test_input_is_rgb_from_0_to_1(self, method):
+        ((red, green, blue),) = method.preprocess(torch.tensor([255, 51, 0], dtype=torch.uint8).view(1, 1, 1, 3))
+        assert (red.item(), green.item(), blue.item()) == (1, pytest.approx(0.2), 0)
+
+    def test_logits_are_the_log_of_a_sigmoid(self, method):
+        images = torch.tensor([[0, 255]], dtype=torch.uint8).view(1, 1, 2, 1).expand(-1, -1, -1, 3)
+        logits = method.logits(lambda pictures: 3 * pictures[:, 0], images, [None])
+        assert_allclose(logits[0, 0], np.log([0.5, 1 / (1 + np.exp(-3))]), rtol=1e-6)
+
     def test_is_the_map_scaled_to_sum_to_one(self, method):
         picture = synthetic_rgb(480, 640, 0)
         saliency, density = map_of(method, method.network, picture), method.predict(sample_of(picture))

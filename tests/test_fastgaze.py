@@ -105,13 +105,13 @@ class TestNetwork:
             with torch.inference_mode():
                 ours = method.network(method.preprocess(torch.from_numpy(picture_of(*size))[None]))[0]
             assert np.ptp(expected) > 0.05
-            assert_allclose(ours, expected, rtol=0, atol=1e-4)
+            assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
     def test_logits_are_enlarged_and_smoothed(self, method, slow):
         for size, cells in slow.items():
             with torch.inference_mode():
                 ours = method.logits(method.network, torch.from_numpy(picture_of(*size))[None], [None])[0]
-            assert_allclose(ours, slow_smoothed(slow_enlarged(cells, 16)), rtol=0, atol=1e-4)
+            assert_allclose(ours, slow_smoothed(slow_enlarged(cells, 16)), rtol=0, atol=1e-5)
 
     def test_smooths_by_a_gaussian(self, part):
         logits = np.random.default_rng(0).random((21, 30))

@@ -13,7 +13,7 @@ training images, or are those usual for VGG where the images do not decide (resu
 | filters (undecided) | as stored | as stored, or flipped |
 | beyond the border of a layer (undecided) | zeros | zeros, or the border repeated |
 | pooling | maximum | maximum or mean |
-| Gaussian of the last layer | at the input's size | of the cells, at 2 or 4 times that, at the input's, or none |
+| Gaussian of the last layer | at the input's size | 1, 2, 4 or 16 (the input's) times that of the cells, or none |
 | output | a log density | a log density, a density, or the logit of a density |
 """
 
