@@ -148,14 +148,23 @@ def adapt(
     work = _Work(method, {s.id: s for s in pool or scored}, {s.id: s for s in scored}, protocol, wanted)
     others = Others(dataset.split or dataset.samples, protocol)
     fits, rows = work.done(chosen, others, identity, place / "partial", overwrite=overwrite)
-    facts = {
-        "gaze": dataset.gaze, "n_images": len(scored), "n_seen": len(method.seen(scored)),
-        "train": split.name if split else None, "output": method.output, "notes": method.notes(),
-        "provenance": provenance(),
-    }  # fmt: skip
-    _write(place, identity, fits, rows, facts)
+    _write(place, identity, fits, rows, _facts(method, dataset, split))
     shutil.rmtree(place / "partial")
     return read(place)
+
+
+def _facts(method: SaliencyMethod, dataset: Dataset, split: Dataset | None) -> dict[str, Any]:
+    """See `Adaptation.facts`."""
+    scored = _with_fixations(dataset)
+    return {
+        "gaze": dataset.gaze,
+        "n_images": len(scored),
+        "n_seen": len(method.seen(scored)),
+        "train": split.name if split else None,
+        "output": method.output,
+        "notes": method.notes(),
+        "provenance": provenance(),
+    }
 
 
 def _with_fixations(dataset: Dataset) -> list[Sample]:
