@@ -15,7 +15,8 @@ anywhere; large where a centre bias is shared by all.
 
 The log likelihood is concave in a and c, as in every exponential family, so there is one best a and c for each scale
 and blur. With a kernel density as the prior, its bandwidth would have to be chosen, and an image's own fixations left
-out of it. Four coefficients need neither, and ten images are enough for them.
+out of it. Four coefficients need neither, and ten images are enough for them. Alone, without a method, the Gaussian is
+0.01 bits below the kernel density of `center_bias` on nus_scene, and 0.07 bits on osie_test.
 """
 
 from collections.abc import Mapping, Sequence

@@ -207,19 +207,19 @@ def figure(adaptation: Adaptation, out: Path | str) -> Figure:
     from matplotlib.figure import Figure
 
     points, ceiling = _points(adaptation), _ceiling(adaptation, out)
-    drawing = Figure(figsize=(10, 3.1), layout="constrained")
+    drawing = Figure(figsize=(10, 3.3), layout="constrained")
     panels = drawing.subplots(1, len(SHOWN))
     for panel, metric in zip(panels, SHOWN, strict=True):
         _curve(panel, adaptation, points, metric)
         if ceiling and (highest := ceiling.metrics[metric]):
             panel.axhline(highest["mean"], color="0.4", linewidth=1, linestyle="--", label="ceiling")
         panel.set_title(f"{metric} {'↑' if METRICS[metric].higher_is_better else '↓'}", fontsize=10)
+        panel.set_xlabel("images fitted to", fontsize=9)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=8)
     handles, labels = panels[0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside lower right", ncols=len(labels), frameon=False, fontsize=8)
+    drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8)
     drawing.suptitle(_title(adaptation), fontsize=10)
-    drawing.supxlabel("images that the numbers are fitted to", fontsize=9, x=0.3)
     return drawing
 
 

@@ -148,14 +148,23 @@ def adapt(
     work = _Work(method, {s.id: s for s in pool or scored}, {s.id: s for s in scored}, protocol, wanted)
     others = Others(dataset.split or dataset.samples, protocol)
     fits, rows = work.done(chosen, others, identity, place / "partial", overwrite=overwrite)
-    facts = {
-        "gaze": dataset.gaze, "n_images": len(scored), "n_seen": len(method.seen(scored)),
-        "train": split.name if split else None, "output": method.output, "notes": method.notes(),
-        "provenance": provenance(),
-    }  # fmt: skip
-    _write(place, identity, fits, rows, facts)
+    _write(place, identity, fits, rows, _facts(method, dataset, split))
     shutil.rmtree(place / "partial")
     return read(place)
+
+
+def _facts(method: SaliencyMethod, dataset: Dataset, split: Dataset | None) -> dict[str, Any]:
+    """See `Adaptation.facts`."""
+    scored = _with_fixations(dataset)
+    return {
+        "gaze": dataset.gaze,
+        "n_images": len(scored),
+        "n_seen": len(method.seen(scored)),
+        "train": split.name if split else None,
+        "output": method.output,
+        "notes": method.notes(),
+        "provenance": provenance(),
+    }
 
 
 def _with_fixations(dataset: Dataset) -> list[Sample]:
@@ -173,7 +182,8 @@ def _identity(
     wanted: Wanted,
     fitted_on: str | None,
 ) -> Identity:
-    code = definition_hash("salbench.adaptation.model.fit", "salbench.adaptation.draws.make")
+    parts = ("model.fit", "draws.make", "predictions.Predictions")
+    code = definition_hash(*(f"salbench.adaptation.{part}" for part in parts))
     scored = dataset.name, dataset.fingerprint
     run = identity_of(method, *scored, protocol, fitted_on=fitted_on, seed=method.runtime.seed)
     source = f"{(split or dataset).name} {(split or dataset).fingerprint}"
@@ -207,8 +217,8 @@ class _Work:
         try:
             folder = partial_ / hash_bytes(json.dumps(identity.facts))
             to_fit = Predictions(folder / "fitted", self.protocol)
-            needed = dict.fromkeys(id for draw in chosen for id in draw.fitted)
-            to_fit.make(self.method, [self.pool[id] for id in needed], self.wanted.scales)
+            needed = {id for draw in chosen for id in draw.fitted}
+            to_fit.make(self.method, [s for id, s in self.pool.items() if id in needed], self.wanted.scales)
             fits = [self._fit(draw, to_fit) for draw in tqdm(chosen, "fit", disable=not self.method.runtime.progress)]
             to_score = Predictions(folder / ("scored" if self.pool != self.scored else "fitted"), self.protocol)
             to_score.make(self.method, list(self.scored.values()), sorted({f.parameters.scale for f in fits}))

@@ -1,9 +1,8 @@
-"""Fit a few numbers of a method to some images of a new data set, and measure what that brings.
+"""Fit a few numbers of a method to images of a new data set.
 
-The numbers are an input scale, a blur, a temperature and a Gaussian centre prior. They are fitted by maximum likelihood
-to N images, drawn at random several times, and scored on the other images of the data set; if the data set has a
-training split, they are fitted to images of that and scored on all images. Nothing is scored with numbers that were
-fitted to it.
+The numbers are an input scale, a blur, a temperature and a Gaussian centre prior. They are fitted to the fixations on N
+images, drawn at random several times, and scored on the other images of the data set. If the data set has a training
+split, they are fitted to images of that and scored on all images. No image is scored with numbers fitted to itself.
 
 Prints a table with 95 % intervals. Writes OUT/DATASET_adapt/METHOD/fits.json (the numbers) and scores.csv (the score of
 every image under every fit). Rerun the same command to resume, or to print the table again.

@@ -15,7 +15,7 @@ from salbench.cli import _options, _values
 
 USAGE = "--datasets NAMES [options]"
 EXAMPLES = (
-    "salbench matrix --methods lite,center_bias,inter_observer --datasets osie_test,nus_scene --data-root DIR",
+    "salbench matrix --methods lite,inter_observer --datasets osie_test,nus_scene --data-root DIR",
     "salbench matrix --datasets osie_test,salicon2015_examples --metric nss --format latex",
 )
 

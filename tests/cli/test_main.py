@@ -51,7 +51,7 @@ class TestVerbs:
     def test_a_wrong_verb_suggests_the_right_one(self, salbench, capsys):
         assert salbench("tabel", "--dataset", "osie") == 2
         error = capsys.readouterr().err
-        assert error.startswith("error: unknown verb 'tabel'. Did you mean 'table'? Known: ablate, edit, ")
+        assert error.startswith("error: unknown verb 'tabel'. Did you mean 'table'? Known: ablate, adapt, ")
         assert salbench("xyz") == 2
         assert "unknown verb 'xyz'. Known: ablate" in capsys.readouterr().err
 
