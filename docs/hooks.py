@@ -7,6 +7,8 @@ A page asks for a table or a help text with a comment on a line of its own:
     <!-- protocols -->                           every choice of every protocol
     <!-- help -->                                the help of every verb
     <!-- modules -->                             the modules of salbench, each with its layer
+
+The line after it, "*On the site ...*", is for readers of the clone. The site leaves it out.
 """
 
 import argparse
@@ -31,7 +33,9 @@ os.environ["COLUMNS"] = "100"  # width of the help texts
 from salbench import cli, listing, registry  # noqa: E402
 from salbench.protocol import PROTOCOLS  # noqa: E402
 
-_COMMENT = re.compile(r"^<!-- (list (?P<what>\w+)|\w+)(?:: (?P<columns>[^>]+))? -->$", re.MULTILINE)
+_COMMENT = re.compile(
+    r"^<!-- (list (?P<what>\w+)|\w+)(?:: (?P<columns>[^>]+))? -->$(?:\n\*On the site[^\n]*)?", re.MULTILINE
+)
 _TO_RESULTS = re.compile(r"\]\(\.\./\.\./((?:\.\./)*results/)")  # as written in docs/pages, for readers of the clone
 _TO_PAGES = "](../docs/pages/"  # as written in results/
 

@@ -19,7 +19,7 @@ MAX_MEMBER = 2**28  # bytes; larger zip members are an error
 
 @register
 class FromFolder(SaliencyMethod):
-    """Maps from disk, named by image id: from_folder:DIR, from_folder:NAME=DIR or from_folder:NAME=density:DIR."""
+    """Maps from disk, named by image id: from_folder:DIR, or from_folder:density:DIR for densities."""
 
     output = "map"
 

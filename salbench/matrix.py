@@ -22,7 +22,8 @@ from salbench.tables import Row, TableProblem
 
 CEILING = " (ceiling)"  # after the name of a row
 EXPLAINED = "ig"  # the metric whose ratio to the ceiling is the explained information
-_TRAINED = re.compile(r"\bon (?:\d+ images of )?([^().]+)")  # in a note on weights; several if one began with another
+_PUBLISHED = re.compile(r"^published weights .*, trained on (.+?)\.?$")
+_TRAINED = re.compile(r"\bon (?:\d+ images of )?([^().]+)")  # several if the training started from another one
 
 
 def table(
@@ -161,8 +162,8 @@ def _read(out: Path, dataset: str, protocol: str, methods: Collection[str] | Non
 
 def learned(result: Result) -> list[str]:
     """Names of what the weights of a method were trained on, as its notes say, such as "osie_train" or "SALICON"."""
-    notes = [note for note in result.notes if note.startswith(("trained ", "published weights"))]
-    said = [names for note in notes for names in _TRAINED.findall(note)]
+    said = [match[1] for note in result.notes if (match := _PUBLISHED.match(note))]
+    said += [names for note in result.notes if note.startswith("trained ") for names in _TRAINED.findall(note)]
     return [name for names in said for name in re.split(r", |\+", names)]
 
 
@@ -234,7 +235,10 @@ def _about_seen(columns: Sequence[_Column]) -> Iterator[str]:
     seen = {(r.method, column.dataset): r for column in columns for r in column.results if r.method in column.seen}
     if not seen:
         return
-    yield f"{tables.SEEN}: the method has learned from this data set, so the value is no generalisation and not ranked."
+    yield (
+        f"{tables.SEEN}: the method has learned from this data set, so the value does not show generalisation and is "
+        "not ranked."
+    )
     fitted = sorted({method for (method, _), r in seen.items() if r.identity["fitted_on"]})
     if fitted:
         yield f"{', '.join(fitted)}: fitted to other images of each data set."

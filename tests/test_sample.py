@@ -21,6 +21,7 @@ def full_sample(**changes):
         "boxes": np.array([[0, 0, 2, 2.0]]),
         "categories": np.array([17]),
         "edit": Edited("contrast", 1.2, 1, lambda: np.ones((3, 4), np.float32), lambda: IMAGE),
+        "dataset": "pets",
     }
     return Sample(**arguments | changes)
 
@@ -129,10 +130,10 @@ def test_an_image_of_another_shape_or_type_is_refused(image):
         full_sample(read_image=lambda: image).image  # noqa: B018
 
 
-def test_blind_shows_the_image_its_size_its_id_and_its_caption_and_nothing_else():
+def test_blind_shows_the_image_its_size_its_id_caption_and_data_set_and_nothing_else():
     sample = full_sample()
     blind = sample.blind()
-    shown = {"id", "size", "read_image", "caption"}
+    shown = {"id", "size", "read_image", "caption", "dataset"}
     for field in dataclasses.fields(Sample):
         value = getattr(blind, field.name)
         if field.name in shown:

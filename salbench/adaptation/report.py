@@ -124,12 +124,12 @@ def _about_scores(adaptation: Adaptation) -> Iterator[str]:
         yield f"Fitted to images of {facts['train']}; every image of {adaptation.identity['dataset']} is scored."
     else:
         yield (
-            "An image is scored only with numbers that were fitted without it; its score is the mean over these fits. "
-            "(all): each fifth of the images, with numbers fitted to the others."
+            "An image is scored only with numbers that were fitted without it, so the rows are means over different "
+            "images: compare them in the next table. (all): each fifth, with numbers fitted to the other four."
         )
     yield (
-        "Fitted are an input scale, a blur, a temperature and a Gaussian centre prior (Kümmerer et al. 2025, arXiv "
-        "2505.10169, adapt such numbers)."
+        "The fit chooses an input scale, a blur, a temperature and a Gaussian centre prior; Kümmerer et al. (2025, "
+        "arXiv 2505.10169) adapt such numbers."
     )
     if facts["output"] == "map":
         yield f"{adaptation.identity['method']} predicts a map; it is read as a density, also where it is not adapted."
@@ -191,9 +191,10 @@ def _fitted(adaptation: Adaptation, point: _Point) -> str:
     prior = np.median([p.prior for p in found], axis=0)
     terms = " ".join(f"{value:+.2f} {term}" for value, term in zip(prior, ("x", "x²", "y", "y²"), strict=True))
     temperature = f"{1 / exponent:.2f}" if exponent else "infinite"
+    fits = "1 fit" if len(found) == 1 else f"{len(found)} fits"
     return (
-        f"{point.name}, medians over {len(found)} fits: input scale {scale:g}, blur {blur:.2f} sigma, temperature "
-        f"{temperature}, logarithm of the prior {terms}."
+        f"{point.name}, median of {fits}: input scale {scale:g}, blur {blur:.2f} sigma, temperature {temperature}, "
+        f"logarithm of the prior {terms}."
     )
 
 

@@ -86,14 +86,17 @@ def verbs() -> dict[str, ModuleType]:
 
 
 class _VerbParser(argparse.ArgumentParser):
-    """Suggests an option in place of an unknown one, before it complains about anything else."""
+    """Takes whole option names only, and suggests one in place of an unknown one before any other complaint."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **options)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """See `argparse.ArgumentParser`."""
         known = [option for option in self._option_string_actions if option.startswith("--")]
         for word in args or ():
             option = word.partition("=")[0]
-            if option.startswith("--") and not any(name.startswith(option) for name in known):
+            if option.startswith("--") and option != "--" and option not in known:
                 self.error(suggestion("option", option, known))
         return super().parse_known_args(args, namespace)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+LONGEST = 20_000  # pixels of a side of a map, or rows or columns of a grid
 Value = TypeVar("Value", int, float)
 
 
@@ -66,9 +67,12 @@ def shape(text: str) -> tuple[int, int]:
     """Two whole numbers above 0 as in 480x640: height and width, or rows and columns."""
     first, _, second = text.lower().partition("x")
     try:
-        return positive(first), positive(second)
+        found = positive(first), positive(second)
     except ArgumentTypeError as error:
         raise ArgumentTypeError(f"expected two whole numbers above 0 with an x between them, got {text!r}") from error
+    if max(found) > LONGEST:
+        raise ArgumentTypeError(f"expected two whole numbers of at most {LONGEST}, got {text!r}")
+    return found
 
 
 def _number(text: str, type: Callable[[str], Value], is_right: Callable[[Value], bool], expected: str) -> Value:

@@ -72,7 +72,7 @@ def test_changes_are_paired_with_the_same_images(adaptation, tmp_path):
     assert line(text, "3 images (all)", 1)[1] == "**+0.500** ±0.000*"
     assert line(text, "3 images (all)", 1)[4] == "+0.500 ±0.000*"  # higher KL is worse
     assert "Standard deviation of the mean change of ig between random draws: 2 images 0.141." in text
-    assert "2 images, medians over 2 fits: input scale 0.75, blur 1.50 sigma, temperature 1.33, logarithm of" in text
+    assert "2 images, median of 2 fits: input scale 0.75, blur 1.50 sigma, temperature 1.33, logarithm of" in text
     assert "+0.00 x -0.50 x² +0.00 y -1.00 y²" in text
 
 

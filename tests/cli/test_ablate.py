@@ -47,6 +47,7 @@ def test_what_is_compared(called, capsys, tmp_path):
         "labels": "as_released",
         "edit_sets": [],
         "edit_losses": [{"agreement": 1.0}],
+        "start": None,
     }
     printed = capsys.readouterr()
     assert printed.err == "failed: hflip, seed 1: no\n"

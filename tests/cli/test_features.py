@@ -26,7 +26,7 @@ def test_the_method_gets_a_blind_sample(salbench, add_method, tmp_path):
 def test_fixations_are_not_asked_for(salbench, picture, capsys):
     with pytest.raises(SystemExit):
         salbench("features", "--image", picture, "--fixations", picture.with_suffix(".csv"))
-    assert "unrecognized arguments: --fixations" in capsys.readouterr().err
+    assert "unknown option '--fixations'" in capsys.readouterr().err
 
 
 def test_scorecard(salbench, add_method, capsys):
