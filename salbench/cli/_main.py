@@ -88,8 +88,8 @@ def verbs() -> dict[str, ModuleType]:
 class _VerbParser(argparse.ArgumentParser):
     """Takes whole option names only, and suggests one in place of an unknown one before any other complaint."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **options)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """See `argparse.ArgumentParser`."""
