@@ -31,7 +31,10 @@ class SameConv(nn.Conv2d):
         return super().forward(pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)))
 
 
-def _unit(inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1, *, rectified: bool = True):
+def _unit(
+    inside: int, outside: int, kernel: int = 1, stride: int = 1, groups: int = 1, *, rectified: bool = True
+) -> nn.Sequential:
+    """A convolution and its batch norm, and a rectifier unless told otherwise."""
     norm = nn.BatchNorm2d(outside, eps=EPSILON)
     layers = [SameConv(inside, outside, kernel, stride, groups=groups, bias=False), norm]
     return nn.Sequential(*layers, *([nn.ReLU6()] if rectified else []))

@@ -1,6 +1,6 @@
 """A method's densities at several input scales, kept on disk until the adaptation is complete."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,8 +17,6 @@ from salbench.prediction import predict_stream
 from salbench.protocol import Protocol
 from salbench.registry import SaliencyMethod
 from salbench.sample import Sample
-
-Scores = Callable[[Sample, np.ndarray], dict[str, float]]
 
 
 class AdaptationProblem(ValueError):

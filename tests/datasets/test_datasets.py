@@ -79,6 +79,10 @@ class TestDataRoot:
         assert data_root() == Path.home() / ".cache" / "salbench" / "data"
 
 
+def test_samples_name_their_data_set():
+    assert {sample.dataset for sample in load("popout").samples} == {"popout"}
+
+
 class TestJoin:
     def test_all_samples_under_a_name_that_tells_all(self):
         one, other = dataset(sample("a"), sample("b")), replace(dataset(sample("c")), name="more", licence="MIT")
@@ -96,6 +100,10 @@ class TestJoin:
     def test_an_id_in_two_of_them(self):
         with pytest.raises(DatasetProblem, match=r"tiny\+tiny: expected unique ids, got 1 twice, such as 'b'"):
             join([dataset(sample("a"), sample("b")), dataset(sample("b"))])
+
+    def test_an_id_may_be_that_of_another_data_set_too(self):
+        of_both = [dataset(replace(sample("a"), dataset=name)) for name in ("eyecrowd", "nus_scene")]
+        assert [(s.dataset, s.id) for s in join(of_both).samples] == [("eyecrowd", "a"), ("nus_scene", "a")]
 
 
 class TestDataset:
