@@ -396,7 +396,7 @@ class TestOtherSettings:
     def _changed(self, what, tiny, make_dataset, out, add_method, **options):
         if what == "code":
             add_method("own", PLAIN + " + 1")
-            registry._METHODS.clear()
+            del registry._METHODS[registry.get("own").__module__]
         samples = list(tiny.samples)
         if what == "fingerprint":
             samples[0] = replace(samples[0], fixations=samples[0].fixations / 2)
