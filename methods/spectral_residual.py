@@ -4,8 +4,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from salbench.maps import resize
-from salbench.registry import SaliencyMethod, register
+from salbench.registry import register
 from salbench.sample import Sample
+
+from ._classical import Classical
 
 LONG_SIDE = 64  # pixels; the scale that the paper uses
 MEAN_SIZE = 3  # side of the paper's averaging filter h_n
@@ -13,7 +15,7 @@ SIGMA = 2.5  # of the final smoothing, in pixels at LONG_SIDE
 
 
 @register
-class SpectralResidual(SaliencyMethod):
+class SpectralResidual(Classical):
     """Classical, no training: unexpected parts of the image's amplitude spectrum (Hou and Zhang 2007)."""
 
     output = "map"

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 GROUP = "salbench.methods"  # of entry points; see `salbench.plugins`
 OUTPUTS = ("map", "density", "log_density")
+GROUPS = "all", "classical"  # words on the command line that stand for several methods
 _METHODS: dict[str, type[SaliencyMethod]] = {}  # module name -> registered class
 _FOLDERS = [shipped("methods", "methods")]
 
@@ -74,6 +75,7 @@ class SaliencyMethod:
             same image. For a ceiling, that holds for what it saw of the same observer on the same image.
         checkpoints: published files that the method needs; see `salbench.weights`.
         imagenet: files of ImageNet weights that a training can start from; see `salbench.weights`.
+        group: word of GROUPS that stands for this method and others on the command line, or "".
         name: the file's stem, set by `register`.
         variant: tells two runs of one method apart, such as two folders of maps; "" by default.
         runtime: device, batch size, seed and so on; set by `create` before anything else is called.
@@ -85,6 +87,7 @@ class SaliencyMethod:
     fits_at_run = False
     checkpoints: tuple[Checkpoint, ...] = ()
     imagenet: tuple[Checkpoint, ...] = ()
+    group = ""
     name = ""
     variant = ""
     runtime = Runtime()
@@ -230,6 +233,8 @@ def register(cls: Method) -> Method:
         raise MethodProblem(f"{cls.__name__}: expected a subclass of SaliencyMethod")
     if cls.output not in OUTPUTS:
         raise MethodProblem(f"{cls.__name__}.output: expected one of {', '.join(OUTPUTS)}, got {cls.output!r}")
+    if cls.group not in ("", *GROUPS):
+        raise MethodProblem(f"{cls.__name__}.group: expected one of {', '.join(GROUPS)}, got {cls.group!r}")
     if cls.__module__ in _METHODS and _METHODS[cls.__module__].__qualname__ != cls.__qualname__:
         raise MethodProblem(f"{cls.__module__}: expected one registered method per file, got a second, {cls.__name__}")
     cls.name = cls.__module__.rpartition(".")[2]
@@ -288,6 +293,20 @@ def get(name: str) -> type[SaliencyMethod]:
     if place.module not in _METHODS:
         raise MethodProblem(f"{place.origin}: expected one class with @register, found none")
     return _METHODS[place.module]
+
+
+def members(group: str) -> list[str]:
+    """Names of the methods of a group, sorted: "all" means every method that needs no argument. Imports all methods."""
+    if group == "all":
+        return [name for name in available() if not needs_argument(name)]
+    return [name for name in available() if _group(name) == group]
+
+
+def _group(name: str) -> str:
+    try:
+        return get(name).group
+    except (MethodProblem, MethodUnavailable):
+        return ""
 
 
 def needs_argument(name: str) -> bool:

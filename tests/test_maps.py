@@ -6,9 +6,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from salbench.maps import blur, density_from_fixations, minmax, quantise, resize, to_density
+from salbench.maps import blur, density_from_fixations, minmax, quantise, resize, resize_matlab, to_density
 
 small_maps = arrays(
     st.sampled_from([np.float32, np.float64]),
@@ -227,3 +228,34 @@ def test_quantise_of_a_constant():
     assert_array_equal(quantise(np.zeros((2, 3))), np.zeros((2, 3)))
     assert_array_equal(quantise(np.full((2, 3), -2)), np.zeros((2, 3)))
     assert_array_equal(quantise(np.full((2, 3), 0.3)), np.full((2, 3), 255))
+
+
+def test_matlab_resize_equals_pillow_away_from_the_borders():
+    array = np.random.default_rng(0).random((60, 80))
+    for shape in ((23, 37), (150, 200), (60, 80)):
+        for how, method in (("bicubic", Image.Resampling.BICUBIC), ("bilinear", Image.Resampling.BILINEAR)):
+            theirs = np.asarray(Image.fromarray(array.astype(np.float32)).resize(shape[::-1], method))
+            assert_allclose(resize_matlab(array, shape, how)[8:-8, 8:-8], theirs[8:-8, 8:-8], atol=1e-6)
+
+
+def test_matlab_resize_mirrors_the_borders():
+    array = np.random.default_rng(0).random((12, 18))
+    for shape in ((7, 5), (31, 40)):
+        mirrored = np.pad(array, ((12, 12), (18, 18)), "symmetric")
+        whole = resize_matlab(mirrored, (3 * shape[0], 3 * shape[1]))
+        found = whole[shape[0] : 2 * shape[0], shape[1] : 2 * shape[1]]
+        assert_allclose(resize_matlab(array, shape), found, atol=1e-12)
+
+
+def test_matlab_resize_by_a_factor_rounds_sizes_up_and_keeps_the_factor():
+    ramp = np.tile(np.arange(7.0), (5, 1))
+    resized = resize_matlab(ramp, 2.1)
+    assert resized.shape == (11, 15)
+    assert_allclose(np.diff(resized[5])[5:9], 1 / 2.1, rtol=1e-12)
+    assert_array_equal(resize_matlab(np.ones((5, 7, 3)), 0.5).shape, (3, 4, 3))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (3, 400)])
+def test_matlab_resize_keeps_a_constant_at_any_size(shape):
+    assert_allclose(resize_matlab(np.full((17, 29), 0.3), shape), np.full(shape, 0.3), rtol=1e-14)
+    assert_allclose(resize_matlab(np.full((1, 2), 0.3), shape), np.full(shape, 0.3), rtol=1e-14)

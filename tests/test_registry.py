@@ -464,3 +464,18 @@ class TestEntryPoints:
         assert registry.create("uniform").label == "uniform"
         with pytest.raises(MethodProblem, match=r"package hollow, .* cannot be imported"):
             registry.get("nothing_there")
+
+
+class TestGroups:
+    def test_members_of_a_group(self):
+        assert "spectral_residual" in registry.members("classical")
+        assert not {"center_bias", "lite", "from_folder"} & set(registry.members("classical"))
+
+    def test_all_are_the_methods_that_need_no_argument(self):
+        assert set(registry.available()) - set(registry.members("all")) == {"from_folder"}
+
+    def test_an_unknown_group_is_refused(self, folder):
+        (folder / "own.py").write_text(METHOD.format(marker=1) + '    group = "classic"\n')
+        registry.add_folder(folder)
+        with pytest.raises(MethodProblem, match=r"Own\.group: expected one of all, classical, got 'classic'"):
+            registry.get("own")

@@ -88,7 +88,7 @@ def add_out(parser: ArgumentParser, default: str, content: str, metavar: str = "
 
 
 def methods(options: Namespace) -> list[str]:
-    """The methods of --methods as typed, without repetition; "all" stands for every method that needs no argument.
+    """The methods of --methods as typed, without repetition; words of `registry.GROUPS` stand for all methods of the group.
 
     Raises:
         MethodProblem: a name is unknown, or there is none.
@@ -98,10 +98,9 @@ def methods(options: Namespace) -> list[str]:
     if options.methods_dir:
         registry.add_folder(options.methods_dir)
     typed = _values.words(options.methods)
-    every = [name for name in registry.available() if not registry.needs_argument(name)] if "all" in typed else []
-    specs = [name for spec in typed for name in (every if spec == "all" else [spec])]
+    specs = [name for spec in typed for name in (registry.members(spec) if spec in registry.GROUPS else [spec])]
     if not specs:
-        raise registry.MethodProblem("--methods: expected names separated by commas, or all, got nothing")
+        raise registry.MethodProblem("--methods: expected names separated by commas, classical or all, got nothing")
     for spec in specs:
         registry.find(spec.partition(":")[0])  # reports a wrong name before anything runs
     return list(dict.fromkeys(specs))
