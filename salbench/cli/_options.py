@@ -88,7 +88,7 @@ def add_out(parser: ArgumentParser, default: str, content: str, metavar: str = "
 
 
 def methods(options: Namespace) -> list[str]:
-    """The methods of --methods as typed, without repetition; words of `registry.GROUPS` stand for all methods of the group.
+    """The methods of --methods as typed, without repetition; a word of `registry.GROUPS` stands for all its methods.
 
     Raises:
         MethodProblem: a name is unknown, or there is none.
