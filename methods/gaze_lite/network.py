@@ -35,7 +35,6 @@ class Readout(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in TAPS.values())
         self.laterals = nn.ModuleList(
             nn.Conv2d(channels, FINE_WIDTH if block in FINE else WIDTH, 1) for block, channels in TAPS.items()
         )
@@ -52,12 +51,11 @@ class Readout(nn.Module):
         """Logits (B, h / 8, w / 8).
 
         Args:
-            features: of the blocks in `TAPS`, (B, C, h, w) each.
+            features: of the blocks in `TAPS`, (B, C, h, w) each, standardised.
             datasets: name of each image's data set; others than `DATASETS` get the prior of all.
         """
         fine, coarse, coarsest = [], [], []
-        for block, norm, lateral, x in zip(TAPS, self.norms, self.laterals, features, strict=True):
-            x = norm(x)
+        for block, lateral, x in zip(TAPS, self.laterals, features, strict=True):
             level = fine if block in FINE else coarse if block in COARSE else coarsest
             level.append(lateral(self.dropout(x)))
         coarsest.append(self.scene(x.mean((2, 3), keepdim=True)))
@@ -73,15 +71,18 @@ class Readout(nn.Module):
 
 
 class Readouts(nn.Module):
-    """Several readouts of the same features."""
+    """Several readouts of the same features, standardised once for all of them."""
 
     def __init__(self) -> None:
         super().__init__()
+        # Without scale and offset, which the laterals learn, no gradient is needed before the laterals.
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels, affine=False) for channels in TAPS.values())
         self.members = nn.ModuleList(Readout() for _ in range(MEMBERS))
 
     def forward(self, features: Sequence[Tensor], datasets: Sequence[str | None]) -> Tensor:
-        """Logits (B, MEMBERS, h / 8, w / 8); arguments as for `Readout`."""
-        return torch.stack([member(features, datasets) for member in self.members], 1)
+        """Logits (B, MEMBERS, h / 8, w / 8); arguments as for `Readout`, with the features as they are."""
+        standardised = [norm(x) for norm, x in zip(self.norms, features, strict=True)]
+        return torch.stack([member(standardised, datasets) for member in self.members], 1)
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import avg_pool2d
 
 from salbench.augment import augment, get
 from salbench.files import FileProblem
@@ -54,6 +55,10 @@ class EditBatch(NamedTuple):
         arrays = self.places[kept] // of, self.originals[kept], self.masks[kept], self.directions[kept]
         return EditBatch(*(torch.as_tensor(a).to(device) for a in arrays))
 
+    def pooled(self, cell: int) -> EditBatch:
+        """These edits with the masks averaged in squares of `cell` pixels."""
+        return self._replace(masks=avg_pool2d(self.masks, cell))
+
 
 class Batch(NamedTuple):
     """What one step trains on.
@@ -83,6 +88,16 @@ class Batch(NamedTuple):
         )
         edits = None if self.edits is None else self.edits.part(index, of, device)
         return Batch(self.ids[index::of], images, density, counts, self.samples[index::of], self.stage, edits)
+
+    def pooled(self, cell: int) -> Batch:
+        """This batch, of tensors, with coarser ground truth: (B, H // cell, W // cell), for logits of that size.
+
+        Densities and masks are averaged in squares of `cell` pixels, counts are summed. Rows and columns beyond the
+        last whole square are left out.
+        """
+        density, counts = avg_pool2d(self.density, cell), avg_pool2d(self.counts, cell) * cell**2
+        edits = self.edits and self.edits.pooled(cell)
+        return self._replace(density=density, counts=counts, edits=edits)
 
 
 class _Arrays(NamedTuple):

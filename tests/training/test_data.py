@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import gaussian_filter
+from skimage.measure import block_reduce
 
 from salbench.augment import augment
 from salbench.files import FileProblem, read_image
 from salbench.maps import density_from_fixations, resize
 from salbench.metrics import cc, kl, sim
 from salbench.sample import Sample
-from salbench.training.data import NoTrainingData, TrainingSet, to_arrays
+from salbench.training.data import Batch, EditBatch, NoTrainingData, TrainingSet, to_arrays
 
 SIZE = (24, 32)
 
@@ -248,6 +249,27 @@ class TestBatches:
         assert before < threading.active_count() <= before + 2
         batches.close()
         assert threading.active_count() == before
+
+
+class TestPooled:
+    def test_ground_truth_in_cells(self):
+        rng = np.random.default_rng(0)
+        density, counts, masks = rng.random((3, 2, 13, 18), np.float32)
+        edits = EditBatch(np.arange(2), np.zeros((2, 13, 18, 3), np.uint8), masks, np.ones(2, np.float32))
+        whole = Batch(["a", "b"], np.zeros((2, 13, 18, 3), np.uint8), density, counts, [], edits=edits)
+        batch = whole.part(0, 1, "cpu").pooled(4)
+        for found, full, how in (
+            (batch.density, density, np.mean),
+            (batch.counts, counts, np.sum),
+            (batch.edits.masks, masks, np.mean),
+        ):
+            assert_allclose(found, block_reduce(full[:, :12, :16], (1, 4, 4), how), rtol=1e-5)
+        assert batch.images.shape == (2, 13, 18, 3)
+
+    def test_without_edits(self):
+        plain = np.ones((1, 8, 8), np.float32)
+        batch = Batch(["a"], np.zeros((1, 8, 8, 3), np.uint8), plain, plain, []).part(0, 1, "cpu").pooled(2)
+        assert batch.edits is None
 
 
 class TestJitter:
