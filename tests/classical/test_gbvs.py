@@ -38,44 +38,22 @@ def channel_maps(image):
     return {name: gbvs.channel_map(maps, gbvs.distance_weights(maps.shape[1:])) for name, maps in features.items()}
 
 
-@pytest.fixture
-def readings(monkeypatch):
-    """The toolbox's own table of light, in place of the formula."""
-    if not SHARED.is_dir():
-        pytest.skip(f"{SHARED} is absent")
-    table = np.load(SHARED / "dkl_lut.npz")["lut"]
-    monkeypatch.setattr(dkl, "LIGHT", table)
-    return table
-
-
 class TestAuthors:
     @pytest.mark.parametrize("name", PICTURES)
     def test_map(self, name):
-        key, file = PICTURES[name]
-        assert_agree(predict(image_of(name)), file, key, r=0.9999, difference=0.02)
-
-    @pytest.mark.parametrize("name", PICTURES)
-    def test_map_with_the_table_of_light(self, name, readings):
         key, file = PICTURES[name]
         assert_agree(predict(image_of(name)), file, key, r=0.99999, difference=1e-3)
 
     @pytest.mark.parametrize("name", ["popout160", "noise", "osie1001", "osie1105"])
     def test_channels(self, name):
         found = channel_maps(picture(name))
-        for channel in "intensity", "orientation":
-            assert_agree(found[channel], "gbvs", f"{name}__chan_{channel}", r=0.99999, difference=1e-3)
-        # Colour depends most on the formula for light.
-        assert_agree(found["colour"], "gbvs", f"{name}__chan_dklcolor", r=0.999, difference=0.05)
+        for channel, theirs in CHANNELS.items():
+            assert_agree(found[channel], "gbvs", f"{name}__chan_{theirs}", r=0.99999, difference=1e-3)
 
-    @pytest.mark.parametrize("name", ["popout160", "noise", "osie1001", "osie1105"])
-    def test_colour_with_the_table_of_light(self, name, readings):
-        assert_agree(
-            channel_maps(picture(name))["colour"], "gbvs", f"{name}__chan_dklcolor", r=0.99999, difference=1e-3
-        )
-
-    def test_features_and_activations(self, readings):
+    def test_features_and_activations(self):
         features = np.concatenate(list(gbvs.feature_maps(picture("osie1001")).values()))
-        assert_allclose(features, np.moveaxis(expected("gbvs", "osie1001__raw24"), 2, 0), atol=1e-6)
+        # The readings, rounded to five digits, move a colour by 1.4e-5.
+        assert_allclose(features, np.moveaxis(expected("gbvs", "osie1001__raw24"), 2, 0), atol=2e-5)
         nearness = gbvs.distance_weights(features.shape[1:])
         activations = [minmax(gbvs.activation(feature, nearness)) for feature in features]
         assert_allclose(activations, np.moveaxis(expected("gbvs", "osie1001__act24"), 2, 0), atol=1e-5)
@@ -83,11 +61,12 @@ class TestAuthors:
     def test_resized_to_the_picture(self):
         image = picture("noise")
         resized = minmax(resize_matlab(predict(image), image.shape[:2]))
-        assert_agree(resized, "gbvs", "noise__resized_s2", r=0.9999, difference=0.02)
+        assert_agree(resized, "gbvs", "noise__resized_s2", r=0.99999, difference=1e-3)
 
-    def test_light(self, readings):
-        formula = np.polynomial.chebyshev.chebval(2 * np.linspace(0, 1, 256) ** 2 - 1, dkl.LIGHT_SERIES.T).T
-        assert np.abs(formula - readings).max() < 0.0043
+    def test_light(self):
+        if not SHARED.is_dir():
+            pytest.skip(f"{SHARED} is absent")
+        assert_allclose(dkl.LIGHT, np.load(SHARED / "dkl_lut.npz")["lut"], atol=1e-5)
 
 
 class TestActivation:
@@ -229,7 +208,7 @@ class TestDkl:
 
     def test_light_rises(self):
         assert (np.diff(dkl.LIGHT, axis=0) > 0).all()
-        assert_allclose(dkl.LIGHT[-1], 1, atol=0.0043)
+        assert_array_equal(dkl.LIGHT[-1], 1)
         assert (dkl.LIGHT[0] > 0).all()
 
 
