@@ -127,6 +127,13 @@ class TestRegions:
         plane[0, 1] = 180
         assert_array_equal(np.unique(bms.border_level(plane)[1:-1:2, 1:-1]), [150, 180])
 
+    @pytest.mark.parametrize("turns", range(4))
+    def test_a_path_from_one_side_is_followed(self, turns):
+        plane = np.zeros((9, 9), np.uint8)
+        plane[:6, 4] = 100
+        plane = np.rot90(plane, turns)
+        assert_array_equal(bms.border_level(plane), plane)
+
     @pytest.mark.parametrize("smoothness", [0.5, 2.0])
     def test_plain_version(self, smoothness):
         plane = bms.feature_plane(gaussian_filter(np.random.default_rng(1).random((40, 50)), smoothness))
