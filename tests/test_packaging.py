@@ -25,7 +25,7 @@ def test_every_folder_with_code_is_a_package():
 def test_everything_that_methods_read_is_shipped():
     data = {_folder(package): patterns for package, patterns in TOOL["package-data"].items()}
     for path in (ROOT / "methods").rglob("*"):
-        if path.is_file() and path.suffix not in (".py", ".pyc"):
+        if path.is_file() and path.suffix != ".py" and path.parent.name != "__pycache__":
             folder = next(folder for folder in data if path.is_relative_to(folder))
             name = path.relative_to(folder).as_posix()
             assert any(fnmatch(name, pattern.replace("**", "*")) for pattern in data[folder]), path
