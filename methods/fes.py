@@ -19,7 +19,8 @@ POWER = 30  # raises the contrast of each scale's map
 UNIFORM_PRIOR = 0.5
 
 # The Gaussian that fits best, by least squares, the mean fixation density of the 500 images of osie_train. Centre and
-# sigma are fractions of the height or width. Of the peaks 0.1, 0.2, ... 0.7, this one has the best NSS on every sixth of these images.
+# sigma are fractions of the height or width. Of the peaks 0.1, 0.2, ... 0.7, this one has the best NSS on every
+# sixth of these images.
 PRIOR_PEAK = 0.4
 PRIOR_Y, PRIOR_SIGMA_Y = 0.4561, 0.2156
 PRIOR_X, PRIOR_SIGMA_X = 0.4971, 0.2565
