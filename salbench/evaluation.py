@@ -215,8 +215,7 @@ class Evaluation:
         }
 
     def _held_out(self, truth: Truth, sample: Sample, mask: np.ndarray) -> Truth:
-        assert sample.fixations is not None
-        held_out = replace(sample, fixations=sample.fixations[mask], observers=None)
+        held_out = sample.only(mask)
         # Against the density of one observer, all scores are low, so they are no ceiling for those against all.
         return replace(truth, pixels=self.protocol.pixels(held_out), density=np.zeros_like(truth.density))
 
@@ -224,10 +223,8 @@ class Evaluation:
         """Values of the metrics that compare with the density and have a ceiling that follows from its noise."""
         if sample.observers is None:
             return {}
-        assert sample.fixations is not None
         seen = [sample.observers == observer for observer in np.unique(sample.observers)]
-        single = [replace(sample, fixations=sample.fixations[mask], observers=None) for mask in seen]
-        densities = [self.protocol.density(each) for each in single]
+        densities = [self.protocol.density(sample.only(mask)) for mask in seen]
         return {name: metric.noise_ceiling(densities) for name, metric in METRICS.items() if metric.noise_ceiling}
 
     def _metrics(self, prepared: Prepared, truth: Truth, method: SaliencyMethod) -> dict[str, float]:
