@@ -7,6 +7,7 @@ The coordinate convention of the whole project: fixations are float x, y in pixe
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +116,9 @@ class Sample:
         if self.fixations is None:
             raise ValueError(f"{self.id}: expected fixations, this sample has none")
         values = {name: getattr(self, name) for name in PER_FIXATION}
-        kept = {name: None if value is None else np.asarray(value)[mask] for name, value in values.items()}
+        kept: dict[str, Any] = {
+            name: None if value is None else np.asarray(value)[mask] for name, value in values.items()
+        }
         return replace(self, fixations=self.fixations[mask], **kept)
 
     def blind(self) -> "Sample":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,8 @@ def augment(sample: Sample, augmentation: Augmentation | str, *, seed: int = 0, 
     if augmentation.kind == "photometric":
         return Augmented(_with_pictures(renamed, sample, partial(_filtered, augmentation, sample.id, seed)))
     geometry = _geometry(sample, augmentation, seed)
-    renamed = replace(renamed, size=geometry.size, fixations=None, **dict.fromkeys(PER_FIXATION))
+    unlabelled: dict[str, Any] = dict.fromkeys(("fixations", *PER_FIXATION))
+    renamed = replace(renamed, size=geometry.size, **unlabelled)
     renamed = _with_pictures(renamed, sample, geometry.image, geometry)
     if labels == "as_released" and not augmentation.crops:
         geometry = Geometry(geometry.size, np.eye(2, 3))
