@@ -59,17 +59,20 @@ def predict(
     return (density_of if density else map_of)(made.predict(sample), made.output, sample.size)
 
 
-def load_dataset(name: str, root: Path | str | None = None) -> Dataset:
+def load_dataset(name: str, root: Path | str | None = None, *, off_image: str | None = None) -> Dataset:
     """Open a data set.
 
     Args:
-        name: as on the command line, such as "osie_test" or "folder:DIR".
+        name: as on the command line, such as "osie_test", "folder:DIR" or "folder:DIR#SPLIT".
         root: folder with one folder per data set; by default $SALBENCH_DATA, then the user's cache.
+        off_image: "error" or "drop", for fixations off their image in a folder of your own; by default what its
+            dataset.toml says, otherwise "error".
 
     Raises:
         DatasetProblem: unknown name, or files that are missing or not the published ones.
     """
-    return datasets.load(name, root)
+    with datasets.off_image(off_image):
+        return datasets.load(name, root)
 
 
 def load_method(spec: str, runtime: Runtime | None = None) -> SaliencyMethod:

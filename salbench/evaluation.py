@@ -69,7 +69,7 @@ class Evaluation:
     What all methods share (the fixations of the split as negatives and baseline) is made once.
 
     Args:
-        dataset: with fixations.
+        dataset: with fixations or densities.
         protocol: every choice between a prediction and its score.
         out: folder of the results.
         runtime: where and how methods run.
@@ -78,7 +78,7 @@ class Evaluation:
         overwrite: replace results made with other settings instead of refusing.
 
     Raises:
-        ValueError: the data set has no public fixations, or `out` is a file.
+        ValueError: a sample has neither fixations nor a density, or `out` is a file.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Evaluation:
         save_maps: Path | str | None = None,
         overwrite: bool = False,
     ) -> None:
-        if not dataset.has_fixations:
+        if not dataset.is_scorable:
             raise ValueError(
                 f"{dataset.name}: has no fixations, so nothing can be scored on it. For a test split without public "
-                "fixations, write the maps with `salbench submit`; a folder of your own needs fixations.csv or "
-                "fixations/"
+                "fixations, write the maps with `salbench submit`; a folder of your own needs fixations.csv, "
+                "fixations/ or maps/, or a dataset.toml that says where they are"
             )
         if Path(out).exists() and not Path(out).is_dir():
             raise ValueError(f"{out}: expected a folder for the results, found a file; choose another --out")
@@ -104,7 +104,7 @@ class Evaluation:
         self.runtime, self.overwrite = runtime or Runtime(), overwrite
         self.save_maps = None if save_maps is None else Path(save_maps)
         self._train = cache(train)
-        self._others = Others(dataset.split or dataset.samples, protocol)
+        self._others = Others(list(map(_with_fixations, dataset.split or dataset.samples)), protocol)
 
     def run(self, spec: str) -> Result | Skipped | Refused | Broken:
         """Score one method, resume an earlier run of it, or return what is already complete.
@@ -195,7 +195,7 @@ class Evaluation:
 
     def _score(self, method: SaliencyMethod, sample: Sample, prediction: Any) -> dict[str, Any]:
         """The journal entry of an image, without its id."""
-        truth = self.protocol.truth(sample, self._others)
+        truth = self.protocol.truth(_with_fixations(sample), self._others)
         pairs = prediction if method.sees_fixations else [(prediction, None)]
         parts, weights = [], []
         for map_, mask in pairs:  # one at a time: a ceiling has one per observer
@@ -215,8 +215,7 @@ class Evaluation:
         }
 
     def _held_out(self, truth: Truth, sample: Sample, mask: np.ndarray) -> Truth:
-        assert sample.fixations is not None
-        held_out = replace(sample, fixations=sample.fixations[mask], observers=None)
+        held_out = sample.only(mask)
         # Against the density of one observer, all scores are low, so they are no ceiling for those against all.
         return replace(truth, pixels=self.protocol.pixels(held_out), density=np.zeros_like(truth.density))
 
@@ -224,10 +223,8 @@ class Evaluation:
         """Values of the metrics that compare with the density and have a ceiling that follows from its noise."""
         if sample.observers is None:
             return {}
-        assert sample.fixations is not None
         seen = [sample.observers == observer for observer in np.unique(sample.observers)]
-        single = [replace(sample, fixations=sample.fixations[mask], observers=None) for mask in seen]
-        densities = [self.protocol.density(each) for each in single]
+        densities = [self.protocol.density(sample.only(mask)) for mask in seen]
         return {name: metric.noise_ceiling(densities) for name, metric in METRICS.items() if metric.noise_ceiling}
 
     def _metrics(self, prepared: Prepared, truth: Truth, method: SaliencyMethod) -> dict[str, float]:
@@ -238,9 +235,10 @@ class Evaluation:
     def _save(self, point_map: np.ndarray, method: SaliencyMethod, sample: Sample) -> None:
         assert self.save_maps is not None
         folder = self.save_maps / self.dataset.name / method.label
+        path = folder / f"{sample.id}.png"  # an id may hold slashes
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(quantise(point_map)).save(folder / f"{sample.id}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(quantise(point_map)).save(path)
         except OSError as error:
             raise RunStopped(error.errno, f"cannot save maps ({error.strerror})", str(folder)) from error
 
@@ -271,6 +269,8 @@ class Evaluation:
             notes=method.notes(),
             untrained=method.untrained,
             n_seen=len(method.seen(self.dataset.samples)),
+            dataset_notes=list(self.dataset.notes),
+            left_out=dict(self.dataset.left_out),
         )
         return result, rows
 
@@ -320,6 +320,11 @@ def identity_of(
             "seed": seed,
         }
     )
+
+
+def _with_fixations(sample: Sample) -> Sample:
+    """The sample itself, or one with zero fixations if only its density is known: NaN for metrics that need any."""
+    return sample if sample.fixations is not None else replace(sample, fixations=np.empty((0, 2)), sigma=1.0)
 
 
 def _missing(reason: MethodUnavailable | ModuleNotFoundError) -> str:

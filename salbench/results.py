@@ -49,6 +49,8 @@ class Result:
         notes: what every table with this row must say; see `SaliencyMethod.notes`.
         untrained: the network had random weights; no table shows this result.
         n_seen: number of images that the weights were trained or validated on.
+        dataset_notes: what every table of this data set must say; see `Dataset.notes`.
+        left_out: numbers of recorded fixations that were not scored; see `Dataset.left_out`.
     """
 
     identity: Identity
@@ -67,6 +69,8 @@ class Result:
     notes: list[str] = field(default_factory=list)
     untrained: bool = False
     n_seen: int = 0
+    dataset_notes: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def method(self) -> str:

@@ -6,11 +6,14 @@ The coordinate convention of the whole project: fixations are float x, y in pixe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from salbench.checks import check_points
+
+PER_FIXATION = ("observers", "durations", "order")  # fields of `Sample` with one value per fixation
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,13 @@ class Sample:
         edit: the edit that made the image, or None. All ground truth is then that of the original image.
         dataset: name of its data set without the split, such as "osie", or None. Networks with a part for each data
             set choose theirs by it.
+        durations: float (N,) array, how long each fixation lasted, in milliseconds, NaN if unknown; or None.
+        order: float (N,) array, the place of each fixation in its observer's scanpath, in the data set's own numbering;
+            or None.
 
     Raises:
-        ValueError: NaN or fixations off the image, another number of observers than fixations, boxes that are not
-            finite or have no area, or categories that are not one whole number per box.
+        ValueError: NaN or fixations off the image, another number of observers, durations or places than fixations,
+            boxes that are not finite or have no area, or categories that are not one whole number per box.
     """
 
     id: str
@@ -71,15 +77,19 @@ class Sample:
     categories: np.ndarray | None = None
     edit: Edited | None = None
     dataset: str | None = None
+    durations: np.ndarray | None = None
+    order: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.fixations is not None:
             object.__setattr__(self, "fixations", check_points(self.fixations, self.size, f"{self.id}: fixations"))
-        if self.observers is not None and (self.fixations is None or len(self.observers) != len(self.fixations)):
-            count = "no" if self.fixations is None else len(self.fixations)
-            raise ValueError(
-                f"{self.id}: expected one observer per fixation, got {len(self.observers)} for {count} fixations"
-            )
+        for name in PER_FIXATION:
+            values = getattr(self, name)
+            if values is not None and (self.fixations is None or len(values) != len(self.fixations)):
+                count = "no" if self.fixations is None else len(self.fixations)
+                raise ValueError(
+                    f"{self.id}: {name}: expected one value per fixation, got {len(values)} for {count} fixations"
+                )
         if self.boxes is not None:
             object.__setattr__(self, "boxes", _check_boxes(self.boxes, f"{self.id}: boxes"))
         if self.categories is not None:
@@ -93,6 +103,23 @@ class Sample:
         if image.shape != (*self.size, 3) or image.dtype != np.uint8:
             raise ValueError(f"{self.id}: expected a uint8 {(*self.size, 3)} image, got {image.dtype} {image.shape}")
         return image
+
+    def only(self, mask: np.ndarray) -> "Sample":
+        """Return the sample with some of its fixations, and their observers, durations and places.
+
+        Args:
+            mask: bool (N,), which fixations to keep.
+
+        Raises:
+            ValueError: the sample has no fixations.
+        """
+        if self.fixations is None:
+            raise ValueError(f"{self.id}: expected fixations, this sample has none")
+        values = {name: getattr(self, name) for name in PER_FIXATION}
+        kept: dict[str, Any] = {
+            name: None if value is None else np.asarray(value)[mask] for name, value in values.items()
+        }
+        return replace(self, fixations=self.fixations[mask], **kept)
 
     def blind(self) -> "Sample":
         """Return what a method may see: id, size, image, caption and data set, without ground truth."""

@@ -107,18 +107,30 @@ def _chosen(found: Mapping[str, Result], methods: Sequence[str] | None, metrics:
 
 
 def _one_table(group: Sequence[Result], style: str, *, in_order: bool) -> str:
-    found = [result for result in group if not result.untrained]
+    found, needing_fixations = _measurable([result for result in group if not result.untrained])
     first = found[0]
     rows = list(map(_measured, found))
     if not in_order:
         rows = [*sorted(rows, key=_rank), *claimed(first.dataset, first.identity["protocol"])]
     gaze = "SIMULATED gaze" if first.gaze == "simulated" else first.gaze
     title = f"{first.dataset}, {first.n_images} images, {gaze}, protocol {first.protocol}"
-    notes = _notes(found, rows, first.n_images)
+    notes = [*_notes(found, rows, first.n_images), *first.dataset_notes]
+    if needing_fixations:
+        notes.append(f"This data set has densities but no fixations, which these need: {', '.join(needing_fixations)}.")
     if len(found) < len(group):
         untrained = ", ".join(result.method for result in group if result.untrained)
         notes.append(f"Left out because their weights are random: {untrained}.")
     return render(title, rows, {name: METRICS[name] for name in first.metrics}, notes, style)
+
+
+def _measurable(found: Sequence[Result]) -> tuple[Sequence[Result], list[str]]:
+    """Results without the metrics that need fixations if no scored image has any, and the names of these metrics."""
+    with_fixations = sum(r.n_images - r.n_failed - r.n_without_fixations for r in found)
+    if with_fixations or not any(r.n_without_fixations for r in found):
+        return found, []
+    needing = [name for name in found[0].metrics if "fixations" in METRICS[name].needs]
+    kept = [name for name in found[0].metrics if name not in needing]
+    return [replace(r, metrics={name: r.metrics[name] for name in kept or needing}) for r in found], needing
 
 
 def _rank(row: Row) -> tuple[bool, float]:

@@ -1,6 +1,7 @@
 import re
 import textwrap
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -303,6 +304,35 @@ class TestTrouble:
         result = evaluation_of(make_dataset(samples), tmp_path).run("uniform")
         assert (result.n_failed, result.n_without_fixations) == (0, 6)
         assert result.metrics == dict.fromkeys(METRICS)
+
+    @pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+    def test_densities_alone(self, tiny, make_dataset, tmp_path, protocol):
+        """CC, KL and SIM are those against the same densities with fixations; what needs fixations has no value."""
+        densities = [np.random.default_rng(i).random(s.size) for i, s in enumerate(tiny.samples)]
+        given = [replace(s, read_density=partial(np.copy, d)) for s, d in zip(tiny.samples, densities, strict=True)]
+        alone = [replace(s, fixations=None, observers=None, sigma=None) for s in given]
+        full = evaluation_of(make_dataset(given), tmp_path / "full", PROTOCOLS[protocol]).run("spectral_residual")
+        result = evaluation_of(make_dataset(alone), tmp_path / "alone", PROTOCOLS[protocol]).run("spectral_residual")
+        assert (result.n_failed, result.n_without_fixations) == (0, 6)
+        for name, metric in METRICS.items():
+            expected = None if "fixations" in metric.needs else pytest.approx(full.metrics[name], rel=1e-12)
+            assert result.metrics[name] == expected
+        assert result.metrics["cc"]["n"] == 6
+        center = evaluation_of(make_dataset(alone), tmp_path / "alone", PROTOCOLS[protocol]).run("center_bias")
+        assert "needs fixations to fit on" in center.reason
+
+    def test_some_images_with_densities_alone(self, tiny, make_dataset, tmp_path):
+        first, *rest = tiny.samples
+        first = replace(first, fixations=None, observers=None, read_density=lambda: np.eye(*first.size))
+        result = evaluation_of(make_dataset([first, *rest]), tmp_path).run("spectral_residual")
+        assert (result.metrics["cc"]["n"], result.metrics["nss"]["n"], result.n_without_fixations) == (6, 5, 1)
+
+    def test_what_the_data_set_notes_is_in_the_result(self, tiny, tmp_path):
+        noted = replace(tiny, notes=["Fixations were left out."], left_out={"off_image": 2, "lost": 1})
+        result = evaluation_of(noted, tmp_path).run("uniform")
+        assert result.dataset_notes == ["Fixations were left out."]
+        assert result.left_out == {"off_image": 2, "lost": 1}
+        assert results.read(tmp_path / "tiny" / "uniform.json") == result
 
     def test_a_split_without_public_fixations(self, tiny, make_dataset, tmp_path):
         blind = make_dataset([*tiny.samples[:5], tiny.samples[5].blind()])

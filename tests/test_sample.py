@@ -23,7 +23,11 @@ def full_sample(**changes):
         "edit": Edited("contrast", 1.2, 1, lambda: np.ones((3, 4), np.float32), lambda: IMAGE),
         "dataset": "pets",
     }
-    return Sample(**arguments | changes)
+    arguments |= changes
+    if arguments["fixations"] is not None:
+        number = np.arange(1.0, 1 + len(arguments["fixations"]))
+        arguments = {"durations": 100 * number, "order": number} | arguments
+    return Sample(**arguments)
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Sample)])
@@ -46,7 +50,7 @@ def test_no_fixations_is_not_unknown_fixations():
 def test_a_test_split_has_only_an_image():
     sample = Sample("dog", (3, 4), lambda: IMAGE)
     rest = [getattr(sample, field.name) for field in dataclasses.fields(Sample)][3:]
-    assert rest == [None] * 9
+    assert rest == [None] * 11
     assert sample.image is IMAGE
 
 
@@ -58,13 +62,30 @@ def test_fixations_off_the_image_are_refused_with_the_id(point):
 
 @pytest.mark.parametrize(("observers", "count"), [([0], 1), ([], 0), ([0, 1, 2], 3)])
 def test_one_observer_per_fixation(observers, count):
-    with pytest.raises(ValueError, match=f"cat: expected one observer per fixation, got {count}"):
+    with pytest.raises(ValueError, match=f"cat: observers: expected one value per fixation, got {count}"):
         full_sample(observers=observers)
 
 
 def test_observers_without_fixations_are_refused():
-    with pytest.raises(ValueError, match="cat: expected one observer per fixation, got 2"):
+    with pytest.raises(ValueError, match="cat: observers: expected one value per fixation, got 2"):
         full_sample(fixations=None)
+
+
+@pytest.mark.parametrize("name", ["durations", "order"])
+def test_one_duration_and_place_per_fixation(name):
+    with pytest.raises(ValueError, match=f"cat: {name}: expected one value per fixation, got 3 for 2 fixations"):
+        full_sample(**{name: [1.0, 2.0, 3.0]})
+
+
+def test_only_some_fixations_with_all_that_is_known_of_them():
+    sample = full_sample()
+    second = sample.only(np.array([False, True]))
+    assert second.fixations.tolist() == [[3.9, 2.9]]
+    assert (second.observers.tolist(), second.durations.tolist(), second.order.tolist()) == ([1], [200], [2])
+    assert second.id == sample.id
+    assert full_sample(durations=None).only(np.array([True, False])).durations is None
+    with pytest.raises(ValueError, match="cat: expected fixations, this sample has none"):
+        full_sample(fixations=None, observers=None).only(np.array([], bool))
 
 
 def test_observers_may_be_unknown():

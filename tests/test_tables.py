@@ -125,6 +125,36 @@ def with_fewer(found, **numbers):
     return replace(found, metrics=found.metrics | cells)
 
 
+def test_without_fixations_the_metrics_that_need_them_are_left_out_and_named(tmp_path):
+    needing = ["auc", "auc_judd", "auc_borji", "sauc", "nss", "ig"]
+    cell = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 5}
+
+    def of_densities(label, value, **changes):
+        metrics = {name: None if name in needing else cell | {"mean": value} for name in METRICS}
+        return result(label, 0.5, metrics=metrics, n_without_fixations=5, **changes)
+
+    save(tmp_path, of_densities("low", 0.2), of_densities("high", 0.7))
+    text = tables.dataset_table(tmp_path, "toy")
+    assert "| method | cc ↑" in " ".join(text.split())
+    assert "nss ↑" not in text
+    assert text.index("| high ") < text.index("| low ")
+    note = "- This data set has densities but no fixations, which these need: auc, auc_judd, auc_borji, sauc, nss, ig."
+    assert note in text.splitlines()
+    assert "nss" in tables.dataset_table(tmp_path, "toy", metrics=["nss"])
+    save(tmp_path, result("all_failed", 0.2, metrics=dict.fromkeys(METRICS), n_failed=5))
+    assert note in tables.dataset_table(tmp_path, "toy")
+
+
+def test_a_data_set_with_fixations_whose_images_all_failed_keeps_its_columns(tmp_path):
+    save(tmp_path, result("all_failed", 0.2, metrics=dict.fromkeys(METRICS), n_failed=5))
+    assert "nss ↑" in tables.dataset_table(tmp_path, "toy")
+
+
+def test_what_the_data_set_notes_is_said_once(tmp_path):
+    save(tmp_path, *(result(label, 0.2, dataset_notes=["Of 9 fixations, 2 were left out."]) for label in "ab"))
+    assert tables.dataset_table(tmp_path, "toy").count("- Of 9 fixations, 2 were left out.") == 1
+
+
 def test_how_many_images_are_in_a_mean_is_said_once_for_all_rows(tmp_path):
     save(tmp_path, *(with_fewer(result(name, 0.5), auc=3, nss=3, cc=4) for name in ("a", "b")))
     save(tmp_path, with_fewer(result("top", 0.9, ceiling=True), auc=3, nss=3, cc=None))

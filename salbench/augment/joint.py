@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from salbench.augment.augmentation import Augmentation
 from salbench.augment.catalog import get
 from salbench.augment.geometry import Geometry
 from salbench.files import hash_bytes
-from salbench.sample import Sample
+from salbench.sample import PER_FIXATION, Sample
 
 LABELS = ("moved", "as_released")
 
@@ -37,7 +38,7 @@ def augment(sample: Sample, augmentation: Augmentation | str, *, seed: int = 0, 
 
     A photometric augmentation changes the image only. A geometric one also moves
 
-    - the fixations; those that leave the canvas are dropped with their observers,
+    - the fixations; those that leave the canvas are dropped with their observers, durations and places,
     - the distributed density,
     - the boxes, cut at the border of the canvas; those with no more than a quarter left are dropped with their
       categories.
@@ -64,7 +65,8 @@ def augment(sample: Sample, augmentation: Augmentation | str, *, seed: int = 0, 
     if augmentation.kind == "photometric":
         return Augmented(_with_pictures(renamed, sample, partial(_filtered, augmentation, sample.id, seed)))
     geometry = _geometry(sample, augmentation, seed)
-    renamed = replace(renamed, size=geometry.size, fixations=None, observers=None)
+    unlabelled: dict[str, Any] = dict.fromkeys(("fixations", *PER_FIXATION))
+    renamed = replace(renamed, size=geometry.size, **unlabelled)
     renamed = _with_pictures(renamed, sample, geometry.image, geometry)
     if labels == "as_released" and not augmentation.crops:
         geometry = Geometry(geometry.size, np.eye(2, 3))
@@ -112,8 +114,9 @@ def _with_labels(renamed, sample, geometry):
     if sample.fixations is not None:
         moved, kept = geometry.points(sample.fixations)
         dropped = int((~kept).sum())
+        remaining = sample.only(kept)
+        changes |= {name: getattr(remaining, name) for name in PER_FIXATION}
         changes["fixations"] = moved[kept]
-        changes["observers"] = None if sample.observers is None else np.asarray(sample.observers)[kept]
     if sample.read_density is not None:
         changes["read_density"] = partial(_changed, geometry.density, sample.read_density)
     if sample.boxes is not None:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,26 @@ _RUNTIME: dict[str, dict[str, Any]] = {  # field of Runtime -> its option
 
 
 def add_folders(parser: ArgumentParser, *names: str) -> None:
-    """Add options for folders: "data_root", "weights_root", "methods_dir", "augmentations_dir"."""
+    """Add options for folders: "data_root" (with --off-image), "weights_root", "methods_dir", "augmentations_dir"."""
     group = parser.add_argument_group("folders")
     for name in names:
         group.add_argument(_typed(name), type=_values.path, metavar="DIR", help=_FOLDERS[name])
+    if "data_root" in names:
+        group.add_argument(
+            "--off-image",
+            choices=("error", "drop"),
+            help="fixations off their image in folder:DIR: refuse the data set, or leave them out and count them "
+            "(default: as its dataset.toml says, otherwise error)",
+        )
+
+
+def off_image(options: Namespace) -> AbstractContextManager[None]:
+    """A context in which data sets are opened as --off-image says."""
+    if getattr(options, "off_image", None) is None:
+        return nullcontext()
+    from salbench import datasets
+
+    return datasets.off_image(options.off_image)
 
 
 def add_runtime(parser: ArgumentParser, *names: str) -> None:

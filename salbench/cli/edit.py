@@ -135,5 +135,6 @@ def _edit_dataset(
     if dataset.name.endswith("_train"):
         command = ["salbench", "fit", "--methods", "NAME", "--dataset", options.dataset, "--augment", f"edits:{out}"]
         command += ["--data-root", str(options.data_root)] if options.data_root else []
+        command += ["--off-image", options.off_image] if options.off_image else []
         print(f"train a method with it (see: salbench list methods): {shlex.join(command)}")
     return int(bool(failures) or not any(made.edits.values()))

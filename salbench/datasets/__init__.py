@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from salbench import plugins
-from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, default_sigma, folder_name
+from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, default_sigma, folder_name, off_image
 from salbench.files import user_cache
 from salbench.suggestions import suggestion
 
@@ -30,6 +30,7 @@ __all__ = [
     "join",
     "load",
     "names",
+    "off_image",
     "results_name",
     "training_split",
 ]
@@ -46,7 +47,7 @@ class Row:
         summary: one line.
         train: name of the data set that methods may be fitted on when this one is scored, or None.
         takes_folder: the name is typed as NAME:DIR or NAME:LABEL=DIR, and DIR is the second argument of `load`;
-            otherwise that is the data root.
+            otherwise that is the data root. After DIR, #SPLIT replaces `split`.
         test: name of the data set that a training on this one is tested on, or None. It has fixations.
     """
 
@@ -94,7 +95,9 @@ DATASETS = {
     "nus_scene_test": _row(
         "nus_scene", "test", "NUS scenes, the 100 photographs whose number n has n % 5 = 4", "nus_scene_train"
     ),
-    "folder": _row("folder", "all", "your own images and fixations: folder:DIR", takes_folder=True),
+    "folder": _row(
+        "folder", "all", "your own images and fixations: folder:DIR, or folder:DIR#SPLIT", takes_folder=True
+    ),
 }
 
 
@@ -148,8 +151,8 @@ def load(name: str, root: Path | str | None = None) -> Dataset:
         raise DatasetProblem(f"{name}: expected {name}:DIR with the folder of your images. {NO_DOWNLOAD}")
     if argument and not row.takes_folder:
         raise DatasetProblem(f"{name} takes no argument, got {argument!r}; set the data root with --data-root")
-    label, place = folder_name(argument) if argument else ("", data_root(root))
-    dataset = _loader(name, row)(row.split, place)
+    label, place, split = folder_name(argument) if argument else ("", data_root(root), None)
+    dataset = _loader(name, row)(split or row.split, place)
     if not isinstance(dataset, Dataset):
         raise DatasetProblem(f"{name}: expected {row.module}.load to return a Dataset, got {type(dataset).__name__}")
     family = row.module.rpartition(".")[2]  # the splits of a data set share a module

@@ -2,8 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -34,6 +36,8 @@ class Dataset:
         train: name of the data set that methods may be fitted on when this one is scored, or None.
         split: all samples of the split if `samples` are only the first of them (see `first`), otherwise None.
             Negatives, baseline and fitted centre bias come from all samples, however many are scored.
+        notes: what every table of this data set must say, a sentence each.
+        left_out: {"off_image", "lost": number of recorded fixations that no sample holds}; empty if there are none.
 
     Raises:
         DatasetProblem: no samples, or two with the same id.
@@ -46,6 +50,8 @@ class Dataset:
     citation: str
     train: str | None = None
     split: Sequence[Sample] | None = None
+    notes: Sequence[str] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -65,6 +71,11 @@ class Dataset:
     def has_fixations(self) -> bool:
         """True if every sample has fixations, possibly zero of them."""
         return all(s.fixations is not None for s in self.samples)
+
+    @property
+    def is_scorable(self) -> bool:
+        """True if every sample has fixations, possibly zero of them, or a density."""
+        return all(s.fixations is not None or s.read_density is not None for s in self.samples)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -97,11 +108,53 @@ class Published:
     mean: tuple[float, float] | None = None
 
 
-def folder_name(argument: str) -> tuple[str, Path]:
-    """Split DIR or LABEL=DIR into (label, folder). The label of DIR is its last part."""
-    name, given, rest = argument.partition("=")
+OFF_IMAGE = ("error", "drop")
+_off_image: ContextVar[str | None] = ContextVar("off_image", default=None)
+
+
+@contextmanager
+def off_image(policy: str | None) -> Iterator[None]:
+    """Inside this context, folders of your own are opened with a choice for fixations off their image.
+
+    Args:
+        policy: "error" refuses the data set, "drop" leaves such fixations out and counts them; None does what the
+            folder's dataset.toml says, by default "error".
+
+    Raises:
+        ValueError: another policy.
+    """
+    if policy not in (None, *OFF_IMAGE):
+        raise ValueError(f"off_image: expected one of {', '.join(OFF_IMAGE)}, got {policy!r}")
+    token = _off_image.set(policy)
+    try:
+        yield
+    finally:
+        _off_image.reset(token)
+
+
+def chosen_off_image() -> str | None:
+    """Return the choice of the innermost `off_image`, or None."""
+    return _off_image.get()
+
+
+def folder_name(argument: str) -> tuple[str, Path, str | None]:
+    """Split DIR, LABEL=DIR, DIR#SPLIT or LABEL=DIR#SPLIT into (label, folder, split or None).
+
+    The label of DIR is its last part. A split is appended to the label, as in mine_val. A character = or # that is part
+    of an existing path separates nothing.
+    """
+    label, place = _label_and_folder(argument)
+    before, hash, split = argument.rpartition("#")
+    if not hash or place.exists():
+        return label, place, None
+    label, place = _label_and_folder(before)
+    return f"{label}_{split}", place, split
+
+
+def _label_and_folder(argument: str) -> tuple[str, Path]:
+    label, given, rest = argument.partition("=")
     if given and not Path(argument).expanduser().exists():
-        return name, Path(rest).expanduser()
+        return label, Path(rest).expanduser()
     place = Path(argument).expanduser()
     return place.resolve().name, place
 
@@ -132,6 +185,12 @@ def check_published(source: Path, fixations: np.ndarray, expected: Published, ca
     )
 
 
+def is_inside(fixations: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return which of `fixations` (N, 2) of x, y from 0 lie on an image of `size`, bool (N,). NaN does not."""
+    height, width = size
+    return np.asarray(((fixations >= 0) & (fixations < (width, height))).all(1))
+
+
 def check_inside(
     fixations: np.ndarray, size: tuple[int, int], source: Path | str, hint: str, lines: np.ndarray | None = None
 ) -> None:
@@ -143,7 +202,7 @@ def check_inside(
         lines: (N,) line of each fixation in the file, if it is a text file.
     """
     height, width = size
-    outside = np.flatnonzero(~((fixations >= 0) & (fixations < (width, height))).all(1))  # NaN is outside
+    outside = np.flatnonzero(~is_inside(fixations, size))
     if len(outside):
         first = outside[0]
         place = f"number {first + 1}" if lines is None else f"line {lines[first]}"

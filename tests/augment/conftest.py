@@ -35,4 +35,6 @@ def sample(image):
         sigma=9.0,
         caption="A cat.",
         boxes=np.array([[10.0, 20.0, 60.0, 40.0], [400.0, 280.0, 20.0, 20.0]]),
+        durations=np.arange(80.0),
+        order=np.arange(80.0) // 7,
     )

@@ -1,6 +1,6 @@
 """Values of options, and the objects that are made of options."""
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, _SubParsersAction
 from dataclasses import fields
 from pathlib import Path
 
@@ -53,6 +53,18 @@ def test_wrong_values(parse, text, message):
 def test_a_home_folder_is_expanded_where_a_shell_does_not(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cli.parser().parse_args(["run", "--out=~/r"]).out == tmp_path / "r"
+
+
+def test_every_verb_that_opens_data_sets_has_a_choice_for_fixations_off_the_image():
+    actions = {name: parser._option_string_actions for name, parser in verb_parsers().items()}
+    with_data = {name for name, options in actions.items() if "--data-root" in options}
+    assert with_data == {name for name, options in actions.items() if "--off-image" in options}
+    assert {"run", "fit", "show", "edit", "ablate"} <= with_data
+
+
+def verb_parsers():
+    (verbs,) = (action for action in cli.parser()._actions if isinstance(action, _SubParsersAction))
+    return verbs.choices
 
 
 class TestRuntime:

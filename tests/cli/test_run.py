@@ -104,6 +104,49 @@ def test_a_folder_of_maps_on_a_folder_of_images(salbench, images, tmp_path, caps
     assert result["metrics"]["auc"] is None
 
 
+def test_a_folder_of_densities(salbench, images, tmp_path, capsys):
+    (images / "fixations.csv").unlink()
+    run = "--methods", "uniform,center_bias", "--dataset", f"folder:{images}", "--out", tmp_path / "r"
+    assert salbench(*run) == 2
+    assert "needs fixations.csv, fixations/ or maps/, or a dataset.toml" in capsys.readouterr().err
+    (images / "maps").mkdir()
+    for seed, name in enumerate("abc"):
+        np.save(images / "maps" / f"{name}.npy", np.random.default_rng(seed).random((48, 64)))
+    assert salbench(*run) == 0
+    printed = capsys.readouterr().out
+    assert "| method | cc ↑" in " ".join(printed.split())
+    assert "- This data set has densities but no fixations, which these need: auc, auc_judd, auc_borji, " in printed
+    assert "skipped center_bias: needs fixations to fit on" in printed
+
+
+def test_fixations_off_the_image_and_lost_samples(salbench, images, tmp_path, capsys):
+    with open(images / "fixations.csv", "a") as file:
+        file.write("a,64,1,0\nb,-0.5,3,1\nc,nan,nan,1\n")
+    run = "--methods", "uniform", "--dataset", f"folder:{images}", "--out", tmp_path / "r"
+    assert salbench(*run) == 2
+    assert "--off-image drop" in capsys.readouterr().err
+    assert salbench(*run, "--off-image", "drop") == 0
+    note = "- Of 39 recorded fixations, 2 off the image and 1 lost samples were left out."
+    assert note in capsys.readouterr().out.splitlines()
+    result = json.loads((tmp_path / "r" / "folder+mine" / "uniform.json").read_text())
+    assert result["left_out"] == {"off_image": 2, "lost": 1}
+    assert salbench("table", "--dataset", "folder+mine", "--out", tmp_path / "r") == 0
+    assert note in capsys.readouterr().out.splitlines()
+    assert salbench(*run) == 2  # the choice is that of one command
+
+
+def test_a_split_of_a_folder_with_ids_in_folders(salbench, images, tmp_path, capsys):
+    (images / "images" / "night").mkdir()
+    for name in "bc":
+        (images / "images" / f"{name}.png").rename(images / "images" / "night" / f"{name}.png")
+    (images / "dataset.toml").write_text('images = "images/**/{id}.png"\n[splits]\nnight = "night/*"\n')
+    words = "--dataset", f"folder:{images}#night", "--out", tmp_path / "r", "--save-maps", tmp_path / "maps"
+    assert salbench("--methods", "uniform", *words) == 0
+    assert "folder+mine_night, 2 images" in capsys.readouterr().out
+    saved = sorted(path.relative_to(tmp_path / "maps").as_posix() for path in (tmp_path / "maps").rglob("*.png"))
+    assert saved == [f"folder+mine_night/uniform/night/{name}.png" for name in "bc"]
+
+
 def test_three_failures_are_printed_and_the_others_counted(salbench, add_method, tmp_path, capsys):
     folder = add_method("fails", "def predict(self, sample):\n    raise RuntimeError('no')")
     assert salbench("--methods", "fails", "--methods-dir", folder, "--limit", 5, "--out", tmp_path / "r") == 1

@@ -106,10 +106,12 @@ class TestTable:
         (mine / "fixations.csv").write_bytes(b"\xef\xbb\xbfimage, x, y\r\na, 1, 2\r\n\r\nb,3,4\r\n")
         assert fixations_of(mine) == {"a": [[1, 2]], "b": [[3, 4]], "c.d": []}
 
-    @pytest.mark.parametrize("header", ["", "image,y,x", "image;x;y", "x,y", "image,x,y,who", "a,1,2"])
-    def test_header(self, mine, header):
+    @pytest.mark.parametrize(
+        ("header", "missing"), [("", "image, x, y"), ("x,y", "image"), ("image,x,z", "y"), ("a,1,2", "image, x, y")]
+    )
+    def test_header(self, mine, header, missing):
         write_csv(mine, f"{header}\na,1,2\n")
-        with pytest.raises(DatasetProblem, match="expected the header image,x,y or image,x,y,observer, got"):
+        with pytest.raises(DatasetProblem, match=f"the columns image, x, y.* found no {missing} in '{header}'. Rename"):
             open_folder(mine)
 
     def test_missing_cell(self, mine):
@@ -117,17 +119,18 @@ class TestTable:
         with pytest.raises(DatasetProblem, match=r"fixations\.csv: line 3: expected 3 cells, got 2"):
             open_folder(mine)
 
-    @pytest.mark.parametrize("cell", ["left", "", "1;5", "nan", "inf", "-inf"])
+    @pytest.mark.parametrize("cell", ["left", "1;5", "inf", "-inf", '"1,234.5"'])
     def test_cell_that_is_no_number(self, mine, cell):
         write_csv(mine, f"image,x,y\na,1,2\nb,{cell},1\n")
-        with pytest.raises(DatasetProblem, match="line 3: expected x and y as numbers with a decimal point"):
+        with pytest.raises(DatasetProblem, match=f"line 3: expected a number as x, got '{cell.strip(chr(34))}'"):
             open_folder(mine)
 
     @pytest.mark.parametrize("cell", ["30", "-0.1", "1e300"])
     def test_off_the_image(self, mine, cell):
         write_csv(mine, f"image,x,y\nb,1,2\na,1,2\na,{cell},3\n")
         with pytest.raises(
-            DatasetProblem, match=r"image a: 1 of 2 .* 30 x 20 pixels; the first, line 4, is .*y=3.*from 1"
+            DatasetProblem,
+            match=r"image a: 1 of 2 .* 30 x 20 pixels; the first, line 4, is .*y=3.*from 1.*--off-image drop",
         ):
             open_folder(mine)
 
@@ -266,7 +269,7 @@ class TestFiles:
 
     def test_header_of_one_csv(self, mine):
         write_csv(mine, "image,x,y\na,1,2\n", "fixations/a.csv")
-        with pytest.raises(DatasetProblem, match=r"a\.csv: expected the header x,y or x,y,observer, got 'image,x,y'"):
+        with pytest.raises(DatasetProblem, match=r"a\.csv: expected the fixations of one image, got a column 'image'"):
             open_folder(mine)
 
     def test_off_the_image_in_one_csv(self, mine):
@@ -287,7 +290,9 @@ class TestFiles:
 
     def test_file_of_another_type(self, mine):
         write_csv(mine, "1 2", "fixations/a.txt")
-        with pytest.raises(DatasetProblem, match=r"a\.txt: expected one of \.csv, \.npy, \.mat in this folder"):
+        with pytest.raises(
+            DatasetProblem, match=r"a\.txt: expected one of \.csv, \.npy, \.mat, \.png, .* in this folder"
+        ):
             open_folder(mine)
 
     def test_empty_folder(self, mine):
@@ -297,7 +302,7 @@ class TestFiles:
 
     def test_file_in_place_of_the_folder(self, mine):
         (mine / "fixations").write_text("")
-        with pytest.raises(DatasetProblem, match=r"expected a folder of \.csv, \.npy or \.mat files, found a file"):
+        with pytest.raises(DatasetProblem, match=r"expected a folder of \.csv, \.npy, \.mat, .* files, found a file"):
             open_folder(mine)
 
 
