@@ -44,7 +44,7 @@ def test_maps_of_opencv(name):
     assert_agree(found, "opencv", f"sr__{name}__map_s2", r=0.9995, difference=1e-2)
 
 
-RESIZED = {}
+RESIZED = {(45, 77): "a760e5d1a039bfe7", (64, 64): "0390b0edf4d1eb85", (240, 321): "144b27a6cceaa4c1"}
 
 
 @pytest.mark.parametrize("size", RESIZED, ids=str)
