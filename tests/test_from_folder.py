@@ -322,9 +322,7 @@ class TestNames:
     @pytest.mark.parametrize("id", ["1", "p", "saliency"])
     def test_a_part_of_an_id_is_no_id(self, method_of, id):
         method = method_of("p_11_saliency", "p_12_saliency")
-        with pytest.raises(
-            FileProblem, match=f"expected one map named {id}, found none; if names hold more"
-        ):
+        with pytest.raises(FileProblem, match=f"expected one map named {id}, found none; if names hold more"):
             self._value(method, id)
 
     def test_a_pattern_that_one_name_lacks(self, method_of):
