@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from onnx_networks import write_network
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from small_networks import small_networks
@@ -40,6 +41,9 @@ FEW_SIZES = {  # these networks take about a second for an image of any size
     "tempsal": PORTRAIT,
     "deepgaze_iie": {"smallest": (128, 131)},
     "from_folder": {"five times its map": (25, 35)},
+    "pysaliency": PORTRAIT | DOT,
+    "onnx": PORTRAIT | DOT,
+    "command": PORTRAIT,
 }
 CASES = {
     f"{name}, {size_name}": (name, size)
@@ -60,14 +64,26 @@ def _npy(values):
     return file.getvalue()
 
 
+def _argument(name, folder):
+    """The argument of a method that needs one."""
+    np.save(folder / "image_0.npy", np.random.default_rng(0).random((5, 7)))
+    if name == "onnx":
+        write_network(folder / "net.onnx")
+    script = "import sys, numpy as n, PIL.Image as i; n.save(sys.argv[2], n.asarray(i.open(sys.argv[1])).mean(2))"
+    return {
+        "from_folder": folder,
+        "pysaliency": "pysaliency.models:GaussianModel",
+        "onnx": folder / "net.onnx",
+        "command": f"{sys.executable} -c '{script}' {{image}} {{map.npy}}",
+    }[name]
+
+
 @pytest.fixture(scope="module")
 def method(request, tmp_path_factory):
     """The method of a name, made once. Networks with published weights get random ones, the largest fewer of them."""
     name = request.param
-    if name == "from_folder":
-        folder = tmp_path_factory.mktemp("maps")
-        (folder / "image_0.npy").write_bytes(_npy(np.random.default_rng(0).random((5, 7))))
-        yield registry.create(f"from_folder:{folder}")
+    if registry.needs_argument(name):
+        yield registry.create(f"{name}:{_argument(name, tmp_path_factory.mktemp(name))}")
     else:
         with small_networks():
             yield registry.create(name, Runtime(init="random" if registry.get(name).checkpoints else None))
