@@ -82,7 +82,8 @@ def from_pysaliency(stimuli: Stimuli, fixations: Fixations, name: str = "pysalie
         rows[int(n)].append(row)
     samples = []
     for n, id in enumerate(_ids(stimuli)):
-        size, own = tuple(map(int, stimuli.sizes[n])), np.array(rows[n], dtype=int)
+        height, width = map(int, stimuli.sizes[n])
+        size, own = (height, width), np.array(rows[n], dtype=int)
         points = np.stack([fixations.x[own], fixations.y[own]], axis=1).astype(np.float64)
         observers = np.asarray(fixations.subjects)[own].astype(np.int64)
         read = partial(_image, stimuli, n)

@@ -87,7 +87,7 @@ def encode_grey(method: SaliencyMethod, sample: Sample, prediction: np.ndarray) 
     return buffer.getvalue()
 
 
-def grey_fault(content: bytes, formats: Sequence[str] = ("PNG",)) -> tuple[str | None, bool]:
+def grey_fault(content: bytes, formats: tuple[str, ...] = ("PNG",)) -> tuple[str | None, bool]:
     """(what is wrong with the file of one picture or None, whether it is zero everywhere)."""
     try:
         with Image.open(io.BytesIO(content), formats=formats) as image:
