@@ -98,7 +98,7 @@ def test_a_folder_of_maps_on_a_folder_of_images(salbench, images, tmp_path, caps
     captured = capsys.readouterr()
     assert "(incomplete, 2 of 3 failed)" in captured.out
     assert "failed from_folder+center_bias: b: " in captured.err
-    assert "expected a map named b" in captured.err
+    assert "expected one map named b, found none" in captured.err
     result = json.loads((out / "folder+mine" / "from_folder+center_bias.json").read_text())
     assert set(result["failures"]) == {"b", "c"}
     assert result["metrics"]["auc"] is None
