@@ -15,7 +15,7 @@ import os
 from typing import Any
 
 __version__ = "0.2.0"
-__all__ = ["evaluate", "load_dataset", "load_method", "predict", "score"]
+__all__ = ["evaluate", "from_pysaliency", "load_dataset", "load_method", "predict", "score", "to_pysaliency"]
 
 DEFAULT_METHOD = "gaze_lite"  # predicts if no method is named
 

@@ -1,4 +1,7 @@
-"""The library in five functions: predict, score a map, open a data set, make a method, run methods on a data set."""
+"""The library in five functions: predict, score a map, open a data set, make a method, run methods on a data set.
+
+The two that exchange data sets with pysaliency are in `salbench.converters`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from PIL import Image
 
 from salbench import DEFAULT_METHOD, datasets, registry
 from salbench.checks import fixated_pixels
+from salbench.converters import from_pysaliency, to_pysaliency
 from salbench.datasets import Dataset
 from salbench.metrics import METRICS, Pair, measure
 from salbench.pictures import rgb_of
@@ -25,6 +29,8 @@ from salbench.sample import Sample
 
 if TYPE_CHECKING:
     import pandas
+
+__all__ = ["evaluate", "from_pysaliency", "load_dataset", "load_method", "predict", "score", "to_pysaliency"]
 
 
 def predict(

@@ -15,7 +15,7 @@ import numpy as np
 import platformdirs
 from PIL import ExifTags, Image, ImageOps
 
-MAP_SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
+MAP_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".exr", ".npy", ".mat")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 UPRIGHT, LYING = 1, (5, 6, 7, 8)  # EXIF orientations; the LYING ones swap height and width
 MAX_PIXELS = 2**27  # 134 million; a larger picture is rejected as a decompression bomb
@@ -90,18 +90,47 @@ def read_image(path: Path | str) -> np.ndarray:
 def read_map(source: Path | str | bytes, name: Path | str | None = None) -> np.ndarray:
     """Read a saliency map as a float32 or float64 (height, width) array of the stored values, without rescaling.
 
-    A map is an NPY array or a picture: 8- or 16-bit grey, palette, or RGB(A) with equal channels.
+    A map is a picture (8- or 16-bit grey, palette, or RGB(A) with equal channels), a TIFF or EXR file of floats, an NPY
+    array, or the only numeric variable of a MATLAB file. Axes of length one around height and width are dropped.
 
     Args:
         source: path of the file, or its bytes.
         name: file name for errors and for the file type; required with bytes.
 
     Raises:
-        FileProblem: missing or unreadable file, a coloured or transparent picture, or an NPY array that is not 2-D.
+        FileProblem: missing or unreadable file, a coloured or transparent picture, or an array of another shape.
+        ModuleNotFoundError: an EXR or MATLAB 7.3 file needs a package that is not installed.
     """
     name = str(name or source)
-    if name.lower().endswith(".npy"):
-        return _map_of_array(read_npy(source, name), name)
+    reader = _ARRAY_READERS.get(Path(name).suffix.lower(), _read_grey)
+    return map_of_array(reader(source, name), name)
+
+
+def map_of_array(array: np.ndarray, name: str) -> np.ndarray:
+    """Return a stored array as a float32 or float64 (height, width) map.
+
+    Args:
+        array: (height, width); axes of length one before and after them are dropped.
+        name: what holds the array, for the error.
+
+    Raises:
+        FileProblem: another shape, or anything but real numbers.
+    """
+    shape = array.shape
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    while array.ndim > 2 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 2:
+        raise FileProblem(
+            f"{name}: expected a map of shape (height, width), which axes of length one may surround, got shape {shape}"
+        )
+    if array.dtype.kind not in "fiub":
+        raise FileProblem(f"{name}: expected an array of real numbers, got dtype {array.dtype}")
+    return array.astype(np.float64 if array.dtype.itemsize > 4 or array.dtype.kind in "iu" else np.float32)
+
+
+def _read_grey(source: Path | str | bytes, name: str) -> np.ndarray:
     with _opened(source, name) as image:
         if image.mode in ("L", "I", "F") or image.mode.startswith("I;16"):
             values = np.asarray(image)
@@ -120,10 +149,60 @@ def _grey_of_colour(rgba: np.ndarray, name: str) -> np.ndarray:
     return rgba[..., 0]
 
 
-def _map_of_array(array: np.ndarray, name: str) -> np.ndarray:
-    if array.ndim != 2:
-        raise FileProblem(f"{name}: expected a 2-D array (height, width), got shape {array.shape}")
-    return array.astype(np.float64 if array.dtype.itemsize > 4 or array.dtype.kind in "iu" else np.float32)
+def _read_tiff(source: Path | str | bytes, name: str) -> np.ndarray:
+    """Read what Pillow reads with Pillow, which knows more compressions, and floats of 16 or 64 bits with tifffile."""
+    import tifffile
+
+    with _reading(name, "TIFF picture"), tifffile.TiffFile(io.BytesIO(_content(source))) as file:
+        if len(file.pages) != 1:
+            raise FileProblem(f"{name}: expected one picture in the file, got {len(file.pages)}")
+        if file.pages.first.dtype in (np.float16, np.float64):
+            return file.asarray()
+    return _read_grey(source, name)
+
+
+def _read_exr(source: Path | str | bytes, name: str) -> np.ndarray:
+    import OpenEXR
+
+    with _reading(name, "EXR picture"), OpenEXR.File(io.BytesIO(_content(source)), separate_channels=True) as file:
+        first, *others = [channel.pixels for channel in file.channels().values()]
+    if any(not np.array_equal(first, other) for other in others):
+        raise FileProblem(f"{name}: expected a grey map, got {1 + len(others)} channels that differ; save one of them")
+    return first
+
+
+def _read_mat(source: Path | str | bytes, name: str) -> np.ndarray:
+    with _reading(name, "MATLAB file"):
+        content = _content(source)
+    variables = (_variables_7_3 if content.startswith(b"MATLAB 7.3") else _variables)(content, name)
+    if len(variables) != 1:
+        raise FileProblem(
+            f"{name}: expected one numeric variable, the map, found {', '.join(variables) or 'none'}; save only the map"
+        )
+    return next(iter(variables.values()))
+
+
+def _variables(content: bytes, name: str) -> dict[str, np.ndarray]:
+    """The numeric variables of a MATLAB file up to version 7, by name."""
+    from scipy.io import loadmat
+
+    with _reading(name, "MATLAB file"):
+        found = loadmat(io.BytesIO(content), appendmat=False)
+    return {key: value for key, value in found.items() if isinstance(value, np.ndarray) and value.dtype.kind in "fiub"}
+
+
+def _variables_7_3(content: bytes, name: str) -> dict[str, np.ndarray]:
+    """The numeric variables of a MATLAB 7.3 file, by name. Such a file is HDF5, with the axes in reverse order."""
+    import h5py
+
+    with _reading(name, "MATLAB file"), h5py.File(io.BytesIO(content), "r") as file:
+        arrays = {key: value for key, value in file.items() if isinstance(value, h5py.Dataset)}
+        is_text = {key: value.attrs.get("MATLAB_class") == b"char" for key, value in arrays.items()}
+        return {k: value[()].T for k, value in arrays.items() if value.dtype.kind in "fiub" and not is_text[k]}
+
+
+def _content(source: Path | str | bytes) -> bytes:
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
 
 
 def read_npy(source: Path | str | bytes, name: Path | str | None = None) -> np.ndarray:
@@ -142,6 +221,15 @@ def read_npy(source: Path | str | bytes, name: Path | str | None = None) -> np.n
     if array.dtype.kind not in "fiub":
         raise FileProblem(f"{name}: expected an array of real numbers, got dtype {array.dtype}")
     return array
+
+
+_ARRAY_READERS = {  # file type -> reader; all others are pictures
+    ".npy": read_npy,
+    ".mat": _read_mat,
+    ".tif": _read_tiff,
+    ".tiff": _read_tiff,
+    ".exr": _read_exr,
+}
 
 
 def read_fixations(path: Path | str, image: Path | str) -> np.ndarray:

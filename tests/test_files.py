@@ -4,15 +4,20 @@ import hashlib
 import io
 import os
 import stat
+import sys
 import zipfile
 
+import h5py
 import numpy as np
+import OpenEXR
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.io import savemat
 
-from salbench import files
+from salbench import files, optional_packages
 from salbench.files import FileProblem, atomic_write, hash_bytes, hash_file, image_size, read_image, read_map
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -239,8 +244,9 @@ def test_read_map_takes_npy(stored, read, save):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros(6), r"expected a 2-D array .*, got shape \(6,\)"),
-        (np.zeros((2, 3, 1)), r"expected a 2-D array .*, got shape \(2, 3, 1\)"),
+        (np.zeros(6), r"expected a map of shape .*, got shape \(6,\)"),
+        (np.zeros((3, 2, 3)), r"expected a map of shape .*, got shape \(3, 2, 3\)"),
+        (np.zeros((2, 1, 2, 3)), r"expected a map of shape .*, got shape \(2, 1, 2, 3\)"),
         (np.zeros((2, 3), complex), "expected .* real numbers, got dtype complex"),
         (np.zeros((2, 3), "U2"), "expected .* real numbers, got dtype"),
     ],
@@ -261,6 +267,114 @@ def test_read_map_never_unpickles(save, tmp_path):
     with pytest.raises(FileProblem, match=r"map\.npy: not a readable NPY array .*: Object arrays cannot be loaded"):
         read_map(path)
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3, 4), (1, 3, 4), (3, 4, 1), (1, 3, 4, 1), (1, 1, 1, 4), (1, 1, 3, 1)])
+def test_read_map_drops_axes_of_length_one(shape, save):
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    got = read_map(save(npy(array), "map.npy"))
+    assert got.shape == (1 if shape[2:] == (1, 4) else 3, 1 if shape == (1, 1, 3, 1) else 4)
+    np.testing.assert_array_equal(got.ravel(), array.ravel())
+
+
+def tiff(array, **options):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("stored", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("name", ["map.tif", "map.TIFF"])
+def test_read_map_takes_tiff(stored, name, save):
+    array = (np.arange(12).reshape(3, 4) * 20).astype(stored) / (1 if stored(1.5) == 1 else 7)
+    array = array.astype(stored)
+    for got in (read_map(save(tiff(array), name)), read_map(tiff(array), name)):
+        np.testing.assert_array_equal(got, array)
+
+
+def test_read_map_takes_a_tiff_that_pillow_compressed(save):
+    path = save(encoded(Image.fromarray(GREY), "TIFF", compression="tiff_lzw"), "map.tif")
+    np.testing.assert_array_equal(read_map(path), GREY)
+
+
+def test_read_map_refuses_a_tiff_of_several_pictures(save):
+    path = save(tiff(np.stack([GREY] * 3), photometric="minisblack"), "map.tif")
+    with pytest.raises(FileProblem, match=r"map\.tif: expected one picture in the file, got 3"):
+        read_map(path)
+
+
+def exr(tmp_path, **channels):
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with OpenEXR.File(header, channels) as file:
+        file.write(str(tmp_path / "written.exr"))
+    return (tmp_path / "written.exr").read_bytes()
+
+
+@pytest.mark.parametrize("stored", [np.float16, np.float32])
+@pytest.mark.parametrize("channels", ["Y", "RGB"])
+def test_read_map_takes_exr(stored, channels, save, tmp_path):
+    array = (np.arange(12).reshape(3, 4) / 8 - 0.5).astype(stored)
+    content = exr(tmp_path, **dict.fromkeys(channels, array))
+    for got in (read_map(save(content, "map.exr")), read_map(content, "map.exr")):
+        np.testing.assert_array_equal(got, array)
+
+
+def test_read_map_refuses_a_coloured_exr(save, tmp_path):
+    array = np.ones((3, 4), np.float32)
+    path = save(exr(tmp_path, R=array, G=array, B=2 * array), "map.exr")
+    with pytest.raises(FileProblem, match=r"map\.exr: expected a grey map, got 3 channels that differ"):
+        read_map(path)
+
+
+def mat(**variables):
+    buffer = io.BytesIO()
+    savemat(buffer, variables)
+    return buffer.getvalue()
+
+
+def mat_7_3(**variables):
+    """A MATLAB 7.3 file: 512 bytes of text, then HDF5 with reversed axes and the class of each variable."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", userblock_size=512) as file:
+        for name, values in variables.items():
+            is_text = isinstance(values, str)
+            stored = np.array([[ord(letter)] for letter in values], np.uint16) if is_text else np.asarray(values).T
+            file[name] = stored
+            file[name].attrs["MATLAB_class"] = np.bytes_("char" if is_text else "double")
+    text = b"MATLAB 7.3 MAT-file, Platform: GLNXA64 HDF5 schema 1.00 ."
+    return text.ljust(512, b"\0") + buffer.getvalue()[512:]
+
+
+@pytest.mark.parametrize("write", [mat, mat_7_3])
+@pytest.mark.parametrize("stored", [np.uint8, np.float32, np.float64, bool])
+def test_read_map_takes_the_numeric_variable_of_a_mat_file(write, stored, save):
+    array = np.array([[0, 1, 2], [3, 1, 0]]).astype(stored)
+    for got in (read_map(save(write(salMap=array, model="mine"), "map.mat")), read_map(write(s=array), "map.mat")):
+        np.testing.assert_array_equal(got, array)
+
+
+@pytest.mark.parametrize("write", [mat, mat_7_3])
+@pytest.mark.parametrize(
+    ("variables", "found"), [({"a": np.ones((2, 2)), "b": np.ones((2, 2))}, "a, b"), ({"text": "nothing"}, "none")]
+)
+def test_read_map_refuses_a_mat_file_without_one_map(write, variables, found, save):
+    with pytest.raises(FileProblem, match=rf"map\.mat: expected one numeric variable, the map, found {found}"):
+        read_map(save(write(**variables), "map.mat"))
+
+
+def test_read_map_refuses_cells_and_structures(save):
+    cells = np.empty((1, 2), object)
+    cells[0, :] = [np.ones((2, 2)), np.ones((2, 2))]
+    with pytest.raises(FileProblem, match=r"map\.mat: expected one numeric variable, the map, found none"):
+        read_map(save(mat(cells=cells, structure={"map": np.ones((2, 2))}), "map.mat"))
+
+
+@pytest.mark.parametrize(("package", "name"), [("h5py", "map.mat"), ("OpenEXR", "map.exr")])
+def test_a_missing_package_is_not_a_damaged_file(package, name, save, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError) as error:
+        read_map(save(mat_7_3(a=np.ones((2, 2))), name))
+    assert optional_packages.needs(error.value).startswith(f"needs {package}: ")
 
 
 # Among the errors that NumPy raises for them are TokenError and MemoryError, which are no ValueErrors.
@@ -337,7 +451,9 @@ WHOLE = {
     "a.jpg": encoded(Image.fromarray(np.tile(GREY, (4, 4))), "JPEG"),
     "a.bmp": encoded(PICTURES["8 bit"][0], "BMP"),
     "a.tif": encoded(PICTURES["8 bit"][0], "TIFF"),
+    "f.tif": tiff(GREY / 7),
     "a.npy": npy(GREY),
+    "a.mat": mat(a=GREY),
 }
 # Headers that Pillow and NumPy answer with ValueError, TypeError, TokenError: found by random damage.
 DAMAGE = st.lists(st.tuples(st.integers(0, 250), st.integers(0, 255)), max_size=3)

@@ -224,7 +224,8 @@ class TestCreate:
         (folder / "may.py").write_text(METHOD.format(marker="") + "    def __init__(self, *given):\n        pass\n")
         (folder / "broken.py").write_text("raise RuntimeError")
         registry.add_folder(folder)
-        assert [name for name in registry.available() if registry.needs_argument(name)] == ["from_folder", "needs"]
+        needing = {name for name in registry.available() if registry.needs_argument(name)}
+        assert needing == {"command", "from_folder", "needs", "onnx", "pysaliency"}
         assert registry.create("needs").place == ""
 
     def test_label_without_variant(self):
@@ -472,7 +473,8 @@ class TestGroups:
         assert not {"center_bias", "lite", "from_folder"} & set(registry.members("classical"))
 
     def test_all_are_the_methods_that_need_no_argument(self):
-        assert set(registry.available()) - set(registry.members("all")) == {"from_folder"}
+        others = set(registry.available()) - set(registry.members("all"))
+        assert others == {"command", "from_folder", "onnx", "pysaliency"}
 
     def test_an_unknown_group_is_refused(self, folder):
         (folder / "own.py").write_text(METHOD.format(marker=1) + '    group = "classic"\n')

@@ -1,5 +1,6 @@
 """Parsers of the values of options. Each raises `argparse.ArgumentTypeError` with what was expected and what came."""
 
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,8 @@ def path(text: str) -> Path:
 
 
 def words(text: str) -> list[str]:
-    """The words between commas, without empty ones."""
-    return [word.strip() for word in text.split(",") if word.strip()]
+    """The words between commas, without empty ones. A comma within double quotes belongs to its word."""
+    return [word.strip() for word in re.findall(r'(?:"[^"]*"|[^,])+', text) if word.strip()]
 
 
 def positive(text: str) -> int:

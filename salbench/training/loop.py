@@ -35,7 +35,7 @@ from salbench.identity import Identity
 from salbench.metrics import METRICS, Pair, measure
 from salbench.protocol import PROTOCOLS, Others
 from salbench.sample import Sample
-from salbench.training import checkpoint
+from salbench.training import checkpoint, model_card
 from salbench.training.checkpoint import Checkpoint, Counts, EditCounts, Record
 from salbench.training.data import Batch, NoTrainingData, TrainingSet
 from salbench.training.losses import needed
@@ -163,7 +163,10 @@ class Trainer:
         while not self._is_over():
             self._epoch(len(self.history))
         self.accelerator.wait_for_everyone()  # the main process may still be writing
-        return checkpoint.read(self.folder / "best.safetensors")
+        best = checkpoint.read(self.folder / "best.safetensors")
+        if self.accelerator.is_main_process:
+            model_card.write(self.folder, self.method, best.record)
+        return best
 
     def _epoch(self, epoch: int) -> None:
         start, busy, losses = time.perf_counter(), 0.0, []

@@ -38,7 +38,7 @@ def test_what_did_not_run_is_said_and_the_others_are_shown(salbench, two, tmp_pa
     run = "matrix", "--methods", "uniform,from_folder", "--datasets", two, "--out", tmp_path / "r"
     assert salbench(*run) == 1
     printed = capsys.readouterr()
-    assert "skipped from_folder on folder+one: needs a folder or zip of maps" in printed.err
+    assert "skipped from_folder on folder+one: needs a folder, zip or HDF5 file of maps" in printed.err
     assert "| uniform " in printed.out
 
 

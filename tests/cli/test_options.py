@@ -15,6 +15,8 @@ from salbench.runtime import Runtime
     ("parse", "text", "value"),
     [
         (_values.words, "a, b,,c ", ["a", "b", "c"]),
+        (_values.words, 'a,b:"c d,e", f="g,h"', ["a", 'b:"c d,e"', 'f="g,h"']),
+        (_values.words, 'a",b', ['a"', "b"]),
         (_values.positive, "3", 3),
         (_values.seed, "0", 0),
         (_values.seeds, "0,1, 2", [0, 1, 2]),

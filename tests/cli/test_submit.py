@@ -44,10 +44,45 @@ def test_images_that_fail(root, salbench, add_method, tmp_path, capsys):
     assert salbench(*submit) == 2
     assert "COCO_test2014_000000000001" in capsys.readouterr().err
     assert not list((tmp_path / "zips").glob("*.zip"))
-    assert salbench(*submit, "--allow-partial") == 1
+    assert salbench(*submit, "--partial") == 1
     assert "2 maps" in capsys.readouterr().out
 
 
 def test_a_split_that_cannot_be_scored_says_what_to_do(root, salbench, tmp_path, capsys):
     assert salbench("--dataset", "salicon_test", "--data-root", root, "--out", tmp_path / "r") == 2
     assert "salbench submit" in capsys.readouterr().err
+
+
+def test_a_check_prints_every_fault(root, salbench, tmp_path, capsys):
+    submit = "submit", "--dataset", "salicon_test", "--data-root", root
+    assert salbench(*submit, "--methods", "uniform", "--out", tmp_path) == 0
+    path = tmp_path / "salicon_test_uniform.zip"
+    capsys.readouterr()
+    assert salbench(*submit, "--check", path) == 0
+    assert capsys.readouterr().out == f"{path}: lsun17, 3 of 3 maps of salicon_test: valid\n"
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("readme.txt", "hello")
+        archive.writestr("a/b.png", "hello")
+    assert salbench(*submit, "--check", path) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.removeprefix(f"{path}: ") for line in printed] == [
+        "a/b.png: expected all files at the root, without folders",
+        "readme.txt: not an image of this split with .png",
+        "lsun17, 3 of 3 maps of salicon_test: 2 faults",
+    ]
+
+
+@pytest.mark.parametrize(("format", "suffix"), [("lsun15", ".zip"), ("tuebingen", ".h5")])
+def test_other_formats(root, salbench, tmp_path, capsys, format, suffix):
+    submit = "submit", "--dataset", "salicon_test", "--data-root", root, "--format", format
+    assert salbench(*submit, "--methods", "gaze_lite" if format == "tuebingen" else "uniform", "--out", tmp_path) == 0
+    (path,) = tmp_path.glob(f"salicon_test_*{suffix}")
+    assert salbench(*submit, "--check", path) == 0
+    assert f"{format}, 3 of 3 maps of salicon_test: valid" in capsys.readouterr().out
+
+
+def test_either_methods_or_a_file(salbench, capsys):
+    for options in ((), ("--methods", "uniform", "--check", "maps.zip")):
+        with pytest.raises(SystemExit, match="2"):
+            salbench("submit", *options)
+    assert "not allowed with argument" in capsys.readouterr().err
