@@ -9,8 +9,8 @@ import torch
 from salbench import registry
 from salbench.protocol import Others
 from salbench.runtime import Runtime
+from salbench.speed import methods
 from salbench.speed import metrics as speed
-from salbench.speed import networks
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:pysaliency.numba_utils"),
@@ -118,7 +118,7 @@ def own_time(monkeypatch):
 
 class TestNetworks:
     def test_time_inside_and_outside(self, slow, own_time):
-        measured = networks.measure("slow", Runtime(init="random"), (12, 16), slow)
+        measured = methods.measure("slow", Runtime(init="random"), (12, 16), slow)
         assert measured.method == "slow+random-init"
         one, best = measured.one, measured.best
         assert (one.batch, best.batch) == (1, 8)
@@ -131,7 +131,7 @@ class TestNetworks:
     def test_clock_counts_the_network_only(self, own_time):
         network = torch.nn.Identity()
         network.forward = lambda x: time.sleep(0.05)
-        clock = networks.Clock(network, "cpu")
+        clock = methods.Clock(network, "cpu")
 
         def calls():
             time.sleep(0.05)

@@ -1,7 +1,7 @@
-"""Measure the speed of the metrics, or of networks, on this machine.
+"""Measure the speed of the metrics, or of methods, on this machine.
 
-Without --methods: times the metrics, and pysaliency for comparison. With --methods: images per second of each network,
-its peak memory, and how much of the time passes outside the network.
+Without --methods: times the metrics, and pysaliency for comparison. With --methods: images per second of each method,
+its peak memory, and how much of a network's time passes outside the network.
 """
 
 import argparse
@@ -12,6 +12,7 @@ USAGE = "[options]"
 EXAMPLES = (
     "salbench speed",
     "salbench speed --methods lite --device cuda",
+    "salbench speed --methods classical",
     "salbench speed --methods unisal,simplenet --init random",
 )
 
@@ -19,16 +20,18 @@ EXAMPLES = (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `salbench speed`."""
     parser.add_argument(
-        "--methods", metavar="NAMES", help="networks to time instead of the metrics, separated by commas, or all"
+        "--methods",
+        metavar="NAMES",
+        help="methods to time instead of the metrics, separated by commas, classical or all",
     )
     _options.add_runtime(parser, "device", "backbone", "init")
     _options.add_folders(parser, "weights_root", "methods_dir")
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Measure and print; returns 1 if no network could be timed."""
+    """Measure and print; returns 1 if no method could be timed."""
     if options.methods:
-        return _networks(options)
+        return _methods(options)
     given_device = ["device"] if options.device != "cpu" else []
     for name in (*given_device, "init", "backbone", "weights_root", "methods_dir"):
         _options.require(options, name, "--methods")
@@ -38,9 +41,9 @@ def execute(options: argparse.Namespace) -> int:
     return 0
 
 
-def _networks(options: argparse.Namespace) -> int:
-    from salbench.speed import networks
+def _methods(options: argparse.Namespace) -> int:
+    from salbench.speed import methods
 
-    text, timed = networks.report(_options.methods(options), _options.runtime(options), options.methods_dir)
+    text, timed = methods.report(_options.methods(options), _options.runtime(options), options.methods_dir)
     print(text)
     return int(timed == 0)

@@ -1,1 +1,1 @@
-"""Speed on this machine: of the metric core beside pysaliency (`metrics`), and of networks (`networks`)."""
+"""Speed on this machine: of the metric core beside pysaliency (`metrics`), and of methods (`methods`)."""

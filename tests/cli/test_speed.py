@@ -2,7 +2,7 @@
 
 import pytest
 
-from salbench.speed import metrics, networks
+from salbench.speed import methods, metrics
 
 
 def test_metrics_by_default(salbench, monkeypatch, capsys):
@@ -20,9 +20,19 @@ def test_networks(network, salbench, capsys):
     assert "skipped uniform: is not a network" in printed
 
 
+@pytest.mark.slow
+def test_methods_without_a_network(salbench, capsys):
+    assert salbench("speed", "--methods", "uniform,center_bias") == 0
+    printed = capsys.readouterr().out
+    (row,) = [line.split("|") for line in printed.splitlines() if line.startswith("| uniform ")]
+    assert float(row[2]) > 0  # images per second
+    assert (row[3].strip(), row[7].strip()) == ("–", "–")  # nothing is outside a network
+    assert "skipped center_bias: is fitted on the data set of a run" in printed
+
+
 def test_the_runtime_is_handed_down(network, salbench, monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(networks, "report", lambda *words: calls.append(words) or ("the report", 1))
+    monkeypatch.setattr(methods, "report", lambda *words: calls.append(words) or ("the report", 1))
     speed = "speed", "--methods", "small", "--methods-dir", network, "--weights-root", tmp_path
     assert salbench(*speed) == 0
     ((specs, runtime, methods_dir),) = calls

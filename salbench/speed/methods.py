@@ -1,8 +1,10 @@
-"""How fast networks are on this machine: images per second, memory, and the time spent outside the network.
+"""How fast methods are on this machine: images per second, memory, and the time that networks leave to the rest.
 
 Every method is timed in a process of its own, because peak memory is a number per process. The pictures are synthetic
-JPEG files of 480 x 640 pixels, SALICON's size. Networks use as many threads as torch does by default.
+JPEG files. Networks use as many threads as torch does by default.
 """
+
+from __future__ import annotations
 
 import logging
 import tempfile
@@ -10,11 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 from tabulate import tabulate
 
@@ -22,22 +24,24 @@ from salbench import registry
 from salbench.files import read_image
 from salbench.maps import resize
 from salbench.prediction import predict_stream
-from salbench.registry import MethodProblem, MethodUnavailable
+from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod
 from salbench.runtime import Runtime
 from salbench.sample import Sample
 from salbench.speed import machine
-from salbench.training import LearnedMethod
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
-SIZE = (480, 640)
+SIZE = (600, 800)  # height and width of the pictures
 BATCHES = (1, 2, 4, 8)
 ROUNDS = 3  # after one that does not count; the median is printed
 PER_BATCH = "images/s", "outside", "peak memory"
 COLUMNS = "method", *PER_BATCH, "best batch", *PER_BATCH
 NOTES = """\
-images/s: from JPEG files to maps with one worker, first one picture at a time, then with the best batch size (of 1, 2,
-4, 8 pictures, the last before the first that is slower per picture).
+images/s: from JPEG files of 600 x 800 pixels to maps with one worker, first one picture at a time, then with the best
+batch size (of 1, 2, 4, 8 pictures, the last before the first that is slower per picture).
 Outside: share of that time before and after the network's forward pass (decoding, resizing, post-processing); the
 target is at most 15 % on a CPU. `salbench run` overlaps it with the network's work on another batch.
 Peak memory: on a CPU of the whole process, Python and weights included; on a GPU what torch held."""
@@ -50,18 +54,19 @@ class Timing:
     Attributes:
         batch: pictures in a batch.
         seconds: per picture.
-        outside: share of the seconds outside the forward pass.
+        outside: share of the seconds outside the forward pass; None if there is no network.
         memory: bytes at the peak so far.
     """
 
     batch: int
     seconds: float
-    outside: float
+    outside: float | None
     memory: int
 
     def cells(self) -> tuple[str, ...]:
         """Cells for the columns of `PER_BATCH`."""
-        return f"{1 / self.seconds:.3g}", f"{self.outside:.0%}", f"{self.memory / 1e9:.2f} GB"
+        outside = "–" if self.outside is None else f"{self.outside:.0%}"
+        return f"{1 / self.seconds:.3g}", outside, f"{self.memory / 1e9:.2f} GB"
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def report(specs: Sequence[str], runtime: Runtime, methods_dir: Path | str | Non
     for spec in specs:
         log.info("timing %s", spec)
         try:
-            _created(spec, runtime)  # raises before a process is started if it is not a network
+            _created(spec, runtime)  # raises before a process is started
             rows.append(machine.in_fresh_process(measure, spec, runtime, SIZE, methods_dir).cells())
             log.info("%s: %s images/s", spec, rows[-1][1])
         except (MethodUnavailable, MethodProblem) as reason:
@@ -102,33 +107,35 @@ def measure(spec: str, runtime: Runtime, size: tuple[int, int] = SIZE, methods_d
         methods_dir: folder of further methods.
 
     Raises:
-        MethodUnavailable, MethodProblem: not a network, or one without weights.
+        MethodUnavailable, MethodProblem: weights are missing, or the method needs fixations or maps of its images.
     """
     if methods_dir:
         registry.add_folder(methods_dir)
     method = _created(spec, runtime)
-    clock, timings = Clock(method.network, runtime.device), list[Timing]()
+    network = getattr(method, "network", None)
+    clock, timings = Clock(network, runtime.device), list[Timing]()
     with tempfile.TemporaryDirectory() as folder:
         samples = _pictures(Path(folder), size)
         for batch in BATCHES:
             seconds, inside = clock.median(partial(_predict, method, samples[:batch], runtime))
             if timings and seconds / batch >= timings[-1].seconds:
                 break  # larger batches take longer to try, and more memory
-            timings.append(Timing(batch, seconds / batch, 1 - inside / seconds, _peak_memory(runtime.device)))
+            outside = None if network is None else 1 - inside / seconds
+            timings.append(Timing(batch, seconds / batch, outside, _peak_memory(runtime.device)))
     return Speed(method.label, timings[0], timings[-1])
 
 
-def _predict(method: LearnedMethod, samples: Sequence[Sample], runtime: Runtime) -> None:
+def _predict(method: SaliencyMethod, samples: Sequence[Sample], runtime: Runtime) -> None:
     one_batch = replace(runtime, workers=1, batch_size=len(samples))
     errors = [o.error for o in predict_stream(method, samples, one_batch, lambda *_: None) if o.error is not None]
     if errors:
         raise MethodProblem(f"{method.label}: cannot predict a synthetic picture: {errors[0]}")
 
 
-def _created(spec: str, runtime: Runtime) -> LearnedMethod:
+def _created(spec: str, runtime: Runtime) -> SaliencyMethod:
     method = registry.create(spec, runtime)
-    if not isinstance(method, LearnedMethod):
-        raise MethodProblem(f"{spec}: expected a network; see: salbench list methods")
+    if method.fits_at_run:
+        raise MethodProblem("is fitted on the data set of a run, so it cannot be timed alone")
     return method
 
 
@@ -146,12 +153,13 @@ def _pictures(folder: Path, size: tuple[int, int]) -> list[Sample]:
 
 
 class Clock:
-    """Times a call, and how much of it is spent in the forward pass of a network."""
+    """Times a call, and how much of it is spent in the forward pass of a network, if there is one."""
 
-    def __init__(self, network: torch.nn.Module, device: str) -> None:
+    def __init__(self, network: torch.nn.Module | None, device: str) -> None:
         self._device, self._inside = device, 0.0
-        network.register_forward_pre_hook(self._enter)
-        network.register_forward_hook(self._leave)
+        if network is not None:
+            network.register_forward_pre_hook(self._enter)
+            network.register_forward_hook(self._leave)
 
     def median(self, function: Callable[[], object]) -> tuple[float, float]:
         """Median (seconds, seconds in the network) of a function without arguments."""
@@ -171,14 +179,24 @@ class Clock:
 
     def _now(self) -> float:
         if self._device != "cpu":
+            import torch
+
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
 
 def _peak_memory(device: str) -> int:
-    return machine.peak_memory() if device == "cpu" else torch.cuda.max_memory_allocated(device)
+    if device == "cpu":
+        return machine.peak_memory()
+    import torch
+
+    return torch.cuda.max_memory_allocated(device)
 
 
 def _header(device: str) -> str:
-    place = f"{torch.get_num_threads()} threads" if device == "cpu" else torch.cuda.get_device_name(device)
-    return f"{machine.described('torch')}; {place}"
+    packages = [name for name in ("numpy", "scipy", "numba", "torch") if find_spec(name)]
+    if device == "cpu":
+        return machine.described(*packages)
+    import torch
+
+    return f"{machine.described(*packages)}; {torch.cuda.get_device_name(device)}"
