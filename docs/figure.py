@@ -46,14 +46,14 @@ def _save_predictions(samples: Sequence[Sample]) -> None:
         _draw(row, sample)
     for axis, title in zip(axes[0], ("image and fixations", *METHODS), strict=True):
         axis.set_title(title, fontsize=11)
-    _save(figure, "predictions.png")
+    picture = _drawn(figure).quantize(256)  # a third of the size
+    picture.save(ASSETS / "predictions.png", optimize=True)
 
 
-def _save(figure: Figure, name: str) -> None:
+def _drawn(figure: Figure) -> Image.Image:
     with io.BytesIO() as file:
         figure.savefig(file, dpi=100)
-        picture = Image.open(file).convert("RGB").quantize(256)  # a third of the size
-    picture.save(ASSETS / name, optimize=True)
+        return Image.open(file).convert("RGB")
 
 
 def _save_classical(samples: Sequence[Sample]) -> None:
@@ -75,7 +75,7 @@ def _save_classical(samples: Sequence[Sample]) -> None:
             axis.scatter(*sample.fixations.T - 0.5, s=2, c="red", linewidths=0)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
-    _save(figure, "classical.png")
+    _drawn(figure).save(ASSETS / "classical.jpg", quality=85)
 
 
 def _sample(dataset: str, id: str, root: str | None) -> Sample:

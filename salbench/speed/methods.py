@@ -43,7 +43,8 @@ NOTES = """\
 images/s: from JPEG files of 600 x 800 pixels to maps with one worker, first one picture at a time, then with the best
 batch size (of 1, 2, 4, 8 pictures, the last before the first that is slower per picture).
 Outside: share of that time before and after the network's forward pass (decoding, resizing, post-processing); the
-target is at most 15 % on a CPU. `salbench run` overlaps it with the network's work on another batch.
+target is at most 15 % on a CPU. A frozen encoder beneath trained readouts counts as outside. `salbench run` overlaps
+what is outside with the network's work on another batch.
 Peak memory: on a CPU of the whole process, Python and weights included; on a GPU what torch held."""
 
 
