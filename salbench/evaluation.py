@@ -238,9 +238,10 @@ class Evaluation:
     def _save(self, point_map: np.ndarray, method: SaliencyMethod, sample: Sample) -> None:
         assert self.save_maps is not None
         folder = self.save_maps / self.dataset.name / method.label
+        path = folder / f"{sample.id}.png"  # an id may hold slashes
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(quantise(point_map)).save(folder / f"{sample.id}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(quantise(point_map)).save(path)
         except OSError as error:
             raise RunStopped(error.errno, f"cannot save maps ({error.strerror})", str(folder)) from error
 
@@ -271,6 +272,7 @@ class Evaluation:
             notes=method.notes(),
             untrained=method.untrained,
             n_seen=len(method.seen(self.dataset.samples)),
+            n_whole=self.dataset.whole,
         )
         return result, rows
 

@@ -49,6 +49,7 @@ class Result:
         notes: what every table with this row must say; see `SaliencyMethod.notes`.
         untrained: the network had random weights; no table shows this result.
         n_seen: number of images that the weights were trained or validated on.
+        n_whole: number of images of the published split if only a part of it was on disk; otherwise None.
     """
 
     identity: Identity
@@ -67,6 +68,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
     untrained: bool = False
     n_seen: int = 0
+    n_whole: int | None = None
 
     @property
     def method(self) -> str:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from salbench import __version__, cli
+from salbench.cli import _options
 from salbench.suggestions import suggestion
 
 DEFAULT_VERB = "run"
@@ -123,7 +124,8 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
     from salbench.registry import MethodUnavailable
 
     try:
-        with logging_redirect_tqdm():  # prints log lines between progress bars instead of into them
+        # log lines are printed between progress bars instead of into them
+        with logging_redirect_tqdm(), _options.partial(options):
             status = verb.execute(options)
             sys.stdout.flush()  # a broken pipe shows here, not when Python exits
             return status

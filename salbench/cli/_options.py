@@ -6,6 +6,7 @@ import argparse
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,25 @@ _RUNTIME: dict[str, dict[str, Any]] = {  # field of Runtime -> its option
 
 
 def add_folders(parser: ArgumentParser, *names: str) -> None:
-    """Add options for folders: "data_root", "weights_root", "methods_dir", "augmentations_dir"."""
+    """Add options for folders: "data_root" (with --partial), "weights_root", "methods_dir", "augmentations_dir"."""
     group = parser.add_argument_group("folders")
     for name in names:
         group.add_argument(_typed(name), type=_values.path, metavar="DIR", help=_FOLDERS[name])
+    if "data_root" in names:
+        group.add_argument(
+            "--partial",
+            action="store_true",
+            help="use a data set although images are missing; the results say how many of the whole were there",
+        )
+
+
+def partial(options: Namespace) -> AbstractContextManager[None]:
+    """A context in which data sets are opened as --partial says."""
+    if not getattr(options, "partial", False):
+        return nullcontext()
+    from salbench import datasets
+
+    return datasets.allow_partial()
 
 
 def add_runtime(parser: ArgumentParser, *names: str) -> None:
