@@ -122,6 +122,10 @@ DATASETS = {
     "nus_scene_test": _row(
         "nus_scene", "test", 100, "NUS scenes, the 100 photographs whose number n has n % 5 = 4", "nus_scene_train"
     ),
+    "mit1003": _row("mit1003", "all", 1_003, "MIT1003, 1003 photographs of many sizes, 15 observers"),
+    "cat2000_train": _row("cat2000", "train", 2_000, "CAT2000, 2000 images of 20 categories, 18 observers"),
+    "figrim": _row("figrim", "all", 630, "FIGRIM, 630 scenes of 21 categories, memory task, 11 to 22 observers"),
+    "toronto": _row("toronto", "all", 120, "Toronto, 120 photographs, 20 observers"),
     "folder": _row("folder", "all", None, "your own images and fixations: folder:DIR", takes_folder=True),
 }
 
