@@ -16,6 +16,7 @@ from salbench.files import hash_bytes, read_map
 from salbench.sample import Sample
 
 NO_DOWNLOAD = "To start without a download: --dataset popout"
+_USE = "To use only these, add --partial."
 SIGMA_SHARE = 0.03  # of the longer side: OSIE's authors use 24 pixels for 800, SALICON's 19 for 640
 
 
@@ -126,6 +127,11 @@ def collect_problems() -> Iterator[list[str]]:
         _problems.reset(token)
 
 
+def is_checking() -> bool:
+    """Return whether `collect_problems` is in effect."""
+    return _problems.get() is not None
+
+
 def report(problem: DatasetProblem) -> None:
     """Raise `problem`; inside `collect_problems`, add it to the list instead."""
     found = _problems.get()
@@ -175,7 +181,7 @@ def present(stems: Sequence[str], folder: Path, suffix: str, how: str) -> list[s
     if len(missing) == len(stems):
         raise _incomplete(folder, len(stems), sorted(missing), how)
     if missing and not _partial.get():
-        report(_incomplete(folder, len(stems), sorted(missing), f"{_use(len(stems) - len(missing))} {how}"))
+        report(_incomplete(folder, len(stems), sorted(missing), f"Found {len(stems) - len(missing)}. {_USE} {how}"))
     return [stem for stem in stems if f"{stem}{suffix}" not in missing]
 
 
@@ -191,7 +197,7 @@ def check_number(folder: Path, found: int, expected: int, what: str, how: str) -
     """
     if found == expected or (_partial.get() and 0 < found < expected):
         return
-    hint = "" if not found or found > expected else f" (was the archive unpacked completely?). {_use(found)}"
+    hint = "" if not found or found > expected else f" (was the archive unpacked completely?). {_USE}"
     problem = DatasetProblem(f"{folder}: expected {expected} {what}, found {found}{hint or '.'} {how} {NO_DOWNLOAD}")
     if not found:
         raise problem
@@ -210,10 +216,6 @@ def _incomplete(folder, expected, missing, how):
         "found none" if len(missing) == expected else f"{len(missing)} are missing, such as {', '.join(missing[:3])}"
     )
     return DatasetProblem(f"{folder}: expected {expected} files, {state}. {how} {NO_DOWNLOAD}")
-
-
-def _use(found):
-    return f"Found {found}; to use only these, add --partial."
 
 
 def check_published(source: Path, fixations: np.ndarray, expected: Published, cause: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from salbench.datasets._cache import Arrays, cached
-from salbench.datasets._common import DatasetProblem
+from salbench.datasets._common import DatasetProblem, is_checking, report
 from salbench.datasets._fixation_maps import read_fixation_map
 from salbench.datasets._mat import read_mat
 
@@ -30,7 +30,8 @@ def read_per_image(name: str, paths: Sequence[Path], read: Callable[[Path], Fixa
     Raises:
         DatasetProblem: files that cannot be read. All files are tried first.
     """
-    parsed = cached(name, paths, partial(_read_all, name, paths, read), partial(_is_whole, len(paths)))
+    read_all = partial(_read_all, name, paths, read)
+    parsed = read_all() if is_checking() else cached(name, paths, read_all, partial(_is_whole, len(paths)))
     ends = np.cumsum(parsed["counts"])[:-1]
     points, observers = parsed["points"].astype(np.float64), parsed["observers"]
     return list(zip(np.split(points, ends), np.split(observers, ends), strict=True))
@@ -43,10 +44,13 @@ def _read_all(name: str, paths: Sequence[Path], read: Callable[[Path], Fixations
         try:
             found.append(read(path))
         except DatasetProblem as problem:
-            problems.append(str(problem))
-    if problems:
-        more = f"\n({len(problems) - _SHOWN} more files)" if len(problems) > _SHOWN else ""
-        raise DatasetProblem("\n".join(problems[:_SHOWN]) + more)
+            problems.append(problem)
+            found.append((np.empty((0, 2)), np.empty(0, dtype=np.int32)))
+    if problems and not is_checking():
+        more = f"\n({len(problems) - _SHOWN} more files; see: salbench data check)" if len(problems) > _SHOWN else ""
+        raise DatasetProblem("\n".join(map(str, problems[:_SHOWN])) + more)
+    for problem in problems:
+        report(problem)
     points, observers = zip(*found, strict=True)
     counts = np.array([len(p) for p in points])
     return {"points": np.concatenate(points), "observers": np.concatenate(observers), "counts": counts}

@@ -41,7 +41,6 @@ from salbench.datasets._common import (
     part_of,
     present,
     read_density,
-    report,
 )
 from salbench.datasets._mat import gaze_points, read_mat
 from salbench.datasets._per_image import Fixations, read_per_image, read_picture
@@ -155,11 +154,7 @@ def _ground_truth(base: Path, split: str, stems: Sequence[str], suffix: str) -> 
     maps = _folder(base, "maps", split, [".png"])
     densities = [{"read_density": partial(read_density, maps / f"{stem}.png", SIZE)} for stem in stems]
     files = _folder(base, "fixations", split, SUFFIXES)
-    try:
-        found = _fixations([files / f"{stem}{suffix}" for stem in stems], split, suffix)
-    except DatasetProblem as problem:
-        report(problem)
-        return densities
+    found = _fixations([files / f"{stem}{suffix}" for stem in stems], split, suffix)
     if len(stems) == EXPECTED[split].images:
         _check_all(files, split, suffix, np.concatenate([points for points, _ in found]))
     known = [{"fixations": points} | ({"observers": who} if suffix == ".mat" else {}) for points, who in found]

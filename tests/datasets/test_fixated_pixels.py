@@ -160,7 +160,8 @@ def test_all_damaged_files_are_named(cat, tmp_path):
     for id in cat:
         (tmp_path / "CAT2000/trainSet/FIXATIONLOCS" / f"{id}.mat").write_bytes(b"")
     with pytest.raises(
-        DatasetProblem, match=r"(?s)Action/001\.mat.*Action/003\.mat.*Social/001\.mat.*\(1 more files\)"
+        DatasetProblem,
+        match=r"(?s)Action/001\.mat.*Action/003\.mat.*Social/001\.mat.*\(1 more files; see: salbench data check\)",
     ):
         load("cat2000_train", tmp_path)
 

@@ -26,7 +26,7 @@ def part_of_osie(osie_tree):
 def test_without_being_asked_for(part_of_osie):
     with pytest.raises(
         DatasetProblem,
-        match=r"expected 14 files, 3 are missing, such as 1001\.jpg, .* Found 11; .*--partial\. OSIE: clone",
+        match=r"expected 14 files, 3 are missing, such as 1001\.jpg, .* Found 11\. .*--partial\. OSIE: clone",
     ):
         load("osie_test", part_of_osie)
 
@@ -111,7 +111,7 @@ def test_the_option(part_of_osie, tmp_path, capsys):
     words = ["run", "--dataset", "osie_test", "--methods", "uniform", "--data-root", str(part_of_osie)]
     words += ["--out", str(tmp_path / "out")]
     assert cli.main(words) == 2
-    assert "Found 11; to use only these, add --partial" in capsys.readouterr().err
+    assert "Found 11. To use only these, add --partial" in capsys.readouterr().err
     assert cli.main([*words, "--partial"]) == 0
     assert "3 of 4 images" in capsys.readouterr().out
     with pytest.raises(DatasetProblem, match="3 are missing"):  # the option ends with its command
