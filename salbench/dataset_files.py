@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,7 +47,10 @@ def check(name: str, root: Path | str | None = None, progress: bool = False) -> 
 
 
 def _problems(sample: Sample) -> Iterator[str]:
-    for read in (lambda: sample.image, sample.read_density or (lambda: None)):
+    readers: list[Callable[[], object]] = [lambda: sample.image]
+    if sample.read_density is not None:
+        readers.append(sample.read_density)
+    for read in readers:
         try:
             read()
         except (ValueError, OSError) as error:
@@ -118,7 +121,7 @@ def recognise(folder: Path) -> list[Recognised]:
     Raises:
         DatasetProblem: neither; the message says what `folder:` expects.
     """
-    found = {}
+    found: dict[tuple[str, ...], list[str]] = {}
     for name in datasets.DATASETS:
         source = datasets.source(name)
         if source and any(source.is_in(place) for place in (folder, *(folder / each for each in source.folders))):

@@ -1,8 +1,9 @@
 """Data sets by name: `load("osie_test")`, `load("folder:/my/images")`.
 
 To add a data set here, write a file in this folder with a function `load(split, root)` that returns a `Dataset` and a
-constant `SOURCE` that says where its files come from, and add one row per split to `DATASETS`. To add one from a package of your own, declare a `Row` as an entry point (see
-`salbench.plugins`); the row's name is the name of the entry point.
+constant `SOURCE` that says where its files come from, and add one row per split to `DATASETS`. To add one from a
+package of your own, declare a `Row` as an entry point (see `salbench.plugins`); the row's name is the name of the entry
+point.
 """
 
 import importlib

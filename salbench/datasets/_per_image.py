@@ -49,8 +49,8 @@ def _read_all(name: str, paths: Sequence[Path], read: Callable[[Path], Fixations
     if problems and not is_checking():
         more = f"\n({len(problems) - _SHOWN} more files; see: salbench data check)" if len(problems) > _SHOWN else ""
         raise DatasetProblem("\n".join(map(str, problems[:_SHOWN])) + more)
-    for problem in problems:
-        report(problem)
+    for each in problems:
+        report(each)
     points, observers = zip(*found, strict=True)
     counts = np.array([len(p) for p in points])
     return {"points": np.concatenate(points), "observers": np.concatenate(observers), "counts": counts}
