@@ -4,6 +4,7 @@ A page asks for a table or a help text with a comment on a line of its own:
 
     <!-- list metrics: name, better, unit -->    these columns of `salbench list metrics`
     <!-- weights: method, file, licence -->      these columns of `salbench weights`
+    <!-- data: name, images, licence -->         these columns of `salbench data`
     <!-- protocols -->                           every choice of every protocol
     <!-- help -->                                the help of every verb
     <!-- modules -->                             the modules of salbench, each with its layer
@@ -60,6 +61,8 @@ def _filled(match: re.Match[str]) -> str:
         return _table(listing.ROWS[match["what"]](), columns)
     if match[1] == "weights":
         return _table(listing.checkpoints(registry.available()), columns)
+    if match[1] == "data":
+        return _table(listing.data_files(), columns)
     fill = {"protocols": _protocols, "help": _help, "modules": _modules}.get(match[1])
     return fill() if fill else match[0]
 

@@ -271,6 +271,7 @@ class Evaluation:
             n_seen=len(method.seen(self.dataset.samples)),
             dataset_notes=list(self.dataset.notes),
             left_out=dict(self.dataset.left_out),
+            n_whole=self.dataset.whole,
         )
         return result, rows
 

@@ -16,6 +16,7 @@ from salbench.protocol import PROTOCOLS
 from salbench.weights import Checkpoint
 
 Row = dict[str, Any]
+NOT_FOUND = "not in"  # start of the column "found" if a data set is missing
 _NARROW, _WIDE = 20, 60  # characters; a wrapped column is at least as wide as the first and at most as the second
 
 
@@ -85,6 +86,38 @@ def _dataset(name: str) -> Row:
     except data.DatasetProblem as error:
         return {"name": name, "summary": f"BROKEN: {error}", "train": None}
     return {"name": name, "summary": found.summary, "train": found.train}
+
+
+def data_files(root: Path | str | None = None) -> list[Row]:
+    """One row per data set: what it is, whether its files were found, and how to get them.
+
+    Args:
+        root: folder with one folder per data set; see `salbench.datasets.data_root`.
+    """
+    return [_data_files(row, data.data_root(root)) for row in datasets()]
+
+
+def _data_files(row: Row, root: Path) -> Row:
+    row = row | dict.fromkeys(("images", "size", "licence", "found", "how"))
+    try:
+        found, source = data.get(row["name"]), data.source(row["name"])
+    except data.DatasetProblem as error:
+        return row | {"summary": f"BROKEN: {error}"}
+    row["images"] = found.images
+    if source is None:
+        return row | {"found": "folder:DIR" if found.takes_folder else "needs no files"}
+    first = next((name for name, of in data.DATASETS.items() if of.module == found.module), row["name"])
+    get = f" Or: salbench data get {first}" if source.archive else ""  # the splits share one archive
+    row |= {"size": source.size, "licence": source.licence}
+    return row | {"found": _place(source, root), "how": source.how + get}
+
+
+def _place(source: data.Source, root: Path) -> str:
+    try:
+        place = data.locate(root, source)
+    except data.DatasetProblem:
+        return f"{NOT_FOUND} {root}"
+    return str(place) if source.is_in(place) else f"incomplete: {place}"
 
 
 def images(dataset: str = "popout", root: Path | str | None = None) -> list[Row]:

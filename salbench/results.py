@@ -51,6 +51,7 @@ class Result:
         n_seen: number of images that the weights were trained or validated on.
         dataset_notes: what every table of this data set must say; see `Dataset.notes`.
         left_out: numbers of recorded fixations that were not scored; see `Dataset.left_out`.
+        n_whole: number of images of the published split if only a part of it was on disk; otherwise None.
     """
 
     identity: Identity
@@ -71,6 +72,7 @@ class Result:
     n_seen: int = 0
     dataset_notes: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+    n_whole: int | None = None
 
     @property
     def method(self) -> str:

@@ -113,7 +113,8 @@ def _one_table(group: Sequence[Result], style: str, *, in_order: bool) -> str:
     if not in_order:
         rows = [*sorted(rows, key=_rank), *claimed(first.dataset, first.identity["protocol"])]
     gaze = "SIMULATED gaze" if first.gaze == "simulated" else first.gaze
-    title = f"{first.dataset}, {first.n_images} images, {gaze}, protocol {first.protocol}"
+    images = f"{first.n_images} of {first.n_whole}" if first.n_whole else str(first.n_images)
+    title = f"{first.dataset}, {images} images, {gaze}, protocol {first.protocol}"
     notes = [*_notes(found, rows, first.n_images), *first.dataset_notes]
     if needing_fixations:
         notes.append(f"This data set has densities but no fixations, which these need: {', '.join(needing_fixations)}.")

@@ -125,7 +125,7 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
 
     try:
         # log lines are printed between progress bars instead of into them
-        with logging_redirect_tqdm(), _options.off_image(options):
+        with logging_redirect_tqdm(), _options.off_image(options), _options.partial(options):
             status = verb.execute(options)
             sys.stdout.flush()  # a broken pipe shows here, not when Python exits
             return status

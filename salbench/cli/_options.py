@@ -54,7 +54,7 @@ _RUNTIME: dict[str, dict[str, Any]] = {  # field of Runtime -> its option
 
 
 def add_folders(parser: ArgumentParser, *names: str) -> None:
-    """Add options for folders: "data_root" (with --off-image), "weights_root", "methods_dir", "augmentations_dir"."""
+    """Add options for folders: "data_root" (with --off-image and --partial), "weights_root" and so on."""
     group = parser.add_argument_group("folders")
     for name in names:
         group.add_argument(_typed(name), type=_values.path, metavar="DIR", help=_FOLDERS[name])
@@ -65,6 +65,11 @@ def add_folders(parser: ArgumentParser, *names: str) -> None:
             help="fixations off their image in folder:DIR: refuse the data set, or leave them out and count them "
             "(default: as its dataset.toml says, otherwise error)",
         )
+        group.add_argument(
+            "--partial",
+            action="store_true",
+            help="use a data set although images are missing; the results say how many of the whole were there",
+        )
 
 
 def off_image(options: Namespace) -> AbstractContextManager[None]:
@@ -74,6 +79,15 @@ def off_image(options: Namespace) -> AbstractContextManager[None]:
     from salbench import datasets
 
     return datasets.off_image(options.off_image)
+
+
+def partial(options: Namespace) -> AbstractContextManager[None]:
+    """A context in which data sets are opened as --partial says."""
+    if not getattr(options, "partial", False):
+        return nullcontext()
+    from salbench import datasets
+
+    return datasets.allow_partial()
 
 
 def add_runtime(parser: ArgumentParser, *names: str) -> None:

@@ -60,14 +60,20 @@ def execute(options: argparse.Namespace) -> int:
         raise ValueError("--datasets: expected names separated by commas, got nothing")
     if options.metric not in METRICS:
         raise ValueError(f"--metric: expected one of {', '.join(METRICS)}, got {options.metric!r}")
-    labels, complete = _scored(options, names) if options.methods else (None, True)
+    labels, complete = None, True
+    if options.methods:
+        names, labels, complete = _scored(options, names)
     text = matrix.table(options.out, names, options.metric, options.protocol, methods=labels, style=options.format)
     print(text, end="")
     return int(not complete)
 
 
-def _scored(options: argparse.Namespace, names: list[str]) -> tuple[set[str], bool]:
-    """Run the methods on every data set. Returns the labels of those that ran, and whether all did completely."""
+def _scored(options: argparse.Namespace, names: list[str]) -> tuple[list[str], set[str], bool]:
+    """Run the methods on every data set.
+
+    Returns:
+        Names of the data sets in results, labels of the methods that ran, and whether all did completely.
+    """
     from salbench.datasets import load, training_split
     from salbench.evaluation import Evaluation
     from salbench.protocol import named
@@ -75,7 +81,8 @@ def _scored(options: argparse.Namespace, names: list[str]) -> tuple[set[str], bo
 
     runtime, specs, protocol = _options.runtime(options), _options.methods(options), named(options.protocol)
     labels, complete = set(), True
-    for dataset in [load(name, options.data_root) for name in names]:  # a wrong name shows before the first run
+    opened = [load(name, options.data_root) for name in names]  # a wrong name shows before the first run
+    for dataset in opened:
         train = lambda dataset=dataset: training_split(dataset, options.data_root)  # noqa: E731
         evaluation = Evaluation(dataset, protocol, options.out, runtime, train=train)
         for outcome in map(evaluation.run, specs):
@@ -87,4 +94,4 @@ def _scored(options: argparse.Namespace, names: list[str]) -> tuple[set[str], bo
                 kind = type(outcome).__name__.lower()
                 print(f"{kind} {outcome.method} on {dataset.name}: {outcome.reason}", file=sys.stderr)
                 complete = False
-    return labels, complete
+    return [dataset.name for dataset in opened], labels, complete

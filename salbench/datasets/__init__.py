@@ -1,20 +1,32 @@
 """Data sets by name: `load("osie_test")`, `load("folder:/my/images")`.
 
-To add a data set here, write a file in this folder with a function `load(split, root)` that returns a `Dataset`, and
-add one row per split to `DATASETS`. To add one from a package of your own, declare a `Row` as an entry point (see
-`salbench.plugins`); the row's name is the name of the entry point.
+To add a data set here, write a file in this folder with a function `load(split, root)` that returns a `Dataset` and a
+constant `SOURCE` that says where its files come from, and add one row per split to `DATASETS`. To add one from a
+package of your own, declare a `Row` as an entry point (see `salbench.plugins`); the row's name is the name of the entry
+point.
 """
 
 import importlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from salbench import plugins
-from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, default_sigma, folder_name, off_image
+from salbench.datasets._common import (
+    NO_DOWNLOAD,
+    Dataset,
+    DatasetProblem,
+    allow_partial,
+    collect_problems,
+    default_sigma,
+    folder_name,
+    off_image,
+)
+from salbench.datasets._source import Source, locate
 from salbench.files import user_cache
 from salbench.suggestions import suggestion
 
@@ -24,14 +36,19 @@ __all__ = [
     "Dataset",
     "DatasetProblem",
     "Row",
+    "Source",
+    "allow_partial",
+    "collect_problems",
     "data_root",
     "default_sigma",
     "get",
     "join",
     "load",
+    "locate",
     "names",
     "off_image",
     "results_name",
+    "source",
     "training_split",
 ]
 GROUP = "salbench.datasets"
@@ -49,6 +66,7 @@ class Row:
         takes_folder: the name is typed as NAME:DIR or NAME:LABEL=DIR, and DIR is the second argument of `load`;
             otherwise that is the data root. After DIR, #SPLIT replaces `split`.
         test: name of the data set that a training on this one is tested on, or None. It has fixations.
+        images: number of images, or None if it is not known before the data set is opened.
     """
 
     module: str
@@ -57,46 +75,62 @@ class Row:
     train: str | None = None
     takes_folder: bool = False
     test: str | None = None
+    images: int | None = None
 
 
-def _row(module: str, split: str, summary: str, train: str | None = None, **others: Any) -> Row:
-    return Row(f"salbench.datasets.{module}", split, summary, train, **others)
+def _row(module: str, split: str, images: int | None, summary: str, train: str | None = None, **others: Any) -> Row:
+    return Row(f"salbench.datasets.{module}", split, summary, train, images=images, **others)
 
 
 DATASETS = {
-    "popout": _row("popout", "all", "30 generated displays and scenes with SIMULATED gaze; needs no download"),
+    "popout": _row("popout", "all", 30, "30 generated displays and scenes with SIMULATED gaze; needs no download"),
     "salicon_train": _row(
-        "salicon", "train", "SALICON 2017, 10 000 images, mouse-tracked fixations", test="salicon_val"
+        "salicon", "train", 10_000, "SALICON 2017, 10 000 images, mouse-tracked fixations", test="salicon_val"
     ),
-    "salicon_val": _row("salicon", "val", "SALICON 2017, 5 000 images, mouse-tracked fixations", "salicon_train"),
+    "salicon_val": _row(
+        "salicon", "val", 5_000, "SALICON 2017, 5 000 images, mouse-tracked fixations", "salicon_train"
+    ),
     "salicon_test": _row(
-        "salicon", "test", "SALICON 2017, 5 000 images, no public fixations: `submit` only", "salicon_train"
+        "salicon", "test", 5_000, "SALICON 2017, 5 000 images, no public fixations: `submit` only", "salicon_train"
     ),
-    "salicon2015_examples": _row("salicon2015", "all", "SALICON 2015, the authors' 10 examples, mouse-tracked"),
-    "osie": _row("osie", "all", "OSIE, 700 photographs, 15 observers"),
+    "salicon2015_examples": _row("salicon2015", "all", 10, "SALICON 2015, the authors' 10 examples, mouse-tracked"),
+    "osie": _row("osie", "all", 700, "OSIE, 700 photographs, 15 observers"),
     "osie_train": _row(
-        "osie", "train", "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}", test="osie_test"
+        "osie", "train", 500, "OSIE, the 500 photographs whose number n has n % 7 not in {0, 1}", test="osie_test"
     ),
-    "osie_test": _row("osie", "test", "OSIE, the 200 photographs whose number n has n % 7 in {0, 1}", "osie_train"),
-    "eyecrowd": _row("eyecrowd", "all", "EyeCrowd, 500 photographs of crowds, 16 observers"),
+    "osie_test": _row(
+        "osie", "test", 200, "OSIE, the 200 photographs whose number n has n % 7 in {0, 1}", "osie_train"
+    ),
+    "eyecrowd": _row("eyecrowd", "all", 500, "EyeCrowd, 500 photographs of crowds, 16 observers"),
     "eyecrowd_train": _row(
-        "eyecrowd", "train", "EyeCrowd, the 400 photographs whose number n has n % 5 != 4", test="eyecrowd_test"
+        "eyecrowd", "train", 400, "EyeCrowd, the 400 photographs whose number n has n % 5 != 4", test="eyecrowd_test"
     ),
     "eyecrowd_test": _row(
-        "eyecrowd", "test", "EyeCrowd, the 100 photographs whose number n has n % 5 = 4", "eyecrowd_train"
+        "eyecrowd", "test", 100, "EyeCrowd, the 100 photographs whose number n has n % 5 = 4", "eyecrowd_train"
     ),
     "augsal_contrast100": _row(
-        "augsal", "all", "Aydemir et al. 2024, 100 reconstructed SALICON images without fixations: to train on edits"
+        "augsal",
+        "all",
+        100,
+        "Aydemir et al. 2024, 100 reconstructed SALICON images without fixations: to train on edits",
     ),
-    "nus_scene": _row("nus_scene", "all", "NUS scenes, 500 photographs of many sizes, 12 observers"),
+    "nus_scene": _row("nus_scene", "all", 500, "NUS scenes, 500 photographs of many sizes, 12 observers"),
     "nus_scene_train": _row(
-        "nus_scene", "train", "NUS scenes, the 400 photographs whose number n has n % 5 != 4", test="nus_scene_test"
+        "nus_scene",
+        "train",
+        400,
+        "NUS scenes, the 400 photographs whose number n has n % 5 != 4",
+        test="nus_scene_test",
     ),
     "nus_scene_test": _row(
-        "nus_scene", "test", "NUS scenes, the 100 photographs whose number n has n % 5 = 4", "nus_scene_train"
+        "nus_scene", "test", 100, "NUS scenes, the 100 photographs whose number n has n % 5 = 4", "nus_scene_train"
     ),
+    "mit1003": _row("mit1003", "all", 1_003, "MIT1003, 1003 photographs of many sizes, 15 observers"),
+    "cat2000_train": _row("cat2000", "train", 2_000, "CAT2000, 2000 images of 20 categories, 18 observers"),
+    "figrim": _row("figrim", "all", 630, "FIGRIM, 630 scenes of 21 categories, memory task, 11 to 22 observers"),
+    "toronto": _row("toronto", "all", 120, "Toronto, 120 photographs, 20 observers"),
     "folder": _row(
-        "folder", "all", "your own images and fixations: folder:DIR, or folder:DIR#SPLIT", takes_folder=True
+        "folder", "all", None, "your own images and fixations: folder:DIR, or folder:DIR#SPLIT", takes_folder=True
     ),
 }
 
@@ -120,6 +154,15 @@ def get(name: str) -> Row:
         return DATASETS[name] if name in DATASETS else plugins.load(GROUP, name, Row)
     except plugins.PluginProblem as problem:
         raise DatasetProblem(f"data set {problem}") from problem
+
+
+def source(name: str) -> Source | None:
+    """Return where a data set comes from and where its files are; None if it needs no files of others.
+
+    Raises:
+        DatasetProblem: see `get`, or the module of the loader cannot be imported.
+    """
+    return getattr(_module(name, get(name)), "SOURCE", None)
 
 
 def data_root(root: Path | str | None = None) -> Path:
@@ -152,19 +195,23 @@ def load(name: str, root: Path | str | None = None) -> Dataset:
     if argument and not row.takes_folder:
         raise DatasetProblem(f"{name} takes no argument, got {argument!r}; set the data root with --data-root")
     label, place, split = folder_name(argument) if argument else ("", data_root(root), None)
-    dataset = _loader(name, row)(split or row.split, place)
+    module = _module(name, row)
+    if not callable(getattr(module, "load", None)):
+        raise DatasetProblem(f"{name}: cannot import `load` of {row.module}: there is no such function")
+    dataset = module.load(split or row.split, place)
     if not isinstance(dataset, Dataset):
         raise DatasetProblem(f"{name}: expected {row.module}.load to return a Dataset, got {type(dataset).__name__}")
     family = row.module.rpartition(".")[2]  # the splits of a data set share a module
     samples = [replace(sample, dataset=family) for sample in dataset.samples]
-    return replace(dataset, samples=samples, train=row.train, name=f"{name}+{label}" if label else name)
+    part = f"_partial{len(samples)}" if dataset.whole else ""  # keeps the results apart from those of the whole
+    return replace(dataset, samples=samples, train=row.train, name=f"{name}+{label}" if label else f"{name}{part}")
 
 
-def _loader(name: str, row: Row) -> Callable[[str, Path], Dataset]:
+def _module(name: str, row: Row) -> ModuleType:
     try:
-        return importlib.import_module(row.module).load
+        return importlib.import_module(row.module)
     except Exception as error:  # the module can belong to another package, whose code can raise anything
-        raise DatasetProblem(f"{name}: cannot import `load` of {row.module}: {error}") from error
+        raise DatasetProblem(f"{name}: cannot import {row.module}: {error}") from error
 
 
 def join(datasets: Sequence[Dataset]) -> Dataset:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from salbench.files import hash_bytes, read_map
 from salbench.sample import Sample
 
 NO_DOWNLOAD = "To start without a download: --dataset popout"
+_USE = "To use only these, add --partial."
 SIGMA_SHARE = 0.03  # of the longer side: OSIE's authors use 24 pixels for 800, SALICON's 19 for 640
 
 
@@ -38,6 +39,7 @@ class Dataset:
             Negatives, baseline and fitted centre bias come from all samples, however many are scored.
         notes: what every table of this data set must say, a sentence each.
         left_out: {"off_image", "lost": number of recorded fixations that no sample holds}; empty if there are none.
+        whole: number of images of the published split if only a part of it is on disk (see `allow_partial`), or None.
 
     Raises:
         DatasetProblem: no samples, or two with the same id.
@@ -52,6 +54,7 @@ class Dataset:
     split: Sequence[Sample] | None = None
     notes: Sequence[str] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    whole: int | None = None
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -106,6 +109,49 @@ class Published:
     images: int
     fixations: int | None = None
     mean: tuple[float, float] | None = None
+
+
+_partial: ContextVar[bool] = ContextVar("partial", default=False)
+_problems: ContextVar[list[str] | None] = ContextVar("problems", default=None)
+
+
+@contextmanager
+def allow_partial(allowed: bool = True) -> Iterator[None]:
+    """Inside this context, a data set with missing images can be opened. It then holds the images on disk."""
+    token = _partial.set(allowed)
+    try:
+        yield
+    finally:
+        _partial.reset(token)
+
+
+@contextmanager
+def collect_problems() -> Iterator[list[str]]:
+    """Inside this context, opening a data set continues after a problem where it can. The list holds the problems."""
+    found: list[str] = []
+    token = _problems.set(found)
+    try:
+        yield found
+    finally:
+        _problems.reset(token)
+
+
+def is_checking() -> bool:
+    """Return whether `collect_problems` is in effect."""
+    return _problems.get() is not None
+
+
+def report(problem: DatasetProblem) -> None:
+    """Raise `problem`; inside `collect_problems`, add it to the list instead."""
+    found = _problems.get()
+    if found is None:
+        raise problem
+    found.append(str(problem))
+
+
+def part_of(samples: Sequence[Sample], published: int) -> int | None:
+    """Return `published`, the number of images of the whole split, if `samples` are fewer; None if they are all."""
+    return published if len(samples) < published else None
 
 
 OFF_IMAGE = ("error", "drop")
@@ -166,23 +212,78 @@ def default_sigma(size: tuple[int, int]) -> float:
 
 def require_files(folder: Path, names: Collection[str], how: str) -> None:
     """Raise `DatasetProblem` unless `folder` holds all the files `names`; `how` says how to get them."""
-    present = set(os.listdir(folder)) if folder.is_dir() else set()
-    missing = [name for name in names if name not in present]
-    if missing:
-        state = f"{len(missing)} are missing, such as {', '.join(missing[:3])}" if present else "found none"
-        raise DatasetProblem(f"{folder}: expected {len(names)} files, {state}. {how} {NO_DOWNLOAD}")
+    if missing := _missing(folder, names):
+        raise _incomplete(folder, len(names), missing, how)
+
+
+def present(stems: Sequence[str], folder: Path, suffix: str, how: str) -> list[str]:
+    """Return the stems of images whose file is in `folder`: all of them, or fewer inside `allow_partial`.
+
+    Args:
+        stems: of all images of the data set; a stem may hold slashes.
+        folder: holds a file STEM + `suffix` for each.
+        suffix: end of the file names, such as ".jpg".
+        how: how to get the files.
+
+    Raises:
+        DatasetProblem: files are missing and that is not allowed, or all are missing.
+    """
+    missing = set(_missing(folder, [f"{stem}{suffix}" for stem in stems]))
+    if len(missing) == len(stems):
+        raise _incomplete(folder, len(stems), sorted(missing), how)
+    if missing and not _partial.get():
+        report(_incomplete(folder, len(stems), sorted(missing), f"Found {len(stems) - len(missing)}. {_USE} {how}"))
+    return [stem for stem in stems if f"{stem}{suffix}" not in missing]
+
+
+def check_number(folder: Path, found: int, expected: int, what: str, how: str) -> None:
+    """Raise `DatasetProblem` unless the number of images is the published one, or smaller inside `allow_partial`.
+
+    Args:
+        folder: where the images are.
+        found: their number.
+        expected: the published number.
+        what: what was counted, such as "images *.jpeg".
+        how: how to get them.
+    """
+    if found == expected or (_partial.get() and 0 < found < expected):
+        return
+    hint = "" if not found or found > expected else f" (was the archive unpacked completely?). {_USE}"
+    problem = DatasetProblem(f"{folder}: expected {expected} {what}, found {found}{hint or '.'} {how} {NO_DOWNLOAD}")
+    if not found:
+        raise problem
+    report(problem)
+
+
+def _missing(folder, names):
+    """The names, relative to `folder`, that are not files in it."""
+    folders = {str(PurePath(name).parent) for name in names}
+    listed = {place: set(os.listdir(folder / place)) if (folder / place).is_dir() else set() for place in folders}
+    return [name for name in names if PurePath(name).name not in listed[str(PurePath(name).parent)]]
+
+
+def _incomplete(folder, expected, missing, how):
+    state = (
+        "found none" if len(missing) == expected else f"{len(missing)} are missing, such as {', '.join(missing[:3])}"
+    )
+    return DatasetProblem(f"{folder}: expected {expected} files, {state}. {how} {NO_DOWNLOAD}")
 
 
 def check_published(source: Path, fixations: np.ndarray, expected: Published, cause: str) -> None:
     """Raise `DatasetProblem` unless `fixations` (N, 2) have the published number and mean; `cause` says why not."""
     mean = fixations.mean(0, dtype=np.float64) if len(fixations) else np.full(2, np.nan)
-    wanted = np.asarray(expected.mean, dtype=np.float64)
+    wanted = mean if expected.mean is None else np.asarray(expected.mean, dtype=np.float64)
     if len(fixations) == expected.fixations and np.abs(mean - wanted).max() <= 1e-4:
         return
-    raise DatasetProblem(
-        f"{source}: expected the published {expected.fixations} fixations with mean x {wanted[0]:.4f} and "
-        f"y {wanted[1]:.4f}, got {len(fixations)} with {mean[0]:.4f} and {mean[1]:.4f}. {cause} {NO_DOWNLOAD}"
-    )
+    problem = f"expected the published {expected.fixations} fixations"
+    if expected.mean is None:
+        problem += f", got {len(fixations)}"
+    else:
+        problem += (
+            f" with mean x {wanted[0]:.4f} and y {wanted[1]:.4f}, got {len(fixations)} with {mean[0]:.4f} and "
+            f"{mean[1]:.4f}"
+        )
+    report(DatasetProblem(f"{source}: {problem}. {cause} {NO_DOWNLOAD}"))
 
 
 def is_inside(fixations: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -22,7 +22,7 @@ from salbench.datasets._common import (
     Published,
     check_inside,
     check_published,
-    require_files,
+    present,
 )
 from salbench.datasets._mat import read_mat, structure
 from salbench.files import read_image
@@ -30,13 +30,20 @@ from salbench.sample import Sample
 
 
 def read_samples(
-    data: Path, stems: Sequence[str], size: tuple[int, int], sigma: float, expected: Published, how: str
+    data: Path,
+    every: Sequence[str],
+    stems: Sequence[str],
+    size: tuple[int, int],
+    sigma: float,
+    expected: Published,
+    how: str,
 ) -> list[Sample]:
-    """Read a whole data set.
+    """Read a split of a data set. The fixations of the whole set are checked.
 
     Args:
         data: the folder `data`.
-        stems: stems of the images, in order.
+        every: stems of all images of the data set.
+        stems: stems of the images of the split, in order.
         size: (height, width) of every image.
         sigma: the authors' blur in pixels.
         expected: the published counts; the mean is that of the stored positions, before the subtraction.
@@ -45,9 +52,9 @@ def read_samples(
     Raises:
         DatasetProblem: files that are missing, unreadable or not the published ones.
     """
-    require_files(data / "stimuli", [f"{stem}.jpg" for stem in stems], how)
+    there = set(present(every, data / "stimuli", ".jpg", how))
     gaze = _read_fixations(data / "eye" / "fixations.mat", size, expected, how)
-    single = sorted(set(stems) ^ set(gaze))
+    single = sorted(set(every) ^ set(gaze))
     if single:
         raise DatasetProblem(
             f"{data}: expected an image and its fixations, got only one of them for {single[0]}. {how}"
@@ -62,6 +69,7 @@ def read_samples(
             sigma=sigma,
         )
         for stem in stems
+        if stem in there
     ]
 
 

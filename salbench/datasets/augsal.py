@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from salbench.checks import check_density
-from salbench.datasets._common import NO_DOWNLOAD, Dataset, DatasetProblem, require_files
+from salbench.datasets._common import Dataset, check_number, part_of, present
+from salbench.datasets._source import Source, locate
 from salbench.files import read_image, read_map
 from salbench.maps import resize
 from salbench.sample import Sample
@@ -25,9 +26,13 @@ from salbench.sample import Sample
 IMAGES = 100
 SIZE = (512, 512)
 UNEDITED = ".jpgedited_image1.0.jpg"
-HOW = (
-    "AugSal: Aydemir et al. released 100 contrast edits with their code. Put its folders images/, saliency_gt/ and "
-    "selected/ in a folder augsal_contrast100 in the data root (--data-root or $SALBENCH_DATA)."
+SOURCE = Source(
+    folders=("augsal_contrast100",),
+    marks=(f"images/*{UNEDITED}",),
+    how="AugSal: Aydemir et al. released 100 contrast edits with their code. Put its folders images/, saliency_gt/ and "
+    "selected/ in a folder augsal_contrast100 in the data root (--data-root or $SALBENCH_DATA).",
+    licence="CC BY-SA 4.0",
+    size="512 x 512",
 )
 
 
@@ -37,19 +42,17 @@ def load(split: str, root: Path) -> Dataset:
     Raises:
         DatasetProblem: missing files.
     """
-    folder = root / "augsal_contrast100"
+    folder = locate(root, SOURCE)
     stems = sorted(path.name.removesuffix(UNEDITED) for path in (folder / "images").glob(f"*{UNEDITED}"))
-    if len(stems) != IMAGES:
-        raise DatasetProblem(
-            f"{folder / 'images'}: expected {IMAGES} images <stem>{UNEDITED}, found {len(stems)}. {HOW} {NO_DOWNLOAD}"
-        )
-    maps = {stem: f"salmap_{stem}.jpg.png" for stem in stems}
-    require_files(folder / "saliency_gt", list(maps.values()), HOW)
+    check_number(folder / "images", len(stems), IMAGES, f"images <stem>{UNEDITED}", SOURCE.how)
+    maps = present([f"salmap_{stem}" for stem in stems], folder / "saliency_gt", ".jpg.png", SOURCE.how)
+    samples = [_sample(folder, name.removeprefix("salmap_"), f"{name}.jpg.png") for name in maps]
     return Dataset(
         name="augsal_contrast100",
-        samples=[_sample(folder, stem, maps[stem]) for stem in stems],
+        samples=samples,
+        whole=part_of(samples, IMAGES),
         gaze="mouse movements (SALICON), as densities only",
-        licence="CC BY-SA 4.0",
+        licence=SOURCE.licence,
         citation="Aydemir et al., Data Augmentation via Latent Diffusion for Saliency Prediction, ECCV 2024",
     )
 

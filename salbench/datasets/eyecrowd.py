@@ -22,16 +22,21 @@ Paper: Jiang, Xu, Zhao: Saliency in crowd, ECCV 2014.
 
 from pathlib import Path
 
-from salbench.datasets._common import Dataset, Published
+from salbench.datasets._common import Dataset, Published, part_of
 from salbench.datasets._nus_vip import read_samples
+from salbench.datasets._source import Source, locate
 
-FOLDERS = ("EyeCrowd", "EyeCrowd/saliency-in-crowd-master", "saliency-in-crowd", "saliency-in-crowd-master")
 SIZE = (768, 1024)
 SIGMA = 26.0
 EXPECTED = Published(images=500, fixations=126_348, mean=(519.6397, 335.6468))  # mean before the subtraction
-HOW = (
-    "EyeCrowd: clone the repository NUS-VIP/saliency-in-crowd (MIT licence) from GitHub into a folder EyeCrowd in the "
-    "data root (--data-root or $SALBENCH_DATA); if it is there already, clone it again."
+SOURCE = Source(
+    folders=("EyeCrowd", "EyeCrowd/saliency-in-crowd-master", "saliency-in-crowd", "saliency-in-crowd-master"),
+    marks=("data/stimuli/[0-5]??.jpg", "data/eye"),
+    how="EyeCrowd: clone the repository NUS-VIP/saliency-in-crowd (MIT licence) from GitHub into a folder EyeCrowd in "
+    "the data root (--data-root or $SALBENCH_DATA); if it is there already, clone it again.",
+    licence="MIT",
+    size="1024 x 768",
+    archive="https://github.com/NUS-VIP/saliency-in-crowd/archive/HEAD.zip",
 )
 
 
@@ -41,14 +46,15 @@ def load(split: str, root: Path) -> Dataset:
     Raises:
         DatasetProblem: files that are missing, unreadable or not the published ones.
     """
-    folders = [root / name / "data" for name in FOLDERS]
-    data = next((folder for folder in folders if folder.is_dir()), folders[0])
-    stems = [f"{i + 1:03d}" for i in range(EXPECTED.images)]
-    samples = read_samples(data, stems, SIZE, SIGMA, EXPECTED, HOW)
+    every = [f"{i + 1:03d}" for i in range(EXPECTED.images)]
+    stems = [stem for stem in every if split == "all" or (int(stem) % 5 == 4) == (split == "test")]
+    data = locate(root, SOURCE) / "data"
+    samples = read_samples(data, every, stems, SIZE, SIGMA, EXPECTED, SOURCE.how)
     return Dataset(
         name="eyecrowd" if split == "all" else f"eyecrowd_{split}",
-        samples=[s for s in samples if split == "all" or (int(s.id) % 5 == 4) == (split == "test")],
+        samples=samples,
+        whole=part_of(samples, len(stems)),
         gaze="eye tracker, 16 observers, free viewing",
-        licence="MIT",
+        licence=SOURCE.licence,
         citation="Jiang, Xu, Zhao, Saliency in crowd, ECCV 2014",
     )

@@ -40,18 +40,26 @@ from salbench.datasets._common import (
     check_inside,
     check_published,
     default_sigma,
+    part_of,
+    present,
     require_files,
 )
 from salbench.datasets._mat import read_mat, structure
+from salbench.datasets._source import Source, locate
 from salbench.files import read_image
 from salbench.sample import Sample
 
 EXPECTED = Published(images=500, fixations=43_894, mean=(273.4820, 230.0826))
 OBSERVERS = 12
-HOW = (
-    "NUS scenes: clone the authors' repository Yanakz/Scene from GitHub into a folder Scene in the data root "
+SOURCE = Source(
+    folders=("Scene", "Scene-master"),
+    marks=("data/stimuli/[0-5]??.jpg", "data/tidy"),
+    how="NUS scenes: clone the authors' repository Yanakz/Scene from GitHub into a folder Scene in the data root "
     "(--data-root or $SALBENCH_DATA); if it is there already, clone it again. Project page: "
-    "www-users.cs.umn.edu/~qzhao/scene.html."
+    "www-users.cs.umn.edu/~qzhao/scene.html.",
+    licence="MIT",
+    size="many; 311 of 500 are 256 x 256",
+    archive="https://github.com/Yanakz/Scene/archive/HEAD.zip",
 )
 
 
@@ -61,28 +69,34 @@ def load(split: str, root: Path) -> Dataset:
     Raises:
         DatasetProblem: files that are missing, unreadable or not the published ones.
     """
-    data = root / "Scene" / "data"
-    stems = [f"{i + 1:03d}" for i in range(EXPECTED.images)]
-    require_files(data / "stimuli", [f"{stem}.jpg" for stem in stems], HOW)
-    require_files(data / "tidy", ["fixations.mat", "imgInfo.mat"], HOW)
+    data = locate(root, SOURCE) / "data"
+    every = [f"{i + 1:03d}" for i in range(EXPECTED.images)]
+    stems = [stem for stem in every if split == "all" or (int(stem) % 5 == 4) == (split == "test")]
+    there = set(present(every, data / "stimuli", ".jpg", SOURCE.how))
+    require_files(data / "tidy", ["fixations.mat", "imgInfo.mat"], SOURCE.how)
     sizes = _read_sizes(data / "tidy" / "imgInfo.mat")
-    gaze = _read_fixations(data / "tidy" / "fixations.mat", sizes)
+    gaze = dict(
+        zip(every, zip(sizes, _read_fixations(data / "tidy" / "fixations.mat", sizes), strict=True), strict=True)
+    )
+    samples = [
+        Sample(
+            id=stem,
+            size=size,
+            read_image=partial(read_image, data / "stimuli" / f"{stem}.jpg"),
+            fixations=fixations,
+            observers=observers,
+            sigma=default_sigma(size),
+        )
+        for stem in stems
+        if stem in there
+        for size, (fixations, observers) in [gaze[stem]]
+    ]
     return Dataset(
         name="nus_scene" if split == "all" else f"nus_scene_{split}",
-        samples=[
-            Sample(
-                id=stem,
-                size=size,
-                read_image=partial(read_image, data / "stimuli" / f"{stem}.jpg"),
-                fixations=fixations,
-                observers=observers,
-                sigma=default_sigma(size),
-            )
-            for stem, size, (fixations, observers) in zip(stems, sizes, gaze, strict=True)
-            if split == "all" or (int(stem) % 5 == 4) == (split == "test")
-        ],
+        samples=samples,
+        whole=part_of(samples, len(stems)),
         gaze="eye tracker, 12 observers, free viewing",
-        licence="MIT",
+        licence=SOURCE.licence,
         citation="Liang et al., Saliency prediction with scene structural guidance, IEEE SMC 2017",
     )
 
@@ -93,7 +107,7 @@ def _read_sizes(path):
     with structure(path, f"imgInfo.size, an array of shape {expected}"):
         sizes = read_mat(path, ["imgInfo"])["imgInfo"]["size"].item()
         if sizes.shape != expected:
-            raise DatasetProblem(f"{path}: expected imgInfo.size of shape {expected}, got {sizes.shape}. {HOW}")
+            raise DatasetProblem(f"{path}: expected imgInfo.size of shape {expected}, got {sizes.shape}. {SOURCE.how}")
         return [(int(height), int(width)) for height, width in sizes]
 
 
@@ -102,14 +116,14 @@ def _read_fixations(path, sizes):
     cells = read_mat(path, ["fixations"])["fixations"]
     expected = (EXPECTED.images, OBSERVERS)
     if cells.shape != expected:
-        raise DatasetProblem(f"{path}: expected fixations, a cell of shape {expected}, got {cells.shape}. {HOW}")
+        raise DatasetProblem(f"{path}: expected fixations, a cell of shape {expected}, got {cells.shape}. {SOURCE.how}")
     gaze = []
     with structure(path, "cells of K x 4 numbers"):
         for i, (row, size) in enumerate(zip(cells, sizes, strict=True)):
             counts = [len(cell) for cell in row]
             points = np.concatenate([cell.reshape(-1, 4)[:, [1, 0]] for cell in row])
-            check_inside(points, size, f"{path}, image {i + 1:03d}", HOW)
+            check_inside(points, size, f"{path}, image {i + 1:03d}", SOURCE.how)
             gaze.append((points, np.repeat(np.arange(OBSERVERS), counts)))
     stored = np.concatenate([points for points, _ in gaze])
-    check_published(path, stored, EXPECTED, f"This is not the published file. {HOW}")
+    check_published(path, stored, EXPECTED, f"This is not the published file. {SOURCE.how}")
     return gaze

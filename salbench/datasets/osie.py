@@ -16,16 +16,22 @@ Paper: Xu, Jiang, Wang, Kankanhalli, Zhao: Predicting human gaze beyond pixels, 
 
 from pathlib import Path
 
-from salbench.datasets._common import Dataset, Published
+from salbench.datasets._common import Dataset, Published, part_of
 from salbench.datasets._nus_vip import read_samples
+from salbench.datasets._source import Source, locate
 
 SIZE = (600, 800)
 SIGMA = 24.0
 FIRST = 1001  # the number of the first photograph
 EXPECTED = Published(images=700, fixations=98_321, mean=(401.4660, 283.5829))  # mean before the subtraction
-HOW = (
-    "OSIE: clone the repository NUS-VIP/predicting-human-gaze-beyond-pixels from GitHub into a folder OSIE in the "
-    "data root (--data-root or $SALBENCH_DATA); if it is there already, clone it again."
+SOURCE = Source(
+    folders=("OSIE", "predicting-human-gaze-beyond-pixels", "predicting-human-gaze-beyond-pixels-master"),
+    marks=("data/stimuli/1[0-7]??.jpg",),
+    how="OSIE: clone the repository NUS-VIP/predicting-human-gaze-beyond-pixels from GitHub into a folder OSIE in the "
+    "data root (--data-root or $SALBENCH_DATA); if it is there already, clone it again.",
+    licence="MIT",
+    size="800 x 600",
+    archive="https://github.com/NUS-VIP/predicting-human-gaze-beyond-pixels/archive/HEAD.zip",
 )
 
 
@@ -35,12 +41,15 @@ def load(split: str, root: Path) -> Dataset:
     Raises:
         DatasetProblem: files that are missing, unreadable or not the published ones.
     """
-    stems = [str(FIRST + i) for i in range(EXPECTED.images)]
-    samples = read_samples(root / "OSIE" / "data", stems, SIZE, SIGMA, EXPECTED, HOW)
+    every = [str(FIRST + i) for i in range(EXPECTED.images)]
+    stems = [stem for stem in every if split == "all" or (int(stem) % 7 in (0, 1)) == (split == "test")]
+    data = locate(root, SOURCE) / "data"
+    samples = read_samples(data, every, stems, SIZE, SIGMA, EXPECTED, SOURCE.how)
     return Dataset(
         name="osie" if split == "all" else f"osie_{split}",
-        samples=[s for s in samples if split == "all" or (int(s.id) % 7 in (0, 1)) == (split == "test")],
+        samples=samples,
+        whole=part_of(samples, len(stems)),
         gaze="eye tracker, 15 observers, 3 s of free viewing",
-        licence="MIT",
+        licence=SOURCE.licence,
         citation="Xu et al., Predicting human gaze beyond pixels, Journal of Vision 14(1):28, 2014",
     )

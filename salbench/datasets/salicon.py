@@ -7,10 +7,14 @@ Layout below the data root, as the archives unpack; there are no fixations or ma
                                                 location, timestamp and fixations (K x 2)
     SALICON/maps/{train,val}/<stem>.png         8-bit density that the challenge scores against
 
-Only the field fixations is read. Its columns are x, y and count pixels from 1, so 1 is subtracted. `observers` is the
-index into gaze; the same index in two images need not be the same person. The distributed maps are used as they are,
-without further blur; the Gaussian of the authors' API is 19 pixels. Parsing takes seconds to minutes, so the parsed
-fixations are kept in the user cache folder.
+Repackagings with other folders are found too; see `FOLDERS`. They have pictures in place of .mat files: black, with a
+white pixel where somebody looked. A pixel fixated twice then counts once, and the observers are unknown. The title of
+the table says so, because scores differ slightly from those of the .mat files.
+
+Of a .mat file, only the field fixations is read. Its columns are x, y and count pixels from 1, so 1 is subtracted.
+`observers` is the index into gaze; the same index in two images need not be the same person. The distributed maps are
+used as they are, without further blur; the Gaussian of the authors' API is 19 pixels. Parsing takes seconds to minutes,
+so the parsed fixations are kept in the user cache folder.
 
 Captions and boxes of objects come from COCO's annotations if they are on disk (see `_coco`), and are None otherwise.
 COCO publishes none for the test split. The authors' ten examples of 2015 state COCO's size, 640 x 480, so SALICON's
@@ -19,40 +23,70 @@ images are taken to be COCO's originals, neither resized nor cropped; `_coco` ch
 Paper: Jiang, Huang, Duan, Zhao: SALICON: Saliency in context, CVPR 2015.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from salbench.datasets._cache import cached
 from salbench.datasets._coco import read_captions, read_objects
 from salbench.datasets._common import (
-    NO_DOWNLOAD,
     Dataset,
     DatasetProblem,
     Published,
     check_inside,
+    check_number,
     check_published,
+    part_of,
+    present,
     read_density,
-    require_files,
 )
 from salbench.datasets._mat import gaze_points, read_mat
+from salbench.datasets._per_image import Fixations, read_per_image, read_picture
+from salbench.datasets._source import Source, locate
 from salbench.files import read_image
 from salbench.sample import Sample
 
 SIZE = (480, 640)
 SIGMA = 19.0
+FOLDERS = {  # part -> its folder: as published, of UNISAL, of MSI-Net, of TranSalNet
+    "images": ("images/{split}", "images", "stimuli/{split}", "{split}/{split}_stimuli"),
+    "fixations": ("fixations/{split}", "fixations", "{split}/{split}_fixation"),
+    "maps": ("maps/{split}", "maps", "saliency/{split}", "{split}/{split}_saliency"),
+}
 EXPECTED = {  # means after the subtraction of 1
     "train": Published(images=10_000, fixations=4_598_112, mean=(314.6272, 228.4357)),
     "val": Published(images=5_000, fixations=2_576_914, mean=(312.8489, 227.6883)),
     "test": Published(images=5_000),
 }
+EXPECTED_PIXELS = {"val": Published(images=5_000, fixations=2_564_787)}  # of the pictures; unknown for train
+SUFFIXES = (".mat", ".png", ".bmp")  # of fixations, in the order in which they are looked for
 ARCHIVES = {  # Google Drive id, MD5
     "images": ("1g8j-hTT-51IG1UFwP0xTGhLdgIUCW5e5", "MD5 eb2a1bb706633d1b31fc2e01422c5757"),
     "fixations": ("1P-jeZXCsjoKO79OhFUgnj6FGcyvmLDPj", "MD5 462b70f4f9e8ea446ac628e46cea8d3d"),
     "maps": ("1PnO7szbdub1559LfjYHMy65EDC4VhJC8", "no MD5 is known"),
 }
+
+
+def _how(*parts):
+    archives = ", ".join(f"{part} (Google Drive id {ARCHIVES[part][0]}, {ARCHIVES[part][1]})" for part in parts)
+    return (
+        f"SALICON 2017: unpack the archive of {archives} from salicon.net into SALICON/{'|'.join(parts)} in the data "
+        "root (--data-root or $SALBENCH_DATA)."
+    )
+
+
+SOURCE = Source(
+    folders=("SALICON",),
+    marks=tuple(
+        "|".join(f"{folder.format(split='*')}/COCO_*2014_*" for folder in FOLDERS[part])
+        for part in ("images", "fixations")
+    ),
+    how=_how("images", "fixations", "maps"),
+    licence="annotations CC BY 4.0; images under the terms of Microsoft COCO",
+    size="640 x 480",
+)
 
 
 def load(split: str, root: Path) -> Dataset:
@@ -61,90 +95,86 @@ def load(split: str, root: Path) -> Dataset:
     Raises:
         DatasetProblem: files that are missing, unreadable or of another release.
     """
-    base, coco = root / "SALICON", root / "COCO" / "annotations"
-    stems = _list_images(base / "images" / split, split)
+    base = locate(root, SOURCE)
+    coco = base.parent / "COCO" / "annotations"
+    images = _folder(base, "images", split, [".jpg"])
+    stems, suffix = _stems(base, images, split)
     names = [f"{stem}.jpg" for stem in stems]
-    ground_truth = _ground_truth(base, split, stems)
+    ground_truth = _ground_truth(base, split, stems, suffix)
     captions = read_captions(coco / f"captions_{split}2014.json", names)
     objects = read_objects(coco / f"instances_{split}2014.json", names, SIZE)
     samples = [
         Sample(
             id=stem,
             size=SIZE,
-            read_image=partial(read_image, base / "images" / split / f"{stem}.jpg"),
-            fixations=fixations,
-            observers=observers,
-            read_density=density,
+            read_image=partial(read_image, images / f"{stem}.jpg"),
             sigma=SIGMA,
             caption=caption,
             boxes=boxes,
             categories=categories,
+            **truth,
         )
-        for stem, (fixations, observers, density), caption, (boxes, categories) in zip(
-            stems, ground_truth, captions, objects, strict=True
-        )
+        for stem, truth, caption, (boxes, categories) in zip(stems, ground_truth, captions, objects, strict=True)
     ]
+    pixels = "" if suffix == ".mat" else "; fixations from pictures, each pixel once"
     return Dataset(
         name=f"salicon_{split}",
         samples=samples,
-        gaze="mouse movements over a blurred image (Amazon Mechanical Turk), not an eye tracker",
-        licence="annotations CC BY 4.0; images under the terms of Microsoft COCO",
+        gaze=f"mouse movements over a blurred image (Amazon Mechanical Turk), not an eye tracker{pixels}",
+        licence=SOURCE.licence,
         citation="Jiang et al., SALICON: Saliency in context, CVPR 2015",
+        whole=part_of(samples, EXPECTED[split].images),
     )
 
 
-def _how(part):
-    drive, md5 = ARCHIVES[part]
-    return (
-        f"SALICON 2017: unpack the archive of {part} from salicon.net (Google Drive id {drive}, {md5}) "
-        f"into SALICON/{part} in the data root (--data-root or $SALBENCH_DATA)."
-    )
+def _folder(base: Path, part: str, split: str, suffixes: Sequence[str]) -> Path:
+    """The first possible folder of a part that holds files of the split; the published one if there is none."""
+    places = [base / folder.format(split=split) for folder in FOLDERS[part]]
+    patterns = [f"COCO_{split}2014_*{suffix}" for suffix in suffixes]
+    return next((place for place in places if any(any(place.glob(pattern)) for pattern in patterns)), places[0])
 
 
-def _list_images(folder, split):
-    """Sorted stems of the images of the split."""
-    stems = sorted(path.stem for path in folder.glob(f"COCO_{split}2014_*.jpg"))
+def _stems(base: Path, images: Path, split: str) -> tuple[list[str], str]:
+    """The sorted stems of the images whose files are all there, and the suffix of the files of fixations."""
+    stems = sorted(path.stem for path in images.glob(f"COCO_{split}2014_*.jpg"))
     expected = EXPECTED[split].images
-    if len(stems) != expected:
-        raise DatasetProblem(
-            f"{folder}: expected {expected} images COCO_{split}2014_*.jpg, found {len(stems)}"
-            f"{' (was the archive unpacked completely?)' if stems else ''}. {_how('images')} {NO_DOWNLOAD}"
-        )
-    return stems
-
-
-def _ground_truth(base, split, stems):
-    """[(fixations, observers, read_density)] of the images; all None on the test split."""
+    check_number(images, len(stems), expected, f"images COCO_{split}2014_*.jpg", _how("images"))
     if split == "test":
-        return [(None, None, None)] * len(stems)
-    files, maps = base / "fixations" / split, base / "maps" / split
-    require_files(files, [f"{stem}.mat" for stem in stems], _how("fixations"))
-    require_files(maps, [f"{stem}.png" for stem in stems], _how("maps"))
-    paths = [files / f"{stem}.mat" for stem in stems]
-    parsed = cached(f"salicon_{split}", paths, partial(_parse, paths), partial(_whole, len(paths)))
-    points, observers, counts = parsed["points"].astype(np.float64) - 1, parsed["observers"], parsed["counts"]
-    cause = (
-        "Most likely these are the fixations of the 2015 release (train 3171533, val 1662655), "
-        f"or the archive was not unpacked completely. {_how('fixations')}"
-    )
-    check_published(files, points, EXPECTED[split], cause)
-    ends = np.cumsum(counts)[:-1]
-    return [
-        (fixations, who, partial(read_density, maps / f"{stem}.png", SIZE))
-        for stem, fixations, who in zip(stems, np.split(points, ends), np.split(observers, ends), strict=True)
-    ]
+        return stems, SUFFIXES[0]
+    files = _folder(base, "fixations", split, SUFFIXES)
+    suffix = next((s for s in SUFFIXES if any(files.glob(f"COCO_{split}2014_*{s}"))), SUFFIXES[0])
+    stems = present(stems, files, suffix, _how("fixations"))
+    return present(stems, _folder(base, "maps", split, [".png"]), ".png", _how("maps")), suffix
 
 
-def _parse(paths):
-    """Arrays by name: points (N, 2), the stored x, y of all files; observers (N,); counts, the number per file."""
-    bar = tqdm(paths, desc="SALICON: parsing fixations (once)", unit="file", disable=None)
-    points, observers = zip(*(_parse_one(path) for path in bar), strict=True)
-    counts = np.array([len(p) for p in points])
-    return {"points": np.concatenate(points), "observers": np.concatenate(observers), "counts": counts}
+def _ground_truth(base: Path, split: str, stems: Sequence[str], suffix: str) -> list[dict[str, Any]]:
+    """The fields fixations, observers and read_density of each sample; none on the test split."""
+    if split == "test":
+        return [{}] * len(stems)
+    maps = _folder(base, "maps", split, [".png"])
+    densities = [{"read_density": partial(read_density, maps / f"{stem}.png", SIZE)} for stem in stems]
+    files = _folder(base, "fixations", split, SUFFIXES)
+    found = _fixations([files / f"{stem}{suffix}" for stem in stems], split, suffix)
+    if len(stems) == EXPECTED[split].images:
+        _check_all(files, split, suffix, np.concatenate([points for points, _ in found]))
+    known = [{"fixations": points} | ({"observers": who} if suffix == ".mat" else {}) for points, who in found]
+    return [density | truth for density, truth in zip(densities, known, strict=True)]
 
 
-def _whole(files, points, observers, counts):
-    return len(points) == len(observers) == counts.sum() and len(counts) == files
+def _fixations(paths: Sequence[Path], split: str, suffix: str) -> list[Fixations]:
+    """(points, observers) of each image, with points counted from 0."""
+    if suffix != ".mat":
+        return read_per_image(f"salicon_{split}", paths, partial(read_picture, size=SIZE))
+    found = read_per_image(f"salicon_{split}", paths, lambda path: _parse_one(path))
+    return [(points - 1, observers) for points, observers in found]
+
+
+def _check_all(files: Path, split: str, suffix: str, points: np.ndarray) -> None:
+    if suffix == ".mat":
+        cause = "Most likely these are the fixations of the 2015 release (train 3171533, val 1662655), or the archive"
+        check_published(files, points, EXPECTED[split], f"{cause} was not unpacked completely. {_how('fixations')}")
+    elif split in EXPECTED_PIXELS:
+        check_published(files, points, EXPECTED_PIXELS[split], f"This is another release. {_how('fixations')}")
 
 
 def _parse_one(path):

@@ -28,16 +28,24 @@ from salbench.datasets._common import (
     Published,
     check_inside,
     check_published,
+    part_of,
+    present,
     require_files,
 )
+from salbench.datasets._source import Source, locate
 from salbench.files import read_image
 from salbench.sample import Sample
 
 EXPECTED = Published(images=10, fixations=3_965, mean=(300.4033, 222.9718))
 SIGMA = 19.0
-HOW = (
-    "SALICON 2015 examples: clone the authors' evaluation code NUS-VIP/salicon-evaluation from GitHub into a folder "
-    "salicon2015_examples in the data root (--data-root or $SALBENCH_DATA); it must hold images/ and annotations/."
+SOURCE = Source(
+    folders=("salicon2015_examples", "salicon-evaluation", "salicon-evaluation-master"),
+    marks=("annotations/fixations_train2014examples.json",),
+    how="SALICON 2015 examples: clone the authors' evaluation code NUS-VIP/salicon-evaluation from GitHub into a "
+    "folder salicon2015_examples in the data root (--data-root or $SALBENCH_DATA); it must hold images/ and "
+    "annotations/.",
+    licence="annotations CC BY 4.0, photographs as Flickr says",
+    size="640 x 480",
 )
 
 
@@ -47,19 +55,21 @@ def load(split: str, root: Path) -> Dataset:
     Raises:
         DatasetProblem: files that are missing, unreadable or not the published ones.
     """
-    folder = root / "salicon2015_examples"
+    folder = locate(root, SOURCE)
     path = folder / "annotations" / "fixations_train2014examples.json"
-    require_files(path.parent, [path.name], HOW)
+    require_files(path.parent, [path.name], SOURCE.how)
     sizes, clicks = _read(path)
-    require_files(folder / "images", sorted(sizes), HOW)
-    samples = [_sample(folder / "images" / name, sizes[name], clicks[name], path) for name in sorted(sizes)]
-    points = np.concatenate([s.fixations for s in samples])
-    check_published(path, points, EXPECTED, f"This is not the published file. {HOW}")
+    there = set(present(sorted(sizes), folder / "images", "", SOURCE.how))
+    every = [_sample(folder / "images" / name, sizes[name], clicks[name], path) for name in sorted(sizes)]
+    points = np.concatenate([s.fixations for s in every])
+    check_published(path, points, EXPECTED, f"This is not the published file. {SOURCE.how}")
+    samples = [sample for sample, name in zip(every, sorted(sizes), strict=True) if name in there]
     return Dataset(
         name="salicon2015_examples",
         samples=samples,
+        whole=part_of(samples, EXPECTED.images),
         gaze="mouse-tracked, 55 to 67 workers, 2015 release",
-        licence="annotations CC BY 4.0, photographs as Flickr says",
+        licence=SOURCE.licence,
         citation="Jiang et al., SALICON: Saliency in Context, CVPR 2015",
     )
 
@@ -75,7 +85,7 @@ def _read(path):
             tracks[names[annotation["image_id"]]].append(np.array(annotation["fixations"], dtype=int).reshape(-1, 2))
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetProblem(
-            f"{path}: expected the annotations of SALICON 2015, but cannot read them: {error}. {HOW}"
+            f"{path}: expected the annotations of SALICON 2015, but cannot read them: {error}. {SOURCE.how}"
         ) from error
     return sizes, tracks
 
@@ -84,5 +94,5 @@ def _sample(path, size, tracks, source):
     rows_columns = np.concatenate([*tracks, np.empty((0, 2), int)])
     _, first = np.unique(rows_columns, axis=0, return_index=True)
     returns = np.delete(rows_columns, first, axis=0)[:, ::-1] - 1.0
-    check_inside(returns, size, f"{source}, {path.name}", HOW)
+    check_inside(returns, size, f"{source}, {path.name}", SOURCE.how)
     return Sample(Path(path).stem, size, partial(read_image, path), returns, sigma=SIGMA)

@@ -73,3 +73,16 @@ SALICON_LISTS = [
     [np.array([[1, 1], [640, 480]], dtype=np.uint16), np.empty((0, 0)), np.array([[32, 7]], dtype=np.uint8)],
     [np.array([[10, 20]], dtype=np.uint16), np.array([[30.0, 40.0], [50.0, 60.0]])],
 ]
+
+
+def fixated(size, seed, number=6):
+    """A fixation map of zeros and ones, uint8, and its fixated pixels, (K, 2) of x, y. Opposite corners are fixated."""
+    values, rng = np.zeros(size, np.uint8), np.random.default_rng(seed)
+    values[rng.integers(size[0], size=number), rng.integers(size[1], size=number)] = 1
+    values[0, -1] = values[-1, 0] = 1
+    return values, np.argwhere(values)[:, ::-1]
+
+
+def write_fix_locs(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(path, {"fixLocs": values}, do_compression=True)

@@ -68,7 +68,7 @@ def test_folder_of_a_clone_or_of_the_zip_file(eyecrowd_tree, folder):
 def test_nothing_there(tmp_path):
     with pytest.raises(
         DatasetProblem,
-        match=r"EyeCrowd/data/stimuli: expected 500 files, found none.*"
+        match=r"expected the folder EyeCrowd or .*, found an empty folder.*"
         r"NUS-VIP/saliency-in-crowd \(MIT licence\) from GitHub.*--dataset popout",
     ):
         load("eyecrowd_test", tmp_path)

@@ -60,7 +60,7 @@ def test_half_unpacked(scene_tree, tidy):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(DatasetProblem, match=r"expected 500 files, found none.*--dataset popout"):
+    with pytest.raises(DatasetProblem, match=r"expected the folder Scene or .*, found an empty.*--dataset popout"):
         load("nus_scene", tmp_path)
 
 

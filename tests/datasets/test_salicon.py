@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import scipy.io
 from builders import SALICON_LISTS, write_gaze, write_image
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from salbench.datasets import DatasetProblem, load, salicon
+from salbench.datasets import DatasetProblem, allow_partial, load, salicon
 from salbench.evaluation import Evaluation
 from salbench.protocol import PROTOCOLS
 from salbench.runtime import Runtime
@@ -78,9 +80,7 @@ def test_real_numbers_are_pinned():
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(
-        DatasetProblem, match=r"expected 5000 images COCO_val2014_\*\.jpg, found 0\. .*eb2a1bb7.*popout"
-    ):
+    with pytest.raises(DatasetProblem, match=r"expected the folder SALICON, found an empty folder.*eb2a1bb7.*popout"):
         load("salicon_val", tmp_path)
 
 
@@ -196,6 +196,79 @@ def test_truncated_map(salicon_tree, base):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"0009\.png: not a readable picture"):
         load("salicon_val", salicon_tree).samples[0].read_density()
+
+
+class TestPictures:
+    """Repackagings with fixations as pictures."""
+
+    LAYOUTS = (
+        ("images/{}", "fixations/{}", "maps/{}", ".png"),
+        ("images", "fixations", "maps", ".png"),
+        ("stimuli/{}", "fixations/{}", "saliency/{}", ".png"),
+        ("{0}/{0}_stimuli", "{0}/{0}_fixation", "{0}/{0}_saliency", ".bmp"),
+    )
+
+    @pytest.fixture
+    def repackaged(self, tmp_path, monkeypatch):
+        """A function of a layout and a split: a data root with two images, and the fixated pixels of each."""
+
+        def make(images, fixations, maps, suffix, split="val"):
+            base, rng, pixels = tmp_path / "own" / "SALICON", np.random.default_rng(5), []
+            for number in (9, 36):
+                picture = np.zeros((480, 640), np.uint8)
+                picture[0, 639] = picture[479, 0] = 255
+                picture[rng.integers(480, size=8), rng.integers(640, size=8)] = 255
+                write_image(base / images.format(split) / f"{stem(split, number)}.jpg", (480, 640))
+                write_image(base / maps.format(split) / f"{stem(split, number)}.png", (480, 640), value=number)
+                path = base / fixations.format(split) / f"{stem(split, number)}{suffix}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(picture).save(path)
+                pixels.append(np.argwhere(picture)[:, ::-1])
+            monkeypatch.setattr(salicon, "EXPECTED", {split: salicon.Published(2, 99, (0.0, 0.0))})
+            monkeypatch.setattr(salicon, "EXPECTED_PIXELS", {"val": salicon.Published(2, sum(map(len, pixels)))})
+            return base.parent, pixels
+
+        return make
+
+    @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout[0])
+    def test_layouts(self, repackaged, layout):
+        root, pixels = repackaged(*layout)
+        dataset = load("salicon_val", root)
+        assert (dataset.name, dataset.whole) == ("salicon_val", None)
+        assert dataset.gaze.endswith("; fixations from pictures, each pixel once")
+        for sample, points in zip(dataset.samples, pixels, strict=True):
+            np.testing.assert_array_equal(sample.fixations, points)
+            assert sample.observers is None
+            assert sample.image.shape == (480, 640, 3)
+        assert dataset.samples[1].read_density().max() == 36
+
+    def test_another_number_of_pixels(self, repackaged, monkeypatch):
+        root, pixels = repackaged(*self.LAYOUTS[0])
+        monkeypatch.setattr(salicon, "EXPECTED_PIXELS", {"val": salicon.Published(2, 7)})
+        number = sum(map(len, pixels))
+        with pytest.raises(
+            DatasetProblem, match=rf"expected the published 7 fixations, got {number}\. This is another"
+        ):
+            load("salicon_val", root)
+
+    def test_no_number_is_known_for_the_training_split(self, repackaged):
+        root, pixels = repackaged(*self.LAYOUTS[0], split="train")
+        assert [len(sample.fixations) for sample in load("salicon_train", root).samples] == list(map(len, pixels))
+
+    def test_the_excerpt(self, shared):
+        """The distributed densities are the fixations under a Gaussian of 19 pixels with zeros beyond the border."""
+        with allow_partial():
+            root = shared / "data" / "salicon2017_excerpt"
+            val, train = load("salicon_val", root), load("salicon_train", root)
+        assert (val.name, val.whole) == ("salicon_val_partial12", 5_000)
+        assert (train.name, train.whole) == ("salicon_train_partial10", 10_000)
+        assert len(val.samples[0].fixations) == 413
+        for sample in val.samples[:4]:
+            counts = np.zeros(sample.size)
+            counts[tuple(sample.fixations.astype(int).T[::-1])] = 1
+            blurred = gaussian_filter(counts, 19.0, mode="constant")
+            assert np.corrcoef(blurred.ravel(), sample.read_density().ravel())[0, 1] > 0.9998
+            assert sample.image.shape == (480, 640, 3)
 
 
 class TestCoco:

@@ -70,7 +70,7 @@ def test_truncated(tree):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(DatasetProblem, match=r"expected 1 files, found none.*salicon-evaluation"):
+    with pytest.raises(DatasetProblem, match=r"expected the folder salicon2015_examples.*salicon-evaluation"):
         load("salicon2015_examples", tmp_path)
 
 

@@ -1,0 +1,132 @@
+"""The files of data sets: check them, download them, and recognise what a folder holds."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from salbench import datasets
+from salbench.archives import unpack_zip
+from salbench.datasets import Dataset, DatasetProblem
+from salbench.sample import Sample
+
+
+class Checked(NamedTuple):
+    """What `check` returns: the number of images that were read, and every problem as one line or more."""
+
+    images: int
+    problems: list[str]
+
+
+def check(name: str, root: Path | str | None = None, progress: bool = False) -> Checked:
+    """Open a data set and read all its images and densities.
+
+    Args:
+        name: as on the command line.
+        root: see `salbench.datasets.data_root`.
+        progress: show a progress bar.
+
+    Returns:
+        Missing and unreadable files, other counts than the published ones, and images or maps of another size.
+
+    Raises:
+        DatasetProblem: there is no data set of this name.
+    """
+    datasets.get(name.partition(":")[0])
+    with datasets.collect_problems() as problems:
+        try:
+            samples = datasets.load(name, root).samples
+        except ValueError as problem:
+            return Checked(0, [*problems, str(problem)])
+        for sample in tqdm(samples, desc=f"{name}: reading images", unit="image", disable=not progress):
+            problems += _problems(sample)
+    return Checked(len(samples), problems)
+
+
+def _problems(sample: Sample) -> Iterator[str]:
+    readers: list[Callable[[], object]] = [lambda: sample.image]
+    if sample.read_density is not None:
+        readers.append(sample.read_density)
+    for read in readers:
+        try:
+            read()
+        except (ValueError, OSError) as error:
+            yield str(error)
+
+
+def download(name: str, root: Path | str | None = None, progress: bool = False) -> Path:
+    """Download a data set whose authors offer one ZIP file, and unpack it in the data root.
+
+    Args:
+        name: as on the command line.
+        root: see `salbench.datasets.data_root`.
+        progress: show progress bars.
+
+    Returns:
+        The folder of the data set.
+
+    Raises:
+        DatasetProblem: no direct link, already there, or the download failed.
+        ArchiveProblem: a damaged or unsafe ZIP file.
+        ModuleNotFoundError: the package pooch is not installed.
+    """
+    source, place = datasets.source(name), datasets.data_root(root)
+    if source is None or source.archive is None:
+        offered = ", ".join(each for each in datasets.DATASETS if getattr(datasets.source(each), "archive", None))
+        how = f"{source.how} " if source else ""
+        raise DatasetProblem(f"{name}: has no direct link. {how}These can be downloaded: {offered}")
+    target = place / source.folders[0]
+    if target.exists():
+        raise DatasetProblem(f"{target}: is there already; check it: salbench data check {name}; or remove it first")
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=".download_") as scratch:
+        content = Path(scratch) / "content"
+        unpack_zip(_retrieve(name, source, Path(scratch), progress), content, progress)
+        inside = list(content.iterdir())
+        if len(inside) != 1 or not inside[0].is_dir():
+            raise DatasetProblem(f"{source.archive}: expected a ZIP file with one folder, got {len(inside)} entries")
+        os.replace(inside[0], target)
+    return target
+
+
+def _retrieve(name: str, source: datasets.Source, folder: Path, progress: bool) -> Path:
+    import pooch
+
+    try:
+        return Path(pooch.retrieve(source.archive, source.hash, fname="archive.zip", path=folder, progressbar=progress))
+    except (OSError, ValueError) as error:  # no connection, or another hash
+        raise DatasetProblem(f"{name}: cannot download {source.archive}: {error}. {source.how}") from error
+
+
+class Recognised(NamedTuple):
+    """A data set that `recognise` found in a folder.
+
+    Attributes:
+        names: of its splits, as on the command line; one name for a folder of your own.
+        root: its data root, or None for a folder of your own.
+        dataset: the opened data set for a folder of your own, otherwise None.
+    """
+
+    names: list[str]
+    root: Path | None
+    dataset: Dataset | None = None
+
+
+def recognise(folder: Path) -> list[Recognised]:
+    """Say what a folder holds: known data sets, or else images of your own.
+
+    Raises:
+        DatasetProblem: neither; the message says what `folder:` expects.
+    """
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name in datasets.DATASETS:
+        source = datasets.source(name)
+        if source and any(source.is_in(place) for place in (folder, *(folder / each for each in source.folders))):
+            found.setdefault(source.folders, []).append(name)
+    if found:
+        return [Recognised(names, folder) for names in found.values()]
+    name = f"folder:{folder}"
+    return [Recognised([name], None, datasets.load(name))]

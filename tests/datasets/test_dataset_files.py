@@ -1,0 +1,243 @@
+"""`salbench data`: the files of data sets listed, checked, downloaded and recognised."""
+
+import functools
+import hashlib
+import http.server
+import json
+import os
+import shutil
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import SALICON_LISTS, write_gaze, write_image
+
+from salbench import cli, dataset_files, listing
+from salbench.datasets import DATASETS, DatasetProblem, load, osie, salicon, source
+from salbench.datasets._common import Published
+
+
+class TestList:
+    def test_where_each_is(self, osie_tree, salicon_tree, capsys):
+        assert cli.main(["data", "--json", "--data-root", str(osie_tree)]) == 0
+        rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+        assert list(rows) == list(DATASETS)
+        assert rows["osie_test"] | {"how": "", "summary": ""} == {
+            "name": "osie_test",
+            "summary": "",
+            "train": "osie_train",
+            "images": 200,
+            "size": "800 x 600",
+            "licence": "MIT",
+            "found": str(osie_tree / "OSIE"),
+            "how": "",
+        }
+        assert rows["osie_test"]["how"].endswith("Or: salbench data get osie")
+        assert rows["salicon_val"]["found"] == str(osie_tree / "SALICON")
+        assert rows["figrim"]["found"] == f"not in {osie_tree}"
+        assert rows["popout"]["found"] == "needs no files"
+
+    def test_the_table_ends_with_what_to_get(self, osie_tree, capsys):
+        assert cli.main(["data", "--data-root", str(osie_tree)]) == 0
+        table, _, missing = capsys.readouterr().out.partition("How to get those that are missing:")
+        assert "cat2000_train" in table
+        assert missing.count("SALICON 2017: unpack") == 1  # of three splits
+        assert "OSIE: clone" not in missing
+
+    def test_an_incomplete_folder(self, tmp_path):
+        (tmp_path / "OSIE").mkdir()
+        rows = {row["name"]: row for row in listing.data_files(tmp_path)}
+        assert rows["osie"]["found"] == f"incomplete: {tmp_path / 'OSIE'}"
+
+    def test_a_package_that_cannot_be_imported(self, monkeypatch):
+        broken = replace(DATASETS["osie"], module="salbench.datasets.nowhere")
+        monkeypatch.setitem(DATASETS, "broken", broken)
+        (row,) = (row for row in listing.data_files() if row["name"] == "broken")
+        assert row["summary"].startswith("BROKEN: broken: cannot import salbench.datasets.nowhere")
+
+    def test_every_data_set_with_files_says_where_it_is_from(self):
+        for name, row in DATASETS.items():
+            known = source(name)
+            assert (known is None) == (name in ("popout", "folder"))
+            assert (row.images is None) == (name == "folder")
+            assert known is None or all((known.folders, known.marks, known.how, known.licence, known.size))
+
+    @pytest.mark.parametrize("name", ["osie", "osie_train", "osie_test", "eyecrowd_test", "nus_scene_train"])
+    def test_numbers_of_images(self, real_root, name):
+        root = real_root({"o": "OSIE", "e": "EyeCrowd", "n": "Scene"}[name[0]])
+        assert len(load(name, root).samples) == DATASETS[name].images
+
+
+class TestCheck:
+    def test_a_good_copy(self, osie_tree, capsys):
+        assert cli.main(["data", "check", "osie_test", "--data-root", str(osie_tree)]) == 0
+        assert capsys.readouterr().out == "osie_test: 4 images read, no problems\n"
+
+    def test_all_problems_at_once(self, salicon_tree, monkeypatch, capsys):
+        base = salicon_tree / "SALICON"
+        for number in (50, 60, 70):
+            stem = f"COCO_val2014_{number:012d}"
+            write_image(base / f"images/val/{stem}.jpg", (480, 640))
+            write_image(base / f"maps/val/{stem}.png", (480, 640))
+            write_gaze(base / f"fixations/val/{stem}.mat", SALICON_LISTS[0])
+        monkeypatch.setattr(salicon, "EXPECTED", {"val": Published(5, 18, (1.0, 2.0))})
+        (base / "fixations/val/COCO_val2014_000000000009.mat").unlink()  # missing
+        (base / "fixations/val/COCO_val2014_000000000036.mat").write_bytes(b"")  # unreadable
+        (base / "fixations/val/COCO_val2014_000000000050.mat").write_bytes(b"MATLAB")
+        write_image(base / "images/val/COCO_val2014_000000000060.jpg", (240, 320))  # of another size
+        write_image(base / "maps/val/COCO_val2014_000000000060.png", (240, 320))
+        (base / "images/val/COCO_val2014_000000000070.jpg").write_bytes(b"\xff\xd8")
+        assert cli.main(["data", "check", "salicon_val", "--data-root", str(salicon_tree)]) == 1
+        out = capsys.readouterr().out
+        for part in (
+            "1 are missing, such as COCO_val2014_000000000009.mat. Found 4. To use only these, add --partial.",
+            "000036.mat: not a readable MATLAB file",
+            "000050.mat: not a readable MATLAB file",
+            "COCO_val2014_000000000060: expected a uint8 (480, 640, 3) image, got uint8 (240, 320, 3)",
+            "000060.png: expected the (height, width) of its image, (480, 640), got (240, 320)",
+            "000070.jpg: not a readable picture",
+        ):
+            assert out.count(part) == 1, part
+        assert out.endswith("salicon_val: 4 images read, 6 problems\n")
+
+    def test_other_counts(self, osie_tree, monkeypatch):
+        monkeypatch.setattr(osie, "EXPECTED", replace(osie.EXPECTED, fixations=7))
+        images, problems = dataset_files.check("osie", osie_tree)
+        assert (images, len(problems)) == (14, 1)
+        assert "expected the published 7 fixations" in problems[0]
+
+    def test_a_part_is_no_problem_if_allowed(self, osie_tree, capsys):
+        (osie_tree / "OSIE/data/stimuli/1001.jpg").unlink()
+        words = ["data", "check", "osie", "--data-root", str(osie_tree)]
+        assert cli.main(words) == 1
+        assert cli.main([*words, "--partial"]) == 0
+        assert "osie: 13 images read, no problems" in capsys.readouterr().out
+
+    def test_it_reads_what_the_cache_holds(self, salicon_tree):
+        """The cache hides damage that left the size and the time of a file as they were."""
+        load("salicon_val", salicon_tree)
+        path = salicon_tree / "SALICON/fixations/val/COCO_val2014_000000000009.mat"
+        stat = path.stat()
+        path.write_bytes(b"x" * stat.st_size)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert any(
+            "000009.mat: not a readable" in problem for problem in dataset_files.check("salicon_val", salicon_tree)[1]
+        )
+
+    def test_not_there(self, tmp_path):
+        images, problems = dataset_files.check("osie", tmp_path)
+        assert (images, len(problems)) == (0, 1)
+
+    def test_unknown_name(self, capsys):
+        assert cli.main(["data", "check", "osei"]) == 2
+        assert "unknown data set 'osei'. Did you mean 'osie'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def served(osie_tree, tmp_path, monkeypatch):
+    """OSIE as a ZIP file on a server in this process, and nothing in the data root. Returns the data root."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *words):
+            pass
+
+    site, root = tmp_path / "site", tmp_path / "root"
+    site.mkdir()
+    (osie_tree / "OSIE").rename(site / "repository-abc123")
+    shutil.make_archive(str(site / "osie"), "zip", site, "repository-abc123")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=site))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    hash = f"sha256:{hashlib.sha256((site / 'osie.zip').read_bytes()).hexdigest()}"
+    url = f"http://127.0.0.1:{server.server_port}/osie.zip"
+    monkeypatch.setattr(osie, "SOURCE", replace(osie.SOURCE, archive=url, hash=hash))
+    yield root
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class TestGet:
+    def test_downloaded_and_checked(self, served, capsys):
+        assert cli.main(["data", "get", "osie_test", "--data-root", str(served)]) == 0
+        assert capsys.readouterr().out == (
+            f"osie_test: downloaded to {served / 'OSIE'}\nosie_test: 4 images read, no problems\n"
+        )
+        assert [path.name for path in served.iterdir()] == ["OSIE"]
+
+    def test_what_is_there_is_kept(self, served):
+        (served / "OSIE").mkdir(parents=True)
+        with pytest.raises(DatasetProblem, match=r"OSIE: is there already; .* or remove it first"):
+            dataset_files.download("osie", served)
+
+    def test_another_hash(self, served, monkeypatch):
+        monkeypatch.setattr(osie, "SOURCE", replace(osie.SOURCE, hash="md5:" + "0" * 32))
+        with pytest.raises(DatasetProblem, match=r"osie: cannot download http.*hash.*OSIE: clone"):
+            dataset_files.download("osie", served)
+        assert list(served.iterdir()) == []
+
+    def test_no_such_page(self, served, monkeypatch):
+        monkeypatch.setattr(osie, "SOURCE", replace(osie.SOURCE, archive=f"{osie.SOURCE.archive}.gone"))
+        with pytest.raises(DatasetProblem, match=r"cannot download .*\.gone: 404.*OSIE: clone"):
+            dataset_files.download("osie", served)
+        assert list(served.iterdir()) == []
+
+    @pytest.mark.parametrize("name", ["salicon_val", "popout"])
+    def test_no_link(self, name, tmp_path):
+        with pytest.raises(DatasetProblem, match=f"{name}: has no direct link.*can be downloaded: osie, osie_train"):
+            dataset_files.download(name, tmp_path)
+
+    def test_without_pooch(self, served, monkeypatch, capsys):
+        monkeypatch.setitem(sys.modules, "pooch", None)
+        assert cli.main(["data", "get", "osie", "--data-root", str(served)]) == 2
+        assert "needs pooch: python -m pip install" in capsys.readouterr().err
+
+    def test_links_are_of_data_sets_with_a_known_licence(self):
+        linked = {source(name).folders[0]: source(name) for name in DATASETS if source(name) and source(name).archive}
+        assert sorted(linked) == ["EyeCrowd", "OSIE", "Scene"]
+        for known in linked.values():
+            assert known.licence == "MIT"
+            assert known.archive.startswith("https://github.com/")
+
+
+class TestImport:
+    @pytest.mark.parametrize("folder", ["", "SALICON"])
+    def test_a_known_data_set(self, salicon_tree, folder, capsys):
+        place = salicon_tree / folder
+        assert cli.main(["data", "import", str(place)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith(f"{place} holds salicon_train, salicon_val, salicon_test.")
+        assert lines[-1] == f"  salbench run --dataset salicon_val --data-root {place}"
+        check, run = (line.split()[1:] for line in lines[1:])
+        assert cli.main(check) == 0
+        assert cli.main([*run, "--methods", "uniform", "--out", str(salicon_tree / "out")]) == 0
+
+    @pytest.mark.parametrize("fixations", [True, False])
+    def test_a_folder_of_my_own(self, tmp_path, fixations, capsys):
+        write_image(tmp_path / "mine" / "images" / "a.png", (30, 40))
+        if fixations:
+            (tmp_path / "mine" / "fixations").mkdir()
+            np.save(tmp_path / "mine" / "fixations" / "a.npy", np.ones((3, 2)))
+        assert cli.main(["data", "import", str(tmp_path / "mine")]) == 0
+        out = capsys.readouterr().out
+        assert f"1 images, {'fixations' if fixations else 'no fixations'}" in out
+        assert f"salbench {'run' if fixations else 'show'} --dataset folder:{tmp_path / 'mine'}" in out
+
+    def test_neither(self, tmp_path, capsys):
+        assert cli.main(["data", "import", str(tmp_path)]) == 2
+        assert str(tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["check"], "data check: expected NAME after it"),
+        (["import"], "data import: expected DIR after it"),
+        (["list", "osie"], "data list: expected no name after it, got 'osie'"),
+    ],
+)
+def test_words(words, message, capsys):
+    assert cli.main(["data", *words]) == 2
+    assert message in capsys.readouterr().err
