@@ -68,7 +68,8 @@ def add_folders(parser: ArgumentParser, *names: str) -> None:
         group.add_argument(
             "--partial",
             action="store_true",
-            help="use a data set although images are missing; the results say how many of the whole were there",
+            help="use a data set although images are missing; results say how many of the whole there were, and a "
+            "submission may lack maps",
         )
 
 

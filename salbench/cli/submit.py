@@ -42,11 +42,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _options.add_limit(parser, "predict only the first N images")
     _options.add_seed(parser, "fitting")
     _options.add_out(parser, "submissions", "folder for the files")
-    parser.add_argument(
-        "--partial",
-        action="store_true",
-        help="if images fail, write the file without them instead of stopping; with --check, accept missing maps",
-    )
     _options.add_runtime(parser, "device", "backbone", "workers", "batch_size")
     _options.add_folders(parser, "data_root", "weights_root", "methods_dir")
 
