@@ -88,7 +88,8 @@ class Gbvs(Classical):
     This is the model of the authors' toolbox, which departs from the paper. An edge weighs the absolute difference of
     two features, not of their logarithms. A power of 1.5 replaces the second chain, which concentrates the activation.
     Colours are those of DKL space. There is one lattice; its longer side has 32 nodes. The map fades at the borders and
-    is blurred, so the map of a constant image is constant except near the borders.
+    is blurred, so the map of a constant image is constant except near the borders. Beyond the toolbox, a feature that
+    varies by less than 1e-6 counts as constant, and pictures with a side below 128 pixels, which it refuses, get a map.
 
     Time and memory grow with the number of pixels, beside a constant cost for 24 chains of up to 1024 nodes.
     """
