@@ -60,7 +60,7 @@ def activation(feature: np.ndarray, nearness: np.ndarray) -> np.ndarray:
 
     Returns:
         (rows, columns) distribution of the walkers, summing to one, from an even start until it changes by no more than
-        TOLERANCE: 7 to 23 steps. It is uniform for a constant feature.
+        TOLERANCE: 7 to 25 steps, up to 50 for a picture of 1:5. It is uniform for a constant feature.
     """
     walkers = np.full(feature.size, 1 / feature.size)
     if np.ptp(feature) < ROUNDING:
