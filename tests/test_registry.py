@@ -96,7 +96,7 @@ class TestGet:
 
     @pytest.mark.parametrize("typed", ["all", "classical", "classical:lab"])
     def test_a_word_for_several_methods(self, typed):
-        with pytest.raises(MethodProblem, match=r"expected the name of one method, got '(all|classical)', which stands"):
+        with pytest.raises(MethodProblem, match=r"expected the name of one method, got '(all|classical)', which"):
             registry.create(typed)
 
     @pytest.mark.parametrize("typed", ["", "../uniform", "uniform.py", "Uniform"])
