@@ -28,7 +28,8 @@ class Bms(Classical):
 
     The settings are those of the authors' evaluation: whitened RGB, without Lab. Singular vectors have no sign of their
     own, but thresholds count from one end of the range: here the largest component of each vector is positive.
-    A plane that is constant but for rounding has no regions, where the authors' code would cut out noise.
+    A plane that is constant but for rounding has no regions, where the authors' code would cut out noise. The final
+    blur is not rounded to 8 bits.
 
     The time grows with the area at a long side of 400 pixels, to which every picture is resized.
     """

@@ -60,7 +60,7 @@ def activation(feature: np.ndarray, nearness: np.ndarray) -> np.ndarray:
 
     Returns:
         (rows, columns) distribution of the walkers, summing to one, from an even start until it changes by no more than
-        TOLERANCE: 7 to 23 steps. It is uniform for a constant feature.
+        TOLERANCE: 7 to 25 steps, up to 50 for a picture of 1:5. It is uniform for a constant feature.
     """
     walkers = np.full(feature.size, 1 / feature.size)
     if np.ptp(feature) < ROUNDING:
@@ -88,7 +88,8 @@ class Gbvs(Classical):
     This is the model of the authors' toolbox, which departs from the paper. An edge weighs the absolute difference of
     two features, not of their logarithms. A power of 1.5 replaces the second chain, which concentrates the activation.
     Colours are those of DKL space. There is one lattice; its longer side has 32 nodes. The map fades at the borders and
-    is blurred, so the map of a constant image is constant except near the borders.
+    is blurred, so the map of a constant image is constant except near the borders. Beyond the toolbox, a feature that
+    varies by less than 1e-6 counts as constant, and pictures with a side below 128 pixels, which it refuses, get a map.
 
     Time and memory grow with the number of pixels, beside a constant cost for 24 chains of up to 1024 nodes.
     """

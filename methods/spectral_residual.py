@@ -67,9 +67,10 @@ class SpectralResidual(Classical):
     """Classical, no training: unexpected parts of the image's amplitude spectrum (Hou and Zhang 2007).
 
     Variants: paper, on the grey picture; toolbox, in each channel of YCbCr, as the toolbox of Schauerte and
-    Stiefelhagen (2012); opencv, as OpenCV's StaticSaliencySpectralResidual, up to scale. In the last two, a
-    coefficient that is zero but for rounding stays zero. The cost is that of the resizing and grows with the number of
-    pixels.
+    Stiefelhagen (2012); opencv, as OpenCV's StaticSaliencySpectralResidual, up to scale. The last two average the log
+    amplitude as if the spectrum ended at its borders (toolbox: the edge is repeated; opencv: mirrored), not as a
+    periodic one; and a coefficient that is zero but for rounding stays zero. The cost is that of the resizing and grows
+    with the number of pixels.
     """
 
     output = "map"

@@ -396,6 +396,8 @@ class _Place:
 def _place(name: str) -> _Place:
     files, packages = _files(), plugins.declared(GROUP)
     if name not in files and name not in packages:
+        if name in GROUPS:
+            raise MethodProblem(f"expected the name of one method, got {name!r}, which stands for several")
         raise MethodProblem(suggestion("method", name, available()))
     try:
         plugins.check_owner(GROUP, name, files)

@@ -94,6 +94,11 @@ class TestGet:
         with pytest.raises(MethodProblem, match=rf"unknown method '{typed}'\. {hint}.*spectral_residual"):
             registry.get(typed)
 
+    @pytest.mark.parametrize("typed", ["all", "classical", "classical:lab"])
+    def test_a_word_for_several_methods(self, typed):
+        with pytest.raises(MethodProblem, match=r"expected the name of one method, got '(all|classical)', which"):
+            registry.create(typed)
+
     @pytest.mark.parametrize("typed", ["", "../uniform", "uniform.py", "Uniform"])
     def test_nothing_but_a_name(self, typed):
         with pytest.raises(MethodProblem, match=f"unknown method '{typed}'"):

@@ -19,7 +19,8 @@ class DVA(PatchModel):
     """Classical, no training: incremental coding length of 192 independent components (Hou and Zhang 2008).
 
     Every picture is stretched to 80 x 120 pixels, as in the authors' code, so time hardly depends on its size. Filters
-    are our own (see `PatchModel`). A picture of one colour gets a map of zeros.
+    are our own (see `PatchModel`). A picture of one colour gets a map of zeros. The paper also treats films; this is
+    its model of a single picture. The authors' demo squares the map again and blurs it, which is left out.
     """
 
     paper = "Hou, Zhang (2008), Dynamic visual attention: searching for coding length increments, NIPS"

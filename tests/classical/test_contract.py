@@ -19,6 +19,7 @@ SPECS = [
 ]
 SIZES = (32, 32), (33, 150), (600, 800), (800, 160)
 LARGE = (3000, 4000)
+TOO_SMALL = ("itti_koch", (32, 32)), ("itti_koch", (33, 150))  # no level is left for the surround
 SLOW_IF_LARGE = {"covsal", "itti_koch"}  # methods that take more than a few seconds for a picture of this size
 
 # Displays, of six with a singleton of colour and six of orientation, in which the highest peak is on the singleton.
@@ -48,7 +49,7 @@ FOUND = {
     "spectral_whitening:rgb": (6, 6),
     "ssr": (1, 1),
     "ssr:global": (1, 0),
-    "sun": (2, 1),
+    "sun": (1, 1),
 }
 
 
@@ -75,8 +76,8 @@ def rank(saliency, id):
 @pytest.mark.parametrize("spec", SPECS)
 def test_any_size_colour_or_grey(spec, size):
     image = noise(size)
-    assert np.ptp(predict(spec, image)) > 0
-    assert np.ptp(predict(spec, np.repeat(image[..., :1], 3, axis=2))) > 0
+    for picture in (image, np.repeat(image[..., :1], 3, axis=2)):
+        assert (np.ptp(predict(spec, picture)) > 0) == ((spec, size) not in TOO_SMALL)
 
 
 @pytest.mark.parametrize(

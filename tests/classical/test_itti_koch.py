@@ -126,6 +126,10 @@ class TestGbvsToolbox:
         assert_allclose(predict(image[:, ::-1])[:, ::-1], predict(image), atol=1e-5)
         assert_allclose(predict(image[::-1])[::-1], predict(image), atol=1e-5)
 
+    def test_a_side_below_44_pixels_leaves_no_level_for_the_surround(self):
+        assert_array_equal(predict(noise(43, 90)), 0)
+        assert predict(noise(44, 90)).max() == 1
+
     def test_a_constant_picture_has_a_constant_map(self):
         assert_array_equal(predict(np.full((96, 128, 3), (128, 40, 200), np.uint8)), np.zeros((12, 16)))
 
@@ -187,6 +191,15 @@ class TestSaliencyToolbox:
             inhibited = stb._convolve(stb._convolve(plain, wide, 1), wide, 0)
             plain = np.maximum(0, plain + peak * plain - inhibited - 0.02 * plain.max())
         assert_allclose(stb.iterative(array, 10), plain, atol=1e-9)
+
+    @pytest.mark.parametrize(("width", "reach"), [(165, 10), (148, 8)])
+    def test_kernels_end_at_a_hundredth_of_their_peak(self, width, reach):
+        """That is sqrt(2 ln 100) = 3.0349 standard deviations, of 0.02 * 165 and 0.02 * 148 pixels: 10.02 and 8.98."""
+        spike = np.zeros((60, width))
+        spike[30, 70] = 1
+        rows, columns = np.nonzero(stb._spread(spike, 0.5, 0.02))
+        assert (rows.min(), rows.max()) == (30 - reach, 30 + reach)
+        assert (columns.min(), columns.max()) == (70 - reach, 70 + reach)
 
     def test_orientations(self):
         level = np.random.default_rng(7).random((20, 30))
