@@ -101,30 +101,28 @@ class TestMethod:
     def expected(self, together):
         return together["mix_logit"][1, 0].sigmoid().double().numpy()
 
+    @pytest.fixture(autouse=True)
+    def _known(self, method, pictures, together, monkeypatch):
+        """The network gives what it gave for both pictures, or for the second alone, without another pass."""
+        inputs = method.preprocess(pictures)
+
+        def known(images):
+            torch.testing.assert_close(images, inputs[-len(images) :], rtol=0, atol=0)
+            return together["mix_logit"][-len(images) :], together["slices"][-len(images) :]
+
+        monkeypatch.setattr(method.network, "forward", known)
+
     def test_prediction_is_the_map_from_0_to_1(self, method, sample, expected):
         prediction = method.predict(sample.blind())
         assert (prediction.min(), prediction.max()) == (0, 1)
         close(prediction, (expected - expected.min()) / np.ptp(expected))
 
-    @pytest.fixture
-    def known(self, method, pictures, together):
-        """In place of the network: what it gives for the pictures, or for the second alone, without another pass."""
-        inputs = method.preprocess(pictures)
-
-        def known(images):
-            chosen = inputs[-len(images) :]
-            torch.testing.assert_close(images, chosen, rtol=0, atol=0)
-            return together["mix_logit"][-len(images) :], together["slices"][-len(images) :]
-
-        return known
-
-    def test_features_are_the_maps_of_the_seconds(self, method, sample, together, known, monkeypatch):
-        monkeypatch.setattr(method, "_network", known)
+    def test_features_are_the_maps_of_the_seconds(self, method, sample, together):
         features = method.features(sample.blind())
         assert list(features) == ["0 to 1 s", "1 to 2 s", "2 to 3 s", "3 to 4 s", "4 to 5 s"]
         close(np.concatenate(list(features.values())), together["slices"][1])
 
-    def test_loss_is_divergence_less_correlation_of_the_map(self, method, pictures, together, known):
+    def test_loss_is_divergence_less_correlation_of_the_map(self, method, pictures, together):
         density = np.random.default_rng(1).random((2, 256, 256))
         maps = together["mix_logit"][:, 0].sigmoid().numpy()
         batch = SimpleNamespace(
@@ -135,6 +133,6 @@ class TestMethod:
             edits=None,
         )
         with torch.inference_mode():
-            loss = method.loss(known, batch)
+            loss = method.loss(method.network, batch)
         expected = np.mean([kl(ours, truth) - cc(ours, truth) for ours, truth in zip(maps, density, strict=True)])
         assert loss.item() == pytest.approx(expected, abs=1e-4)
