@@ -75,9 +75,16 @@ def _reached(names: Iterable[tuple[Path, str]]) -> dict[str, str]:
         elif isinstance(statement, ast.Import | ast.ImportFrom):
             todo += [target for alias, target in _imported(statement, path) if alias == name]
         else:
-            found[f"{path.relative_to(PACKAGE).as_posix()}:{name}"] = _text(statement)
-            todo += _used(statement, path)
+            found[f"{path.relative_to(PACKAGE).as_posix()}:{name}"], used = _definition(path, name)
+            todo += used
     return found
+
+
+@cache
+def _definition(path: Path, name: str) -> tuple[str, set[tuple[Path, str]]]:
+    """Canonical text of a definition in salbench, and what it refers to."""
+    statement = _bindings(path)[name]
+    return _text(statement), _used(statement, path)
 
 
 def _used(node: ast.AST, path: Path) -> set[tuple[Path, str]]:

@@ -43,13 +43,13 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(code_hash, "_CONTRACT", folder / "registry.py")
 
     def write(**files):
-        for cached in (code_hash._bindings, code_hash._shared_imports):
+        for cached in (code_hash._bindings, code_hash._definition, code_hash._shared_imports):
             cached.cache_clear()
         for name, text in files.items():
             (folder / f"{name}.py").write_text(text)
 
     yield write
-    for cached in (code_hash._bindings, code_hash._shared_imports):
+    for cached in (code_hash._bindings, code_hash._definition, code_hash._shared_imports):
         cached.cache_clear()
 
 

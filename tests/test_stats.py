@@ -21,19 +21,17 @@ def _noise(values, level=0.95):
 
 
 def _plain_interval(column, weights, level=0.95):
-    """Bootstrap-t interval, at least as long as Student's at either end: one resample after the other."""
+    """Bootstrap-t interval, at least as long as Student's at either end."""
 
     def mean_and_error(x, w):
-        mean = np.average(x, weights=w)
-        return mean, np.sqrt(((w * (x - mean)) ** 2).sum()) / w.sum()
+        mean = np.average(x, axis=-1, weights=w)
+        return mean, np.sqrt(((w * (x - mean[..., None])) ** 2).sum(-1)) / w.sum(-1)
 
-    n, rng, ratios = len(column), np.random.default_rng(9), []
+    n = len(column)
     mean, error = mean_and_error(column, weights)
-    for _ in range(20_000):
-        picked = rng.integers(n, size=n)
-        one_mean, one_error = mean_and_error(column[picked], weights[picked])
-        ratios.append((one_mean - mean) / one_error)
-    lowest, highest = np.quantile(ratios, ((1 - level) / 2, (1 + level) / 2))
+    picked = np.random.default_rng(9).integers(n, size=(20_000, n))
+    means, errors = mean_and_error(column[picked], weights[picked])
+    lowest, highest = np.quantile((means - mean) / errors, ((1 - level) / 2, (1 + level) / 2))
     student = scipy.stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt(n / (n - 1))
     return mean - max(highest, student) * error, mean + max(-lowest, student) * error
 

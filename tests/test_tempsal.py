@@ -101,6 +101,17 @@ class TestMethod:
     def expected(self, together):
         return together["mix_logit"][1, 0].sigmoid().double().numpy()
 
+    @pytest.fixture(autouse=True)
+    def _known(self, method, pictures, together, monkeypatch):
+        """The network gives what it gave for both pictures, or for the second alone, without another pass."""
+        inputs = method.preprocess(pictures)
+
+        def known(images):
+            torch.testing.assert_close(images, inputs[-len(images) :], rtol=0, atol=0)
+            return together["mix_logit"][-len(images) :], together["slices"][-len(images) :]
+
+        monkeypatch.setattr(method.network, "forward", known)
+
     def test_prediction_is_the_map_from_0_to_1(self, method, sample, expected):
         prediction = method.predict(sample.blind())
         assert (prediction.min(), prediction.max()) == (0, 1)

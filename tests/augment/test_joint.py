@@ -20,7 +20,7 @@ RANDOM = ["crop_128", "crop_256", "noise_var_0.1", "noise_var_0.2"]
 SIZE = (480, 640)
 BOXES = [(x, y, 30, 18) for x in range(78, 600, 134) for y in range(7, 450, 53)]
 # whole, fractional, near the border, the centre; several are inside every crop and shear
-SPOTS = [(x + 0.3, y + 0.8) for x in range(21, 640, 160) for y in range(19, 480, 150)] + [(320.0, 240.0), (333, 250)]
+SPOTS = [(x + 0.3, y + 0.8) for x in range(21, 640, 300) for y in range(19, 480, 220)] + [(320.0, 240.0), (333, 250)]
 
 
 def spot_sample(x, y):

@@ -361,7 +361,7 @@ class TestShipped:
     def test_knows_where_people_look_in_popout(self, shipped):
         """Untrained weights are at 0.5; these have never seen a search display."""
         scores = []
-        for sample in load("popout").samples[::5]:
+        for sample in load("popout").samples[::10]:
             prepared = PROTOCOLS["tuebingen"].prepare(shipped.predict(sample.blind()), "log_density", sample.size)
             scores.append(auc(prepared.point_map, sample.fixations))
         assert np.mean(scores) > 0.6

@@ -194,7 +194,7 @@ class TestConstraint:
 
 
 class TestPhotographs:
-    """On the small backbone, held to their bands, with captions of 20 photographs, of which four are edited here."""
+    """On the small backbone, held to their bands, with captions of 20 photographs, of which two are edited here."""
 
     @pytest.fixture
     def captioned(self, shared):
@@ -204,18 +204,16 @@ class TestPhotographs:
         assert samples.keys() == captions.keys()
         return {id: replace(sample, caption=captions[id]) for id, sample in samples.items()}
 
-    @pytest.mark.parametrize(
-        "id", ["1001", "1057", *(pytest.param(id, marks=pytest.mark.slow) for id in ("1009", "1029"))]
-    )
+    @pytest.mark.parametrize("id", ["1001", "1057"])
     def test_what_is_edited_rises_inside_and_the_rest_stays(self, shipped, captioned, id):
-        made = shipped.edit(captioned[id], {"contrast": [1.2, 1.5, 2.0], "brightness": [0.1, 0.2, 0.3]})
+        made = shipped.edit(captioned[id], {"contrast": [1.2, 2.0], "brightness": [0.1, 0.3]})
         assert made.word in made.caption
         assert not made.dropped
         mask = regions.fitted(made.mask, made.original.shape[:2])
         for type in ("contrast", "brightness"):
             pictures = [made.original, *(edit.image for edit in made.edits if edit.type == type)]
             values = [regions.edited_property(type, picture, made.original, mask) for picture in pictures]
-            assert len(values) == 4
+            assert len(values) == 3
             assert values == sorted(values)
             assert min(regions.psnr_outside(picture, made.original, mask) for picture in pictures) > 30
 

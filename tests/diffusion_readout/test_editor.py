@@ -351,13 +351,11 @@ class TestBand:
         (made,) = reading.edit(inverted, region, CHANGE, [0.04])
         assert made.trace == [(0.04, pytest.approx(1.5, rel=1e-3))]
 
-    @pytest.mark.parametrize(
-        ("type", "strength"), [("brightness", 0.4), ("brightness", -0.4), ("contrast", 3.0), ("contrast", -1.0)]
-    )
+    @pytest.mark.parametrize(("type", "strength"), [("brightness", 0.4), ("contrast", -1.0)])
     def test_too_strong_a_one_shrinks_towards_none(self, reading, blind, inverted, region, deviate, type, strength):
         """By a tenth of the distance until it is inside; what is made is what that strength makes."""
         (free,) = reading.edit(inverted, region, WORDED[type], [strength])
-        deviation = moved(free) / 2.6
+        deviation = moved(free) / 2.3
         deviate(deviation)
         (made,) = reading.edit(inverted, region, WORDED[type], [strength])
         neutral = EDIT_TYPES[type].neutral

@@ -68,7 +68,7 @@ def test_zero_is_the_baseline(name):
 
 
 @every_metric
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=50)
 @given(case=cases())
 def test_equals_the_slow_version(name, case):
     prediction, truth = case
@@ -88,7 +88,7 @@ def test_equals_the_slow_version(name, case):
         ("ig", {"floor": None}),
     ],
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=50)
 @given(case=cases())
 def test_equals_the_slow_version_with_options(name, options, case):
     prediction, truth = case
@@ -98,7 +98,7 @@ def test_equals_the_slow_version_with_options(name, options, case):
 
 
 @every_metric
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=50)
 @given(case=cases())
 def test_stays_in_its_bounds(name, case):
     prediction, truth = case

@@ -104,12 +104,13 @@ MAPS = {
 @pytest.mark.parametrize("kind", MAPS)
 def test_equals_the_slow_versions(kind, dtype, options):
     rng = np.random.default_rng(5)
-    for shape in ((15, 21), (1, 90)):
+    for shape, dtype_of_truth in (((15, 21), None), ((1, 90), np.float32)):
         truth = truth_of(rng, shape)
+        if dtype_of_truth:
+            truth = {k: v.astype(dtype_of_truth) for k, v in truth.items()}
         prediction = MAPS[kind](rng, shape).astype(dtype)
         got = assert_right(prediction, truth, options)
         assert np.isfinite(list(got.values())).all()
-        assert_right(prediction, {k: v.astype(np.float32) for k, v in truth.items()}, options)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -315,7 +316,7 @@ ONE_EACH = {part: np.array([[1, 0, 1, 0]]) for part in ("fixations", "negatives"
 ONE_EACH |= {part: np.array([[1.0, 0, 0.5, 7]]) for part in ("density", "baseline")}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(case=adversarial(), options=st.sampled_from(list(OPTIONS.values())))
 @example(case=(NEGATIVE_ZERO, ONE_EACH), options={})
 def test_areas_are_exact_whatever_the_map(case, options):
@@ -323,7 +324,7 @@ def test_areas_are_exact_whatever_the_map(case, options):
     assert_right_areas(prediction, truth, options)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(case=adversarial(), options=st.sampled_from(list(OPTIONS.values())))
 @example(case=(1 + np.array([[0, 1, 0, 0]]) * 2.0**-52, ONE_EACH), options={})
 @example(case=(np.array([[0, 1, 0, 0]]) * 2.0**-53 - 1, ONE_EACH), options={})
@@ -334,7 +335,7 @@ def test_all_nine_are_right_whatever_the_map(case, options):
 
 
 @pytest.mark.parametrize(("dtype", "unit"), [(np.float64, 1e-99), (np.float32, 1.401298464324817e-45)])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), options=st.sampled_from(list(OPTIONS.values())))
 def test_areas_of_maps_near_zero_are_exact(dtype, unit, data, options):
     shape = (4, 6)
@@ -408,9 +409,9 @@ def test_an_unknown_option_is_refused(case):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", MAPS)
-@pytest.mark.parametrize("size", [1, 2, 1023, 1024, 1025, 5000])
+@pytest.mark.parametrize("size", [1, 2, 1023, 1024, 1025, 2500])
 def test_moments(kind, dtype, size):
-    values = MAPS[kind](np.random.default_rng(29), (2, 2500)).astype(dtype).ravel()[:size]
+    values = MAPS[kind](np.random.default_rng(29), (2, 1250)).astype(dtype).ravel()[:size]
     low, high, total_above, squares, finite = moments(values)
     exact = [Fraction(value) for value in values.tolist()]
     mean = sum(exact) / size
@@ -469,7 +470,7 @@ def assert_ranks(values, weights, thresholds):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", [kind for kind in MAPS if "constant" not in kind and kind != "zeros"])
-@pytest.mark.parametrize("size", [2, 1023, 1024, 1025, 5000])
+@pytest.mark.parametrize("size", [2, 1023, 1024, 1025, 2500])
 def test_rank_equals_sorting(kind, dtype, size):
     rng = np.random.default_rng(17)
     values = MAPS[kind](rng, (2, (size + 1) // 2)).astype(dtype).ravel()[:size]
@@ -482,7 +483,7 @@ def test_rank_equals_sorting(kind, dtype, size):
         assert_ranks(values, weights, np.unique(thresholds))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(case=adversarial(), data=st.data())
 def test_rank_equals_sorting_whatever_the_map(case, data):
     prediction, truth = case
@@ -500,7 +501,7 @@ def test_rank_with_more_thresholds_than_buckets():
     assert_ranks(values, np.ones(values.size, np.int32), np.unique(values[:60_000]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     low=st.floats(-1e30, 1e30) | st.floats(-1.0, 1.0),
     span=st.floats(5e-324, 1e30) | st.integers(1, 50).map(lambda k: k * 5e-324),

@@ -9,7 +9,7 @@ import pytest
 from salbench.stats import bootstrap_means
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "osie_test"
-REPLICATIONS = 4000  # coverage of 0.95 has a standard error of 0.0034
+REPLICATIONS = 2000  # coverage of 0.95 has a standard error of 0.0049, a quarter of the window to either side
 WINDOW = 0.93, 0.97
 # The skewness of these scores is 1.4, 0.4, 0.2 and -1.3: they include the most skewed of all columns.
 COLUMNS = [("lite", "kl"), ("lite", "ig"), ("lite", "nss"), ("lite", "auc")]
@@ -29,7 +29,7 @@ def share_holding(truth, low, high):
     return np.mean((low <= truth) & (truth <= high))
 
 
-@pytest.mark.parametrize("n", [8, 12, 30, 200])
+@pytest.mark.parametrize("n", [8, 12, 200])
 @pytest.mark.parametrize("column", COLUMNS, ids="-".join)
 def test_coverage(column, n):
     population = scores(*column)

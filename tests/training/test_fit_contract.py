@@ -20,18 +20,24 @@ from salbench.training_plan import Plan
 SIZE = (128, 160)  # of the images; DeepGaze IIE takes none that are smaller
 SIZES = {"lite": (48, 64), "unisal": (64, 96), "simplenet": (64, 64), "tempsal": (64, 64), "deepgaze_iie": SIZE}
 SIZES |= {"attention_center": (64, 96), "fastgaze": (64, 80), "gaze_lite": (64, 96)}
-SLOW = {"diffusion_readout", "simplenet", "tempsal"}
+SLOW = {"diffusion_readout", "diffusion_readout_fast", "simplenet", "tempsal"}
+EVERY_KIND = {"lite", "gaze_lite", "deepgaze_iie"}
 SHARE = 0.2
 TRAINABLE = [name for name in registry.available() if issubclass(registry.get(name), LearnedMethod)]
 KINDS = ("plain", "augmentation", "edits")
-# What differs by kind is shared by all methods, so one kind is enough for those that take long.
-CASES = [(name, kind) for name in TRAINABLE if name not in SLOW for kind in KINDS]
-CASES += [pytest.param(name, "edits", marks=pytest.mark.slow) for name in TRAINABLE if name in SLOW]
+# What differs by kind is shared by all methods. Some keep the features of frozen backbones if no kind changes images.
+CASES = [(name, kind) for name in TRAINABLE if name in EVERY_KIND for kind in KINDS]
+CASES += [
+    pytest.param(name, "edits", marks=[pytest.mark.slow] if name in SLOW else [])
+    for name in TRAINABLE
+    if name not in EVERY_KIND
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_networks(tmp_path_factory):
     with small_networks() as patch:
+        patch.setattr(registry.get("diffusion_readout"), "timesteps", 2)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))  # for features
         yield
 
