@@ -16,7 +16,7 @@ SHAPE = (80, 120)  # pixels; every picture is stretched to it
 
 @register
 class DVA(PatchModel):
-    """Classical, no training: incremental coding length of 192 independent components (Hou and Zhang 2008).
+    """Classical, no training: coding length increments of 192 components (Hou and Zhang 2008).
 
     Every picture is stretched to 80 x 120 pixels, as in the authors' code, so time hardly depends on its size. Filters
     are our own (see `PatchModel`). A picture of one colour gets a map of zeros. The paper also treats films; this is
