@@ -29,7 +29,7 @@ def share_holding(truth, low, high):
     return np.mean((low <= truth) & (truth <= high))
 
 
-@pytest.mark.parametrize("n", [8, 12, 200])
+@pytest.mark.parametrize("n", [8, 30, 200])
 @pytest.mark.parametrize("column", COLUMNS, ids="-".join)
 def test_coverage(column, n):
     population = scores(*column)
