@@ -73,17 +73,17 @@ def test_the_example_declares_the_groups_that_are_read():
 
 class TestDatasets:
     def test_names_come_without_an_import(self, install):
-        install_set(install, "fake_sets", "toronto")
-        assert datasets.names() == [*datasets.DATASETS, "toronto"]
+        install_set(install, "fake_sets", "geneva")
+        assert datasets.names() == [*datasets.DATASETS, "geneva"]
         assert "fake_sets" not in sys.modules
 
     def test_row_and_samples(self, install, tmp_path):
-        install_set(install, "fake_sets", "toronto")
-        assert datasets.get("toronto").summary == "Two grey images."
-        dataset = datasets.load("toronto", tmp_path)
+        install_set(install, "fake_sets", "geneva")
+        assert datasets.get("geneva").summary == "Two grey images."
+        dataset = datasets.load("geneva", tmp_path)
         assert [s.id for s in dataset.samples] == ["small_0", "small_1"]
         assert dataset.citation == str(tmp_path)
-        assert (dataset.name, dataset.train) == ("toronto", "popout")
+        assert (dataset.name, dataset.train) == ("geneva", "popout")
         assert datasets.training_split(dataset).name == "popout"
 
     def test_a_set_that_takes_a_folder(self, install, tmp_path):
@@ -95,17 +95,17 @@ class TestDatasets:
             datasets.load("bids")
 
     def test_the_suggestion_knows_them(self, install):
-        install_set(install, "fake_sets", "toronto")
-        with pytest.raises(DatasetProblem, match=r"Did you mean 'toronto'.*Known: popout, .*, toronto"):
-            datasets.load("torontu")
+        install_set(install, "fake_sets", "geneva")
+        with pytest.raises(DatasetProblem, match=r"Did you mean 'geneva'.*Known: popout, .*, geneva"):
+            datasets.load("geneve")
 
     def test_one_name_in_two_packages(self, install):
-        install_set(install, "fake_sets", "toronto")
-        install_set(install, "more_sets", "toronto")
+        install_set(install, "fake_sets", "geneva")
+        install_set(install, "more_sets", "geneva")
         with pytest.raises(
-            DatasetProblem, match=r"'toronto' .*(fake_sets and by more_sets|more_sets and by fake_sets)"
+            DatasetProblem, match=r"'geneva' .*(fake_sets and by more_sets|more_sets and by fake_sets)"
         ):
-            datasets.get("toronto")
+            datasets.get("geneva")
         assert "fake_sets" not in sys.modules
         assert len(datasets.load("popout").samples) == 30
 
@@ -127,16 +127,16 @@ class TestDatasets:
     )
     def test_a_broken_package_is_named_and_hides_no_other(self, install, text, value, message):
         install("broken_sets", text, DATASETS, "broken", value)
-        install_set(install, "fake_sets", "toronto")
-        assert datasets.names() == [*datasets.DATASETS, "broken", "toronto"]
+        install_set(install, "fake_sets", "geneva")
+        assert datasets.names() == [*datasets.DATASETS, "broken", "geneva"]
         with pytest.raises(DatasetProblem, match=rf"'broken' of package broken_sets .*{message}"):
             datasets.load("broken")
-        assert len(datasets.load("toronto").samples) == 2
+        assert len(datasets.load("geneva").samples) == 2
 
     def test_a_loader_that_cannot_be_imported(self, install):
-        install_set(install, "fake_sets", "toronto", "NO_LOADER")
-        with pytest.raises(DatasetProblem, match=r"toronto: .*fake_sets\.nowhere"):
-            datasets.load("toronto")
+        install_set(install, "fake_sets", "geneva", "NO_LOADER")
+        with pytest.raises(DatasetProblem, match=r"geneva: .*fake_sets\.nowhere"):
+            datasets.load("geneva")
 
     def test_a_loader_that_returns_something_else(self, install):
         text = SET.format(module="fake_sets").replace("return Dataset", "return dict")
