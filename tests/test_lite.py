@@ -176,7 +176,7 @@ class TestCommandLine:
         folder = out / "lite" / "popout_first8" / "seed0"
         assert f"--methods lite:{folder}" in printed.out
         assert "loss=" in printed.err
-        files = {"best.json", "best.safetensors", "last.json", "last.safetensors", "log.csv"}
+        files = {"README.md", "best.json", "best.safetensors", "last.json", "last.safetensors", "log.csv"}
         assert {p.name for p in folder.iterdir()} == files
         assert len((folder / "log.csv").read_text().splitlines()) == 2
 
