@@ -102,9 +102,7 @@ class TestDatasets:
     def test_one_name_in_two_packages(self, install):
         install_set(install, "fake_sets", "geneva")
         install_set(install, "more_sets", "geneva")
-        with pytest.raises(
-            DatasetProblem, match=r"'geneva' .*(fake_sets and by more_sets|more_sets and by fake_sets)"
-        ):
+        with pytest.raises(DatasetProblem, match=r"'geneva' .*(fake_sets and by more_sets|more_sets and by fake_sets)"):
             datasets.get("geneva")
         assert "fake_sets" not in sys.modules
         assert len(datasets.load("popout").samples) == 30

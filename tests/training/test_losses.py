@@ -53,7 +53,7 @@ def test_every_loss_is_tied():
 
 @pytest.mark.parametrize("name", LOSSES)
 class TestOne:
-    @given(seed=st.integers(0, 10**6), spread=st.sampled_from([0.01, 1.0, 5.0, 20.0]))  # beyond, KL of the metric feels its eps
+    @given(seed=st.integers(0, 10**6), spread=st.sampled_from([0.01, 1.0, 5.0, 20.0]))
     @settings(max_examples=25, deadline=None)
     def test_equals_its_metric(self, name, seed, spread):
         logits, truth = make(seed, spread)
