@@ -49,7 +49,8 @@ class Ablation:
         """
         name = self.test or self.usual_test
         if name is None:
-            known = sorted(each.removesuffix("_train") for each in datasets.names() if each.endswith("_train"))
+            pairs = [each for each in datasets.names() if each.endswith("_train") and datasets.get(each).test]
+            known = sorted(each.removesuffix("_train") for each in pairs)
             raise AblationProblem(
                 f"--dataset: expected a data set with splits to train and to test on, {', '.join(known)}, or folder:X "
                 f"for the folders X_train and X_test, got {self.dataset}; --test names another one to test on"

@@ -99,10 +99,16 @@ def _described(found: "Recognised", folder: Path) -> list[str]:
             f"{folder} holds {', '.join(found.names)}. Check it and score methods on it:",
             *(f"  {shlex.join(['salbench', *words, '--data-root', str(found.root)])}" for words in commands),
         ]
-    samples, has_fixations = found.dataset.samples, found.dataset.has_fixations
-    what = "fixations" if has_fixations else "no fixations, so methods can predict but not be scored"
-    command = ["salbench", "run", "--dataset"] if has_fixations else ["salbench", "show", "--dataset"]
+    dataset = found.dataset
+    if dataset.has_fixations:
+        what = "fixations"
+    elif dataset.is_scorable:
+        what = "densities without fixations, so only the metrics that compare densities can be computed"
+    else:
+        what = "no fixations, so methods can predict but not be scored"
+    command = ["salbench", "run" if dataset.is_scorable else "show", "--dataset"]
     return [
-        f"{folder} is no data set that salbench knows by name. As a folder of your own: {len(samples)} images, {what}.",
+        f"{folder} is no data set that salbench knows by name. As a folder of your own: {len(dataset.samples)} images, "
+        f"{what}.",
         f"  {shlex.join([*command, *found.names])}",
     ]

@@ -165,7 +165,7 @@ def _fixations(paths: Sequence[Path], split: str, suffix: str) -> list[Fixations
     """(points, observers) of each image, with points counted from 0."""
     if suffix != ".mat":
         return read_per_image(f"salicon_{split}", paths, partial(read_picture, size=SIZE))
-    found = read_per_image(f"salicon_{split}", paths, lambda path: _parse_one(path))
+    found = read_per_image(f"salicon_{split}", paths, _parse_one)
     return [(points - 1, observers) for points, observers in found]
 
 

@@ -225,6 +225,14 @@ class TestImport:
         assert f"1 images, {'fixations' if fixations else 'no fixations'}" in out
         assert f"salbench {'run' if fixations else 'show'} --dataset folder:{tmp_path / 'mine'}" in out
 
+    def test_densities_without_fixations_can_be_scored(self, tmp_path, capsys):
+        write_image(tmp_path / "mine" / "images" / "a.png", (30, 40))
+        write_image(tmp_path / "mine" / "maps" / "a.png", (30, 40))
+        assert cli.main(["data", "import", str(tmp_path / "mine")]) == 0
+        out = capsys.readouterr().out
+        assert "1 images, densities without fixations" in out
+        assert f"salbench run --dataset folder:{tmp_path / 'mine'}" in out
+
     def test_neither(self, tmp_path, capsys):
         assert cli.main(["data", "import", str(tmp_path)]) == 2
         assert str(tmp_path) in capsys.readouterr().err

@@ -202,7 +202,7 @@ def test_arms_by_another_recipe_are_refused_before_anything_is_trained(ablate, t
 
 @pytest.mark.parametrize("name", ["popout", "osie_train", "osei"])
 def test_a_data_set_without_splits_is_told(name, tmp_path):
-    known = "cat2000, eyecrowd, nus_scene, osie, salicon"
+    known = "eyecrowd, nus_scene, osie, salicon"
     expected = rf"expected a data set with splits to train and to test on, {known}, or folder:X .*got {name}; --test"
     with pytest.raises(AblationProblem, match=expected):
         ablation.ablate("lite", Ablation(name), [], [0], out=tmp_path, checkpoints=tmp_path, runtime=Runtime())
