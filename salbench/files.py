@@ -184,10 +184,10 @@ def _read_mat(source: Path | str | bytes, name: str) -> np.ndarray:
 
 def _variables(content: bytes, name: str) -> dict[str, np.ndarray]:
     """The numeric variables of a MATLAB file up to version 7, by name."""
-    from scipy.io import loadmat
+    from salbench.mat_files import read_variables
 
     with _reading(name, "MATLAB file"):
-        found = loadmat(io.BytesIO(content), appendmat=False)
+        found = read_variables(content)
     return {key: value for key, value in found.items() if isinstance(value, np.ndarray) and value.dtype.kind in "fiub"}
 
 

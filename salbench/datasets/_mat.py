@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from salbench.datasets._common import DatasetProblem
+from salbench.mat_files import read_variables
 
 
 def read_mat(path: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
@@ -18,14 +18,13 @@ def read_mat(path: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
         DatasetProblem: a file that is missing, empty, truncated, corrupt, of version 7.3, or without one of `names`.
     """
     try:
-        content = scipy.io.loadmat(path, variable_names=names, appendmat=False)
+        variables = read_variables(path.read_bytes(), names)
     except FileNotFoundError as error:
         raise DatasetProblem(f"{path}: no such file") from error
     except NotImplementedError as error:
         raise DatasetProblem(f"{path}: cannot read MATLAB 7.3 files; save it again in MATLAB with -v7") from error
     except Exception as error:  # a damaged file makes scipy raise almost anything
         raise DatasetProblem(f"{path}: not a readable MATLAB file (empty, truncated or corrupt): {error}") from error
-    variables = {key: value for key, value in content.items() if not key.startswith("__")}
     missing = [name for name in names or () if name not in variables]
     if missing:
         raise DatasetProblem(f"{path}: expected the variable {missing[0]!r}, found {', '.join(variables) or 'none'}")
