@@ -1,6 +1,7 @@
 """What tests of a published network need: its names, seeded weights, and the arrays that its authors' code gave."""
 
 import json
+import re
 import runpy
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ def load(name):
     space, folder = runpy.run_path(str(KITS / "weights.py")), KITS / name
     settings, spec = json.loads((folder / "kit.json").read_text()), space["load_spec"](folder / "state_dict.json")
     state = space["seeded_state_dict"](spec, settings["gain"], settings["overrides"])
+    for key, tensor in state.items():  # the first rule whose pattern is in the key
+        for _, factor, offset in [rule for rule in settings.get("post", ()) if re.search(rule[0], key)][:1]:
+            tensor.mul_(factor).add_(offset)
     return SimpleNamespace(
         names=[key for key, _, _ in spec],
         state={key: state[key].reshape(shape) for key, shape, _ in spec},  # a scalar comes as one number in a row

@@ -91,7 +91,7 @@ class TestCheckpoint:
         assert Checkpoint(file, "page", "MIT", "SALICON").file == file
 
     @pytest.mark.parametrize(
-        "file", ["../mine.pth", "/etc/mine.pth", "deep/mine.pth", "..\\mine.pth", "", "..", "mine.pkl", "mine", ".pth"]
+        "file", ["../mine.pth", "/etc/mine.pth", "deep/mine.pth", "..\\mine.pth", "", "..", "mine.zip", "mine", ".pth"]
     )
     def test_nothing_but_the_name_of_a_file(self, file):
         with pytest.raises(

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from .densenet import DenseNet201
+from .._densenet import DenseNet201
+from .._resnet import ResNet50
 from .efficientnet import EfficientNetB5
 from .readout import Finalizer, enlarged, fixation_selection_network, halved, saliency_network
-from .resnet import ResNet50
 
 COMPONENTS = 30
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB of ImageNet, values in [0, 1]
@@ -142,10 +142,14 @@ def _backbones() -> list[tuple[nn.Module, list[str], int]]:
     dense = ["32.norm1", "32.conv1", "31.conv2"]
     grouped = ["3.5.conv1", "3.5.conv2", "3.4.conv2", "4.2.conv2"]
     return [
-        (nn.Sequential(OrderedDict(module=ResNet50())), [f"module.layer{name}" for name in stylised], 2048),
+        (
+            nn.Sequential(OrderedDict(module=ResNet50(classifies=True))),
+            [f"module.layer{name}" for name in stylised],
+            2048,
+        ),
         (EfficientNetB5(), [f"_blocks.{name}" for name in efficient], 2416),
         (DenseNet201(), [f"features.denseblock4.denselayer{name}" for name in dense], 2048),
-        (ResNet50(groups=32, width_per_group=4), [f"layer{name}" for name in grouped], 2560),
+        (ResNet50(groups=32, width_per_group=4, classifies=True), [f"layer{name}" for name in grouped], 2560),
     ]
 
 

@@ -6,7 +6,7 @@ predictions alone (see `salbench.code_hash`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
 from itertools import groupby
@@ -52,7 +52,9 @@ class LearnedMethod(SaliencyMethod):
         fit_options: options of the command that trains it, for the message that weights are missing.
         start: what its trainings usually start from; see `salbench.training.start`.
         encoders: names of the submodules that `imagenet` has weights for.
+        options: variants of the published network, the default first. The chosen one is `option`.
         mixed_precision: whether predictions on CUDA use float16 where torch considers that safe.
+        absolute: whether `finished` gets the output of `logits_of` as it is, not as a log density.
     """
 
     output = "log_density"
@@ -61,7 +63,9 @@ class LearnedMethod(SaliencyMethod):
     fit_options = "--dataset osie_train"
     start = "none"
     encoders: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     mixed_precision = True
+    absolute = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -76,11 +80,15 @@ class LearnedMethod(SaliencyMethod):
 
         Args:
             place: a folder that `fit` has written, or a .safetensors file. NAME=PLACE also names the row in tables, to
-                tell two trainings apart. By default the weights that ship with the method or are published.
+                tell two trainings apart. By default the weights that ship with the method or are published. One of
+                `options` chooses that variant, with the same weights.
         """
         self._network: nn.Module | None = None
         self._lock = Lock()
-        if place:
+        self.option = next(iter(self.options), "")
+        if place in self.options:
+            self.option, self.variant = place, place if place != self.option else ""
+        elif place:
             name, given, rest = place.partition("=")
             name, place = (name, rest) if given and not Path(place).exists() else ("", place)
             path = Path(place).expanduser().resolve()
@@ -248,23 +256,26 @@ class LearnedMethod(SaliencyMethod):
         for _, group in groupby(pairs, key=lambda pair: (pair[0].shape, pair[1].size)):
             images, of_one_size = zip(*group, strict=True)
             with self._lock:  # the network uses all cores itself, and hooks must not be called by two threads
-                log_densities = self._log_densities(network, torch.cat(images), of_one_size)
-            maps = log_densities.cpu().numpy()  # waits for a GPU, while another thread can give it more to do
+                outputs = self._outputs(network, torch.cat(images), of_one_size, self.logits_of)
+                outputs = outputs if self.absolute else _log_softmax(outputs)
+            maps = outputs.cpu().numpy()  # waits for a GPU, while another thread can give it more to do
             predictions += map(self.finished, maps, of_one_size)
         return predictions
 
     def log_density(self, network: nn.Module, sample: Sample) -> np.ndarray:
         """Log density of a sample, float32 (h, w), from a network in evaluation mode."""
-        return self._log_densities(network, self.images_of(sample), [sample])[0].cpu().numpy()
+        logits = self.logits if self.absolute else self.logits_of
+        return _log_softmax(self._outputs(network, self.images_of(sample), [sample], logits))[0].cpu().numpy()
 
-    def _log_densities(self, network: nn.Module, images: Tensor, samples: Sequence[Sample]) -> Tensor:
-        """Log densities, float32 (B, h, w), of samples of one size, on the network's device."""
+    def _outputs(
+        self, network: nn.Module, images: Tensor, samples: Sequence[Sample], logits: Callable[..., Tensor]
+    ) -> Tensor:
+        """What `logits` gives for samples of one size, float32 (B, h, w), on the network's device."""
         device = next(network.parameters()).device
         mixed = self.mixed_precision and device.type == "cuda"
         # Not bfloat16: with seeded weights, UNISAL's maps correlate with those of float32 by 0.98; with float16 0.9998.
         with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=mixed):
-            logits = self.logits_of(network, images.to(device), samples).float()
-            return torch.log_softmax(logits.flatten(1), 1).view_as(logits)
+            return logits(network, images.to(device), samples).float()
 
     @property
     def network(self) -> nn.Module:
@@ -440,3 +451,7 @@ class LearnedMethod(SaliencyMethod):
         remedy = "Give what they were trained with, or train again"
         setup = Identity(trained.facts.get("setup", {}))
         Identity(self.setup()).require_same(setup, path, remedy, CheckpointProblem)
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    return torch.log_softmax(logits.flatten(1), 1).view_as(logits)

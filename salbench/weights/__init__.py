@@ -15,8 +15,16 @@ the published names:
         def published(self, state, prior):  # the content of each file, in their order -> the network's state dict
             return state["state_dict"] | {"prior": prior}  # "prior" is a buffer of the network
 
-A .pth, .pt or .safetensors file holds a state dict, or a container with one inside. A .npy file holds one array, which
-is read as a tensor. If the only file holds the network's state dict as it is, `published` is not needed.
+A file is read by its ending:
+
+- .pth, .pt, .safetensors: a state dict, or a container with one inside;
+- .npy: one array, read as a tensor; .npz: {name: tensor};
+- .caffemodel: {"<layer>.<index of the blob>": tensor};
+- .h5, .hdf5, .pkl: weights that Keras saved as HDF5, {"<layer>/<weight>": tensor} in the order of the layers;
+- .pb: the constants of a frozen TensorFlow graph, {node: tensor}.
+
+If the only file holds the network's state dict as it is, `published` is not needed. `matched` gives the tensors of a
+file the names that the network expects.
 
 The folder of a method is `<root>/<method>`. The root is --weights-root if given, otherwise $SALBENCH_WEIGHTS, otherwise
 `weights` in the user's cache. `weights convert` writes `<method>.safetensors` there, which replaces all other files.
@@ -28,6 +36,7 @@ A method names the ImageNet weights that its trainings can start from in `imagen
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +44,14 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from salbench.files import hash_bytes, user_cache
+from salbench.optional_packages import needs
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 IMAGENET = "imagenet"  # folder of the ImageNet weights that methods share
-SUFFIXES = (".pth", ".pt", ".safetensors", ".npy")
+SUFFIXES = (".pth", ".pt", ".safetensors", ".npy", ".npz", ".caffemodel", ".h5", ".hdf5", ".pkl", ".pb")
 
 
 class WeightsProblem(ValueError):
@@ -52,7 +63,7 @@ class Checkpoint:
     """One file of published weights.
 
     Attributes:
-        file: its official name, without a folder; ends in .pth, .pt, .safetensors or .npy.
+        file: its official name, without a folder, with one of the endings in `SUFFIXES`.
         source: address of the page where its authors publish it.
         licence: licence of the weights, or "none stated".
         trained_on: names of the data sets, as prose. A score on one of them is not a test.
@@ -99,22 +110,22 @@ def read(path: Path | str) -> Any:
     """Read a published file on the CPU, without running any code in it.
 
     Returns:
-        What was saved for .pth and .pt: tensors or containers of them. {name: tensor} for .safetensors, one tensor for
-        .npy.
+        Tensors or containers of them; see the top of this file.
 
     Raises:
         WeightsProblem: damaged, not a file of weights, or readable only by running code from it.
     """
     path = Path(path)
     _refuse_text(path)
-    reader = {".npy": _read_npy, ".safetensors": _read_safetensors}.get(path.suffix, _read_pickle)
     try:
-        return reader(path)
+        return _READERS[path.suffix](path)
     except UnpicklingError as error:  # its own message tells how to run the code
         raise WeightsProblem(
             f"{path}: refused: damaged, or holds more than tensors, which only running code from the file could read; "
             "get the file that the authors of the method publish"
         ) from error
+    except ModuleNotFoundError as error:
+        raise WeightsProblem(f"{path}: {needs(error)}") from error
     except Exception as error:  # damaged files lead torch into RuntimeError, EOFError, KeyError, AssertionError, ...
         if getattr(error, "errno", None) is not None:
             raise  # the disk failed, not the file
@@ -150,6 +161,82 @@ def _read_npy(path: Path) -> Tensor:
     import torch
 
     return torch.from_numpy(np.load(path, allow_pickle=False))
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as file:
+        return _tensors(dict(file))
+
+
+def _read_caffemodel(path: Path) -> dict[str, Tensor]:
+    from salbench.weights._caffemodel import read_caffemodel
+
+    return _tensors(read_caffemodel(path.read_bytes()))
+
+
+def _read_keras(path: Path) -> dict[str, Tensor]:
+    from salbench.weights._keras import read_keras
+
+    return _tensors(read_keras(path))
+
+
+def _read_frozen_graph(path: Path) -> dict[str, Tensor]:
+    from salbench.weights._frozen_graph import read_frozen_graph
+
+    return _tensors(read_frozen_graph(path.read_bytes()))
+
+
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    import torch
+
+    return {name: torch.tensor(array) for name, array in arrays.items()}  # a copy: the file's bytes are read-only
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".pth": _read_pickle, ".pt": _read_pickle, ".safetensors": _read_safetensors, ".npy": _read_npy, ".npz": _read_npz,
+    ".caffemodel": _read_caffemodel, ".h5": _read_keras, ".hdf5": _read_keras, ".pkl": _read_keras,
+    ".pb": _read_frozen_graph,
+}  # fmt: skip
+
+
+def matched(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """The tensors of a file by the names that a network expects.
+
+    By name if the file has all of them; it may hold more. Otherwise by order, with a warning, because programs number
+    their layers differently. Axes of length one do not count, as old files lack them or have more.
+
+    Args:
+        tensors: what `read` returned.
+        shapes: {expected name: shape in the file}, in the file's order.
+
+    Raises:
+        LookupError: another number of tensors, or other shapes.
+    """
+    if shapes.keys() <= tensors.keys():
+        pairs = [(name, name) for name in shapes]
+    else:
+        if len(tensors) != len(shapes):
+            lacking = next(name for name in shapes if name not in tensors)
+            raise LookupError(f"expected {len(shapes)} tensors, got {len(tensors)}, without {lacking}")
+        pairs = list(zip(shapes, tensors, strict=True))
+    found = {name: _shaped(tensors[theirs], shapes[name], theirs) for name, theirs in pairs}
+    others = [(name, theirs) for name, theirs in pairs if name != theirs]
+    if others:
+        name, theirs = others[0]
+        warnings.warn(
+            f"{len(others)} of {len(pairs)} tensors have other names than expected, such as {theirs} for {name}; they "
+            "were matched by their order, and their shapes agree",
+            stacklevel=2,
+        )
+    return found
+
+
+def _shaped(tensor: Tensor, shape: Sequence[int], name: str) -> Tensor:
+    if [n for n in tensor.shape if n != 1] != [n for n in shape if n != 1]:
+        raise LookupError(f"{name}: expected shape {tuple(shape)}, got {tuple(tensor.shape)}")
+    return tensor.reshape(tuple(shape))
 
 
 def arranged(
