@@ -10,7 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from salbench import results
+from salbench import registry, results, weights
 from salbench.files import shipped
 from salbench.metrics import METRICS, Metric
 from salbench.results import Result
@@ -156,21 +156,42 @@ def paper_table(name: str, out: Path | str, style: str = "md", folder: Path = PA
         TableProblem: there is no such table.
     """
     table = _read_paper(name, folder)
-    measured = results.read_all(out, table["dataset"])
+    measured_on = table.get("measured_on", table["dataset"])
+    measured = results.read_all(out, measured_on)
     rows, notes, by_note = [], [f"(paper): as printed in {table['source']}, not measured here."], _ByNote()
     for row in table["rows"]:
         rows.append(Row(f"{row['model']} (paper)", _bare(row["values"]), ranked=True))
         for result in (measured[method] for method in row["methods"] if method in measured):
             ours = _measured(result)
-            rows.append(Row(f"{ours.name} (measured, {result.identity['protocol']})", ours.cells))
+            where = f"measured on {measured_on}, {result.identity['protocol']}"
+            rows.append(Row(f"{ours.name} ({where})", ours.cells))
             by_note.add(result)
     notes += by_note.lines()
     if "note" in table:
         notes.append(table["note"])
-    elif not any("(measured" in row.name for row in rows):
-        notes.append(f"{out} has no run of these methods on {table['dataset']} yet.")
+    if not any("(measured" in row.name for row in rows):
+        notes.append(f"{out} has no run of these methods on {measured_on} yet.")
+    notes += [f"{method} {remedy}." for method in paper_methods(name, folder) if (remedy := _missing(method))]
     columns = {name: METRICS[name] for name in table["columns"]}
     return render(f"{table['title']} ({table['dataset']})", rows, columns, notes, style)
+
+
+def paper_methods(name: str, folder: Path = PAPER) -> list[str]:
+    """Names of the methods in one of the paper's tables, without the variants that are trained here.
+
+    Raises:
+        TableProblem: there is no such table.
+    """
+    rows = _read_paper(name, folder)["rows"]
+    return list(dict.fromkeys(method for row in rows for method in row["methods"] if "+" not in method))
+
+
+def _missing(name: str) -> str:
+    """What a method lacks to run with its published weights, and how to get it; "" if nothing."""
+    try:
+        return weights.remedy(name, registry.get(name).checkpoints)
+    except registry.MethodUnavailable as problem:
+        return str(problem)
 
 
 def paper_tables(folder: Path = PAPER) -> list[str]:

@@ -258,14 +258,33 @@ def test_measured_rows_stand_beneath_the_papers(tmp_path):
     names = [row.split("|")[1].strip() for row in text.splitlines() if row.startswith("| ")]
     claimed = names.index("UNISAL (paper)")
     assert names[claimed : claimed + 5] == [
-        "UNISAL (paper)", "unisal (measured, augsal)", "unisal+plain (measured, augsal)",
-        "UNISAL + augmentation (paper)", "unisal+aug (measured, augsal)",
-    ]  # fmt: skip
+        "UNISAL (paper)",
+        "unisal (measured on salicon_val, augsal)",
+        "unisal+plain (measured on salicon_val, augsal)",
+        "UNISAL + augmentation (paper)",
+        "unisal+aug (measured on salicon_val, augsal)",
+    ]
     measured = next(row for row in text.splitlines() if "unisal+aug (measured" in row)
     assert "±0.020" in measured
     assert "**" not in measured
     assert "- unisal: published.\n" in text
     assert "- unisal+aug: trained with edits.\n" in text
+
+
+def test_what_the_server_measured_stands_beside_what_we_measured_on_the_validation_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("SALBENCH_WEIGHTS", str(tmp_path / "weights"))
+    r = result("simplenet", 0.55)
+    save(tmp_path, replace(r, identity=Identity(r.identity.facts | dict(dataset="salicon_val", protocol="lsun17"))))
+    text = tables.paper_table("table1", tmp_path)
+    claimed, measured = (line for line in text.splitlines() if line.startswith(("| SimpleNet", "| simplenet")))
+    assert claimed.startswith("| SimpleNet (paper) ")
+    assert measured.startswith("| simplenet (measured on salicon_val, lsun17) ")
+    assert "no run of these methods" not in text
+    assert (
+        f"- unisal has no weights; download weights_best.pth from https://github.com/rdroste/unisal into {tmp_path}"
+        in text
+    )
+    assert "salicon_val yet" in tables.paper_table("table1", tmp_path / "nothing")
 
 
 def test_the_papers_rows_stand_beside_runs_of_its_data_set_and_protocol(tmp_path):

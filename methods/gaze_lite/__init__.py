@@ -68,7 +68,7 @@ class GazeLite(LearnedMethod):
             raise weights.WeightsProblem(f"{path}: expected the file of version 0.1.0, hash {HASH}, got {found}")
         encoder = Encoder()
         encoder.load_state_dict(state_from(weights.read(path)))
-        return encoder.eval().requires_grad_(False).to(self.runtime.device)
+        return encoder.eval().requires_grad_(False).fused().to(self.runtime.device)
 
     def setup(self) -> dict[str, Any]:
         """Hash of the encoder."""

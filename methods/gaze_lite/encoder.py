@@ -6,9 +6,11 @@ published it for mobile devices. The weights, trained on ImageNet, come with the
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 from torch import Tensor, nn
 from torch.nn.functional import pad
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # Groups of blocks: expansion, channels, number of blocks, stride of the first, kernel.
 GROUPS = (
@@ -69,6 +71,12 @@ class Encoder(nn.Module):
                 blocks.append(Block(inside, outside, expansion, stride if i == 0 else 1, kernel))
                 inside = outside
         self.blocks = nn.ModuleList(blocks)
+
+    def fused(self) -> Self:
+        """This encoder, for evaluation alone: each batch norm becomes part of the convolution before it."""
+        for unit in [module for module in self.modules() if isinstance(module, nn.Sequential)]:
+            unit[0], unit[1] = fuse_conv_bn_eval(unit[0], unit[1]), nn.Identity()
+        return self
 
     def forward(self, images: Tensor, taps: Sequence[int]) -> list[Tensor]:
         """Outputs of blocks.

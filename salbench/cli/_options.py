@@ -120,7 +120,7 @@ def add_out(parser: ArgumentParser, default: str, content: str, metavar: str = "
 
 
 def methods(options: Namespace) -> list[str]:
-    """The methods of --methods as typed, without repetition; a word of `registry.GROUPS` stands for all its methods.
+    """The methods of --methods as typed, without repetition; the name of a group stands for all its methods.
 
     Raises:
         MethodProblem: a name is unknown, or there is none.
@@ -130,12 +130,23 @@ def methods(options: Namespace) -> list[str]:
     if options.methods_dir:
         registry.add_folder(options.methods_dir)
     typed = _values.words(options.methods)
-    specs = [name for spec in typed for name in (registry.members(spec) if spec in registry.GROUPS else [spec])]
+    specs = [name for spec in typed for name in _members(spec)]
     if not specs:
-        raise registry.MethodProblem("--methods: expected names separated by commas, classical or all, got nothing")
+        raise registry.MethodProblem(
+            "--methods: expected names separated by commas, classical, table1 or all, got nothing"
+        )
     for spec in specs:
         registry.find(spec.partition(":")[0])  # reports a wrong name before anything runs
     return list(dict.fromkeys(specs))
+
+
+def _members(spec: str) -> list[str]:
+    """The methods that a word stands for: a group of `registry`, a table of the paper, or one method."""
+    from salbench import registry, tables
+
+    if spec in registry.GROUPS:
+        return registry.members(spec)
+    return tables.paper_methods(spec) if spec in tables.paper_tables() else [spec]
 
 
 def methods_to_train(options: Namespace) -> list[str]:

@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--methods",
         default="",
         metavar="NAMES",
-        help="methods to score and show, separated by commas, classical or all (default: those with results in OUT)",
+        help="methods to show, separated by commas, classical, table1 or all (default: those with results in OUT)",
     )
     parser.add_argument(
         "--metric", default="auc", metavar="NAME", help="metric (default: auc); see: salbench list metrics"

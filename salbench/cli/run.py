@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--methods",
         default="all",
         metavar="NAMES",
-        help="methods, separated by commas, classical or all (default: all); see: salbench list methods",
+        help="methods, separated by commas, classical, table1 or all (default: all); see: salbench list methods",
     )
     parser.add_argument(
         "--dataset",

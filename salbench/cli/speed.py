@@ -13,7 +13,7 @@ EXAMPLES = (
     "salbench speed",
     "salbench speed --methods lite --device cuda",
     "salbench speed --methods classical",
-    "salbench speed --methods unisal,simplenet --init random",
+    "salbench speed --methods table1 --init random",
 )
 
 
@@ -22,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         metavar="NAMES",
-        help="methods to time instead of the metrics, separated by commas, classical or all",
+        help="methods to time instead of the metrics, separated by commas, classical, table1 or all",
     )
     _options.add_runtime(parser, "device", "backbone", "init")
     _options.add_folders(parser, "weights_root", "methods_dir")

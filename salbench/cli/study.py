@@ -52,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--methods",
         default="",
         metavar="NAMES",
-        help="methods that predict on --edits, separated by commas, classical or all; see: salbench list methods",
+        help="methods for --edits, separated by commas, classical, table1 or all; see: salbench list methods",
     )
     _options.add_out(parser, "results/study", "folder for the tables")
     parser.add_argument(

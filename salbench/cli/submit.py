@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--methods",
         metavar="NAMES",
-        help="methods, separated by commas, classical or all; see: salbench list methods",
+        help="methods, separated by commas, classical, table1 or all; see: salbench list methods",
     )
     what.add_argument("--check", type=_values.path, metavar="FILE", help="list the faults of a file instead")
     parser.add_argument(

@@ -189,7 +189,7 @@ def test_nothing_that_runs_is_a_failure(salbench, tmp_path, capsys):
     [
         (["--dataset", "osie_tets"], "Did you mean 'osie_test'"),
         (["--methods", "spectral_residul"], "Did you mean 'spectral_residual'"),
-        (["--methods", ","], "--methods: expected names separated by commas, classical or all, got nothing"),
+        (["--methods", ","], "--methods: expected names separated by commas, classical, table1 or all, got nothing"),
         (["--methods", "uniform", "--protocol", "lsun18"], "expected one of tuebingen, mit, lsun17, augsal"),
         (["--dataset", "osie_test", "--data-root", "/nowhere"], "--dataset popout"),
         (["--methods-dir", "/nowhere"], "expected a folder of method files"),
