@@ -155,7 +155,7 @@ def paper_table(name: str, out: Path | str, style: str = "md", folder: Path = PA
     Raises:
         TableProblem: there is no such table.
     """
-    table = _read_paper(name, folder)
+    table = paper(name, folder)
     measured_on = table.get("measured_on", table["dataset"])
     measured = results.read_all(out, measured_on)
     rows, notes, by_note = [], [f"(paper): as printed in {table['source']}, not measured here."], _ByNote()
@@ -182,7 +182,7 @@ def paper_methods(name: str, folder: Path = PAPER) -> list[str]:
     Raises:
         TableProblem: there is no such table.
     """
-    rows = _read_paper(name, folder)["rows"]
+    rows = paper(name, folder)["rows"]
     return list(dict.fromkeys(method for row in rows for method in row["methods"] if "+" not in method))
 
 
@@ -199,7 +199,12 @@ def paper_tables(folder: Path = PAPER) -> list[str]:
     return sorted(p.stem for p in folder.glob("*.json"))
 
 
-def _read_paper(name: str, folder: Path) -> dict[str, Any]:
+def paper(name: str, folder: Path = PAPER) -> dict[str, Any]:
+    """One of the paper's tables as data.
+
+    Raises:
+        TableProblem: there is no such table.
+    """
     path = folder / f"{name}.json"
     if not path.exists():
         raise TableProblem(f"expected one of the paper's tables, {', '.join(paper_tables(folder))}, got {name!r}")
@@ -231,7 +236,7 @@ def claimed(dataset: str, protocol: str) -> list[Row]:
     """
     rows = []
     for name in paper_tables():
-        table = _read_paper(name, PAPER)
+        table = paper(name)
         if (table["dataset"], table["protocol"]) == (dataset, protocol):
             rows += [Row(f"{row['model']} (paper, {name})", _bare(row["values"])) for row in table["rows"]]
     return rows

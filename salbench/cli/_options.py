@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salbench.cli import _values
@@ -130,7 +131,7 @@ def methods(options: Namespace) -> list[str]:
     if options.methods_dir:
         registry.add_folder(options.methods_dir)
     typed = _values.words(options.methods)
-    specs = [name for spec in typed for name in _members(spec)]
+    specs = [name for spec in typed for name in _members(spec, getattr(options, "weights_root", None))]
     if not specs:
         raise registry.MethodProblem(
             "--methods: expected names separated by commas, classical, table1 or all, got nothing"
@@ -140,13 +141,22 @@ def methods(options: Namespace) -> list[str]:
     return list(dict.fromkeys(specs))
 
 
-def _members(spec: str) -> list[str]:
-    """The methods that a word stands for: a group of `registry`, a table of the paper, or one method."""
-    from salbench import registry, tables
+def _members(spec: str, weights_root: Path | None) -> list[str]:
+    """The methods that a word stands for: a group of `registry`, a table of the paper, or one method.
 
-    if spec in registry.GROUPS:
-        return registry.members(spec)
-    return tables.paper_methods(spec) if spec in tables.paper_tables() else [spec]
+    "all" includes the trainings that are kept beside the published weights.
+    """
+    from salbench import registry, tables, weights
+
+    if spec in tables.paper_tables():
+        return tables.paper_methods(spec)
+    if spec not in registry.GROUPS:
+        return [spec]
+    names = registry.members(spec)
+    if spec != "all":
+        return names
+    trained = {name: weights.trained(name, weights_root) for name in names}
+    return names + [f"{name}:{variant}={place}" for name in names for variant, place in trained[name].items()]
 
 
 def methods_to_train(options: Namespace) -> list[str]:
@@ -221,6 +231,11 @@ def add_augmentation(parser: argparse._ActionsContainer, *, several: bool = Fals
         help="probability of drawing the original (default: 0.5); implies --mode replace"
         + ("; several make an arm each" if several else ""),
     )
+    add_length(parser)
+
+
+def add_length(parser: argparse._ActionsContainer) -> None:
+    """Add how long a training is: --epochs and --batch-size."""
     parser.add_argument(
         "--epochs", dest="recipe_epochs", type=_values.positive, metavar="N", help="epochs, instead of the recipe's"
     )
@@ -233,14 +248,16 @@ def add_augmentation(parser: argparse._ActionsContainer, *, several: bool = Fals
     )
 
 
-def add_start(parser: argparse._ActionsContainer) -> None:
-    """Add --from, as `start`."""
+def add_start(
+    parser: argparse._ActionsContainer, default: str = "imagenet if the method cannot do without, otherwise none"
+) -> None:
+    """Add --from, as `start`; `default` says in words what is usual."""
     parser.add_argument(
         "--from",
         dest="start",
         metavar="START",
         help="what training starts from: none (random weights), imagenet, published, or a checkpoint or folder of "
-        "another training of the method (default: imagenet if the method cannot do without, otherwise none)",
+        f"another training of the method (default: {default})",
     )
 
 

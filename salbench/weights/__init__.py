@@ -94,6 +94,16 @@ def converted(method: str, root: Path | str | None = None) -> Path:
     return folder(method, root) / f"{method}.safetensors"
 
 
+def trained(method: str, root: Path | str | None = None) -> dict[str, Path]:
+    """Trainings of a method that are kept beside its published weights: {variant: its folder}.
+
+    Such a folder is `<root>/<method>+<variant>`, as `fit` wrote it.
+    """
+    place = folder(method, root)
+    found = sorted(place.parent.glob(f"{place.name}+*/best.safetensors"))
+    return {path.parent.name.partition("+")[2]: path.parent for path in found}
+
+
 def remedy(
     method: str, checkpoints: Iterable[Checkpoint], root: Path | str | None = None, lacks: str = "has no weights"
 ) -> str:
