@@ -1,12 +1,22 @@
 """The convolutions of VGG-16 (Simonyan and Zisserman 2015), named as in Caffe: conv1_1 to conv5_3."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 from torch.nn.functional import relu
 
+from salbench.weights import Checkpoint
+
 GROUPS = (64, 2), (128, 2), (256, 3), (512, 3), (512, 3)  # channels, convolutions
+MEAN = (103.939, 116.779, 123.68)  # BGR, which Caffe's networks subtract from values of 0 to 255
+STD = (57.375, 57.12, 58.395)  # BGR, by which torchvision divides these too
+IMAGENET = Checkpoint(
+    "vgg16-397923af.pth",
+    source="https://pytorch.org/vision/stable/models/vgg.html",
+    licence="BSD-3-Clause",
+    trained_on="ImageNet",
+)
 
 
 class VGG16(nn.Module):
@@ -40,3 +50,26 @@ class VGG16(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Features (B, 512, h, w) after the last group."""
         return self.levels(x)[-1]
+
+
+def of_torchvision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """ImageNet weights for the input of Caffe's networks, BGR from 0 to 255 without `MEAN`, from torchvision's file.
+
+    Torchvision's network expects RGB and divides it by a standard deviation. So the kernels of the first layer have
+    their channels reversed and are divided by it. Its mean differs by up to half a grey level, which is ignored.
+
+    Args:
+        state: torchvision's state dict. Its classifier is left out.
+
+    Returns:
+        State dict of `VGG16`.
+    """
+    renamed, index = {}, 0
+    for group, (_, layers) in enumerate(GROUPS, 1):
+        for layer in range(1, layers + 1):
+            for kind in ("weight", "bias"):
+                renamed[f"conv{group}_{layer}.{kind}"] = state[f"features.{index}.{kind}"]
+            index += 2  # a ReLU follows
+        index += 1  # a pool follows
+    renamed["conv1_1.weight"] = renamed["conv1_1.weight"].flip(1) / torch.tensor(STD).view(3, 1, 1)
+    return renamed

@@ -3,6 +3,7 @@
 import sys
 from collections import OrderedDict
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from torch import nn
@@ -39,14 +40,28 @@ def _module(method, network):
     return sys.modules[getattr(own, network).__module__]
 
 
+THIN = (4, 2), (4, 2), (4, 3), (4, 3), (4, 3)  # channels and convolutions of the groups of VGG-16
+
+
+def _thin(vgg16, pools):
+    """The network of a module's class VGG16 with few channels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vgg16, "GROUPS", THIN)
+        return vgg16.VGG16(pools)
+
+
 @contextmanager
 def small_networks():
-    """Within it, simplenet and tempsal have few weights, and deepgaze_iie has one backbone with two readouts."""
+    """Within it, the largest networks have few weights, and deepgaze_iie has one backbone with two readouts."""
     with pytest.MonkeyPatch.context() as patch:
         shared = _module("simplenet", "PNASSaliency")
         patch.setattr(shared, "PNASNet5Large", SmallEncoder)
         for module in shared, _module("tempsal", "TempSALNetwork"):
             patch.setattr(module, "upsampling", _upsampling)
+        salnet, salgan = (sys.modules[registry.get(name).__module__] for name in ("salnet", "salgan"))
+        patch.setattr(salnet, "FILTERS", (4,) * 8 + (1,))
+        patch.setattr(salgan, "VGG16", partial(_thin, _module("salgan", "VGG16")))
+        patch.setattr(salgan, "GROUPS", THIN)
         deepgaze = _module("deepgaze_iie", "DeepGazeIIE")
         patch.setattr(deepgaze, "COMPONENTS", 2)
         patch.setattr(deepgaze, "_backbones", _backbones)

@@ -1,4 +1,4 @@
-"""OpenCV's resize and letterbox: as OpenCV computed them (kits of four networks), and by arithmetic."""
+"""OpenCV's resize and letterbox: as OpenCV computed them (kits of four networks, and 5.0), and by arithmetic."""
 
 import importlib
 import runpy
@@ -15,6 +15,42 @@ LETTERBOXES = {  # kit -> size, colour, and the name of the picture in it
     "dinet": ((320, 480), 0, "pre_bgr_u8_sub4"),
     "mdsem": ((240, 320), 0, "pre_bgr_u8_sub4"),
 }
+
+IMAGE = [
+    [217, 163, 130, 69, 78, 10],
+    [19, 4, 44, 208, 166, 233],
+    [128, 155, 248, 186, 161, 139],
+    [143, 239, 71, 208, 171, 0],
+]
+AREA = {  # what OpenCV 5.0 makes of it
+    "smaller": [[153, 113, 102, 77], [76, 124, 186, 179], [166, 150, 191, 79]],
+    "half": [[101, 113, 122], [166, 178, 118]],
+    "lower and wider": [[118, 95, 84, 87, 139, 127, 122, 122], [136, 176, 184, 160, 197, 176, 134, 70]],
+    "higher and narrower": [
+        [199, 141, 72, 33], [60, 58, 163, 166], [75, 124, 186, 178], [147, 194, 182, 124], [175, 127, 196, 57],
+    ],
+    "larger": [
+        [217, 190, 163, 130, 100, 69, 78, 44, 10], [168, 145, 123, 109, 106, 104, 100, 83, 66],
+        [19, 12, 4, 44, 126, 208, 166, 200, 233], [74, 77, 80, 146, 172, 197, 164, 175, 186],
+        [128, 142, 155, 248, 217, 186, 161, 150, 139], [139, 179, 218, 115, 159, 203, 169, 102, 35],
+        [143, 191, 239, 71, 140, 208, 171, 86, 0],
+    ],
+}  # fmt: skip
+CUBIC = {
+    "smaller": [
+        [176.384, 120.314, 88.686, 54.352], [50.815, 126.847, 203.459, 207.501], [166.968, 121.341, 212.872, 51.335],
+    ],
+    "larger": [
+        [241.668, 211.483, 169.423, 150.536, 91.78, 51.407, 72.87, 29.89, -19.191],
+        [146.588, 122.25, 93.63, 86.466, 102.749, 119.217, 111.593, 99.146, 90.332],
+        [26.958, 12.579, 6.443, 20.35, 127.147, 208.266, 164.22, 189.152, 230.085],
+        [53.255, 45.955, 70.106, 135.91, 193.903, 206.422, 172.809, 191.892, 224.202],
+        [131.038, 142.789, 182.251, 241.611, 226.652, 177.97, 166.862, 141.689, 123.698],
+        [138.075, 189.235, 214.341, 151.24, 167.384, 201.56, 183.73, 101.446, 30.671],
+        [135.561, 214.089, 225.713, 69.446, 117.213, 221.533, 196.322, 75.52, -29.918],
+    ],
+}  # fmt: skip
+SIX_TENTHS = [[137.333, 101.333, 110.0, 84.333], [137.0, 248.0, 169.333, 139.0]]
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +97,23 @@ def test_a_letterboxed_map_comes_back_at_the_size_of_the_picture(size, ours):
     if min(size) > 200:
         inner = np.s_[20:-20, 20:-20]
         np.testing.assert_allclose(back[inner], ramp[..., 0][inner], atol=3)
+
+
+@pytest.mark.parametrize("name", AREA)
+def test_area_is_that_of_opencv(name, ours):
+    expected = np.array(AREA[name])
+    np.testing.assert_array_equal(ours.area(np.uint8(IMAGE), expected.shape), expected)
+    colours = ours.area(np.uint8([IMAGE, IMAGE[::-1], IMAGE]).transpose(1, 2, 0), expected.shape)
+    assert colours.dtype == np.uint8
+    np.testing.assert_array_equal(colours[..., 2], expected)
+
+
+@pytest.mark.parametrize("name", CUBIC)
+def test_cubic_is_that_of_opencv(name, ours):
+    expected = np.array(CUBIC[name])
+    np.testing.assert_allclose(ours.cubic(np.float32(IMAGE), expected.shape), expected, rtol=0, atol=1e-3)
+
+
+def test_resize_by_a_scale_is_that_of_opencv(ours):
+    """Four rows by 0.6 are two, not 2.4: the scale says where they are, not the sizes."""
+    np.testing.assert_allclose(ours.resized(np.float32(IMAGE), (2, 4), 1 / 0.6), SIX_TENTHS, rtol=0, atol=1e-3)
