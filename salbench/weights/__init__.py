@@ -67,6 +67,8 @@ class Checkpoint:
         source: address of the page where its authors publish it.
         licence: licence of the weights, or "none stated".
         trained_on: names of the data sets, as prose. A score on one of them is not a test.
+        seen: data sets that the weights were trained on with all images, by the names in `Sample.dataset`, such as
+            "osie". Rows on these images are marked and not ranked.
 
     Raises:
         WeightsProblem: `file` is not a plain file name with one of these endings.
@@ -76,12 +78,18 @@ class Checkpoint:
     source: str
     licence: str
     trained_on: str
+    seen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if Path(self.file).name != self.file or "\\" in self.file or Path(self.file).suffix not in SUFFIXES:
             raise WeightsProblem(
                 f"expected the name of a file, without a folder, that ends in {', '.join(SUFFIXES)}, got {self.file!r}"
             )
+
+
+def seen(checkpoints: Iterable[Checkpoint]) -> frozenset[str]:
+    """Names of the data sets that published weights were trained on with all images."""
+    return frozenset(name for published in checkpoints for name in published.seen)
 
 
 def folder(method: str, root: Path | str | None = None) -> Path:
