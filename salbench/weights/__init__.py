@@ -20,6 +20,7 @@ A file is read by its ending:
 - .pth, .pt, .safetensors: a state dict, or a container with one inside;
 - .npy: one array, read as a tensor; .npz: {name: tensor};
 - .caffemodel: {"<layer>.<index of the blob>": tensor};
+- .binaryproto: one array of Caffe, such as a mean image, read as a tensor;
 - .h5, .hdf5, .pkl: weights that Keras saved as HDF5, {"<layer>/<weight>": tensor} in the order of the layers;
 - .pb: the constants of a frozen TensorFlow graph, {node: tensor}.
 
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGENET = "imagenet"  # folder of the ImageNet weights that methods share
-SUFFIXES = (".pth", ".pt", ".safetensors", ".npy", ".npz", ".caffemodel", ".h5", ".hdf5", ".pkl", ".pb")
+SUFFIXES = (
+    ".pth", ".pt", ".safetensors", ".npy", ".npz", ".caffemodel", ".binaryproto", ".h5", ".hdf5", ".pkl", ".pb",
+)  # fmt: skip
 
 
 class WeightsProblem(ValueError):
@@ -184,6 +187,12 @@ def _read_caffemodel(path: Path) -> dict[str, Tensor]:
     return _tensors(read_caffemodel(path.read_bytes()))
 
 
+def _read_binaryproto(path: Path) -> Tensor:
+    from salbench.weights._caffemodel import read_binaryproto
+
+    return _tensors({"blob": read_binaryproto(path.read_bytes())})["blob"]
+
+
 def _read_keras(path: Path) -> dict[str, Tensor]:
     from salbench.weights._keras import read_keras
 
@@ -204,8 +213,8 @@ def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
 
 _READERS: dict[str, Callable[[Path], Any]] = {
     ".pth": _read_pickle, ".pt": _read_pickle, ".safetensors": _read_safetensors, ".npy": _read_npy, ".npz": _read_npz,
-    ".caffemodel": _read_caffemodel, ".h5": _read_keras, ".hdf5": _read_keras, ".pkl": _read_keras,
-    ".pb": _read_frozen_graph,
+    ".caffemodel": _read_caffemodel, ".binaryproto": _read_binaryproto, ".h5": _read_keras, ".hdf5": _read_keras,
+    ".pkl": _read_keras, ".pb": _read_frozen_graph,
 }  # fmt: skip
 
 
@@ -263,7 +272,7 @@ def arranged(
     contents = [read(path) for path in paths]
     try:
         return {name: tensor.detach() for name, tensor in arrange(*contents).items()}
-    except (LookupError, AttributeError, TypeError) as error:
+    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsProblem(
             f"{paths[0]}: expected what {published[0].source} publishes, got {described(contents[0])} ({error!r})"
         ) from error
