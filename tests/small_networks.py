@@ -41,7 +41,10 @@ def _module(method, network):
 
 @contextmanager
 def small_networks():
-    """Within it, simplenet and tempsal have few weights, and deepgaze_iie has one backbone with two readouts."""
+    """Within it, simplenet and tempsal have few weights, and deepgaze_iie has one backbone with two readouts.
+
+    dsclrcn and opensalicon see images at a small size.
+    """
     with pytest.MonkeyPatch.context() as patch:
         shared = _module("simplenet", "PNASSaliency")
         patch.setattr(shared, "PNASNet5Large", SmallEncoder)
@@ -50,4 +53,6 @@ def small_networks():
         deepgaze = _module("deepgaze_iie", "DeepGazeIIE")
         patch.setattr(deepgaze, "COMPONENTS", 2)
         patch.setattr(deepgaze, "_backbones", _backbones)
+        for method in map(registry.get, ("dsclrcn", "opensalicon")):
+            patch.setattr(method, "recipe", method.recipe.at((64, 96)))
         yield patch
