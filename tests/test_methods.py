@@ -36,6 +36,8 @@ FEW_SIZES = {  # these networks take about a second for an image of any size
     "diffusion_readout": PORTRAIT | DOT,
     "diffusion_readout_fast": PORTRAIT | DOT,
     "fastgaze": PORTRAIT | DOT,
+    "dsclrcn": PORTRAIT | DOT,
+    "opensalicon": PORTRAIT | DOT,
     "unisal": PORTRAIT | DOT,
     "simplenet": PORTRAIT,
     "tempsal": PORTRAIT,

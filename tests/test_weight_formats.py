@@ -10,6 +10,7 @@ import torch
 
 from salbench import weights
 from salbench.weights import WeightsProblem, matched
+from salbench.weights._protobuf import parts
 
 KIT = conformance.KITS / "caffemodel_reader"
 
@@ -31,6 +32,16 @@ class TestCaffemodel:
         shapes = {name: tensor.shape for name, tensor in blobs.items() if name in found}
         for name, tensor in matched(found, shapes).items():
             assert torch.equal(tensor.float(), blobs[name])
+
+    @pytest.mark.parametrize("version", ["v1", "v2"])
+    def test_a_file_of_one_blob(self, version, blobs, tmp_path):
+        """A kernel, as Caffe wrote it in a file of a whole network."""
+        network = memoryview((KIT / f"tiny_{version}.caffemodel").read_bytes())
+        layers, own = {"v1": (2, 6), "v2": (100, 7)}[version]
+        written = [blob for layer in parts(network, layers) for blob in parts(layer, own)]
+        (tmp_path / "mean.binaryproto").write_bytes(written[0])
+        found = weights.read(tmp_path / "mean.binaryproto")
+        assert torch.equal(found, blobs["conv1.0"])
 
     @pytest.mark.parametrize("at", [50, 400, 900, 1060])
     def test_truncated(self, at, tmp_path):

@@ -52,7 +52,13 @@ class Toy(LearnedMethod):
 
     checkpoints = (
         Checkpoint("toy_best.pth", source="https://example.org/toy", licence="MIT", trained_on="SALICON"),
-        Checkpoint("prior.npy", source="https://example.org/toy", licence="none stated", trained_on="MIT1003"),
+        Checkpoint(
+            "prior.npy",
+            source="https://example.org/toy",
+            licence="none stated",
+            trained_on="MIT1003",
+            seen=("mit1003",),
+        ),
     )
     recipe = Recipe(size=(24, 32))
 
@@ -352,6 +358,13 @@ class TestConvert:
         method = registry.create(f"toy:{path}")
         assert method.notes()[0] == "published weights (toy_best.pth), trained on SALICON."
         assert method.weights_hash() == weights.hash_tensors(checkpoint.read(path).tensors)
+
+    def test_data_sets_of_which_it_has_seen_all(self, root, tmp_path):
+        publish(root)
+        images = [replace(sample(), dataset=name) for name in ("mit1003", "osie", None)]
+        assert registry.create("toy").seen(images) == images[:1]
+        path = registry.create("toy").convert().rename(tmp_path / "copy.safetensors")
+        assert registry.create(f"toy:{path}").seen(images) == images[:1]
 
     def test_a_damaged_one_is_told(self, root):
         publish(root)

@@ -72,7 +72,8 @@ class Record:
         step: optimisation steps done.
         history: numbers of each epoch, such as its loss and validation scores.
         data: what was trained on; None for converted published weights.
-        marks: of all samples trained or validated on, also by the training that this one started from; see `mark`.
+        marks: of all samples trained or validated on, also by the training that this one started from; see `mark`. The
+            name of a data set, as in `Sample.dataset`, marks all its samples.
         notes: for the tables, if they are not made from `data`.
     """
 

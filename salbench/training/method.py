@@ -353,10 +353,14 @@ class LearnedMethod(SaliencyMethod):
 
     def seen(self, samples: Sequence[Sample]) -> list[Sample]:
         """See `SaliencyMethod.seen`."""
-        if self.untrained or self._is_published:
-            return []
-        marks = self.trained.record.marks
-        return [sample for sample in samples if checkpoint.mark(sample) in marks]
+        marks = self._marks()
+        return [sample for sample in samples if sample.dataset in marks or checkpoint.mark(sample) in marks]
+
+    def _marks(self) -> frozenset[str]:
+        """What the weights are known to be trained or validated on; see `Record.marks`."""
+        if self.untrained:
+            return frozenset()
+        return weights.seen(self.checkpoints) if self._is_published else self.trained.record.marks
 
     def knows_edits(self, fingerprint: str) -> bool:
         """See `SaliencyMethod.knows_edits`."""
@@ -385,8 +389,9 @@ class LearnedMethod(SaliencyMethod):
         tensors = self._load_official().state_dict()
         files = [asdict(c) | {"hash": hash_file(self._place_of(c))} for c in self.checkpoints]
         identity = Identity({"method": self.name, "files": files, "weights": weights.hash_tensors(tensors)})
+        record = Record(identity=identity, marks=weights.seen(self.checkpoints), notes=tuple(self.notes()))
         path = weights.converted(self.name, self.runtime.weights_root)
-        checkpoint.save(path, tensors, Record(identity=identity, notes=tuple(self.notes())))
+        checkpoint.save(path, tensors, record)
         return path
 
     @property

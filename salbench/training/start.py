@@ -29,7 +29,7 @@ class Start:
         name: "none", "imagenet", "published" or "checkpoint".
         said: the same in words, for the notes beneath tables.
         weights: hash of the tensors that were loaded, or None.
-        marks: of the samples that these were trained or validated on, as far as known; see `checkpoint.mark`.
+        marks: of the samples that these were trained or validated on, as far as known; see `checkpoint.Record`.
         edits: fingerprints of the edit sets that they were trained with, joined by "+", or None.
     """
 
@@ -135,7 +135,7 @@ def _published(method: LearnedMethod) -> tuple[nn.Module, Start]:
     network = method.published_network()
     trained_on = "; ".join(dict.fromkeys(published.trained_on for published in method.checkpoints))
     said = f"the published weights (trained on {trained_on})"
-    return network, Start(PUBLISHED, said, weights.hash_tensors(network.state_dict()))
+    return network, Start(PUBLISHED, said, weights.hash_tensors(network.state_dict()), weights.seen(method.checkpoints))
 
 
 def _trained(method: LearnedMethod, path: Path) -> tuple[nn.Module, Start]:

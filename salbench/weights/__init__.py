@@ -20,6 +20,7 @@ A file is read by its ending:
 - .pth, .pt, .safetensors: a state dict, or a container with one inside;
 - .npy: one array, read as a tensor; .npz: {name: tensor};
 - .caffemodel: {"<layer>.<index of the blob>": tensor};
+- .binaryproto: one array of Caffe, such as a mean image, read as a tensor;
 - .h5, .hdf5, .pkl: weights that Keras saved as HDF5, {"<layer>/<weight>": tensor} in the order of the layers;
 - .pb: the constants of a frozen TensorFlow graph, {node: tensor}.
 
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGENET = "imagenet"  # folder of the ImageNet weights that methods share
-SUFFIXES = (".pth", ".pt", ".safetensors", ".npy", ".npz", ".caffemodel", ".h5", ".hdf5", ".pkl", ".pb")
+SUFFIXES = (
+    ".pth", ".pt", ".safetensors", ".npy", ".npz", ".caffemodel", ".binaryproto", ".h5", ".hdf5", ".pkl", ".pb",
+)  # fmt: skip
 
 
 class WeightsProblem(ValueError):
@@ -67,6 +70,8 @@ class Checkpoint:
         source: address of the page where its authors publish it.
         licence: licence of the weights, or "none stated".
         trained_on: names of the data sets, as prose. A score on one of them is not a test.
+        seen: data sets that the weights were trained on with all images, by the names in `Sample.dataset`, such as
+            "osie". Rows on these images are marked and not ranked.
 
     Raises:
         WeightsProblem: `file` is not a plain file name with one of these endings.
@@ -76,12 +81,18 @@ class Checkpoint:
     source: str
     licence: str
     trained_on: str
+    seen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if Path(self.file).name != self.file or "\\" in self.file or Path(self.file).suffix not in SUFFIXES:
             raise WeightsProblem(
                 f"expected the name of a file, without a folder, that ends in {', '.join(SUFFIXES)}, got {self.file!r}"
             )
+
+
+def seen(checkpoints: Iterable[Checkpoint]) -> frozenset[str]:
+    """Names of the data sets that published weights were trained on with all images."""
+    return frozenset(name for published in checkpoints for name in published.seen)
 
 
 def folder(method: str, root: Path | str | None = None) -> Path:
@@ -186,6 +197,12 @@ def _read_caffemodel(path: Path) -> dict[str, Tensor]:
     return _tensors(read_caffemodel(path.read_bytes()))
 
 
+def _read_binaryproto(path: Path) -> Tensor:
+    from salbench.weights._caffemodel import read_binaryproto
+
+    return _tensors({"blob": read_binaryproto(path.read_bytes())})["blob"]
+
+
 def _read_keras(path: Path) -> dict[str, Tensor]:
     from salbench.weights._keras import read_keras
 
@@ -206,8 +223,8 @@ def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
 
 _READERS: dict[str, Callable[[Path], Any]] = {
     ".pth": _read_pickle, ".pt": _read_pickle, ".safetensors": _read_safetensors, ".npy": _read_npy, ".npz": _read_npz,
-    ".caffemodel": _read_caffemodel, ".h5": _read_keras, ".hdf5": _read_keras, ".pkl": _read_keras,
-    ".pb": _read_frozen_graph,
+    ".caffemodel": _read_caffemodel, ".binaryproto": _read_binaryproto, ".h5": _read_keras, ".hdf5": _read_keras,
+    ".pkl": _read_keras, ".pb": _read_frozen_graph,
 }  # fmt: skip
 
 
@@ -265,7 +282,7 @@ def arranged(
     contents = [read(path) for path in paths]
     try:
         return {name: tensor.detach() for name, tensor in arrange(*contents).items()}
-    except (LookupError, AttributeError, TypeError) as error:
+    except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsProblem(
             f"{paths[0]}: expected what {published[0].source} publishes, got {described(contents[0])} ({error!r})"
         ) from error

@@ -30,6 +30,15 @@ def read_caffemodel(content: bytes) -> dict[str, np.ndarray]:
     return blobs
 
 
+def read_binaryproto(content: bytes) -> np.ndarray:
+    """Read a file of one blob: a float32 or float64 array.
+
+    Raises:
+        ValueError: the bytes are no blob.
+    """
+    return _blob(memoryview(content))
+
+
 def _layers(network: memoryview) -> Iterator[tuple[str, memoryview]]:
     for layer in parts(network, _OLD_LAYER):
         oldest = list(parts(layer, _OLDEST))

@@ -1,6 +1,7 @@
 """What a training starts from: what is loaded, what is recorded and printed, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -27,7 +28,9 @@ from salbench.weights import Checkpoint
 class Own(LearnedMethod):
     '''A method of the tests, with an encoder and a decoder.'''
 
-    checkpoints = (Checkpoint("own.pth", source="https://example.org/own", licence="MIT", trained_on="SALICON"),)
+    checkpoints = (
+        Checkpoint("own.pth", source="https://example.org/own", licence="MIT", trained_on="SALICON", seen=("salicon",)),
+    )
     imagenet = (Checkpoint("net.pth", source="https://example.org/net", licence="MIT", trained_on="ImageNet"),)
     encoders = ("encoder",)
     recipe = Recipe(size=(24, 32), epochs=1, batch_size=4, learning_rate=0.02, warmup_steps=2, validation_share=0.3)
@@ -172,6 +175,12 @@ class TestRecord:
         second = fit(tmp_path / "first", "second")
         assert second.notes() == [f"trained from a checkpoint ({first.notes()[0].rstrip('.')}) on 9 images of spots."]
         assert second.seen(others) == others
+
+    def test_data_sets_of_which_the_published_weights_have_seen_all(self, fit, root, make_spots, tmp_path):
+        others = [replace(spot, dataset="salicon") for spot in make_spots(3, seed=1)]
+        fit("published", "first")
+        assert fit(tmp_path / "first", "second").seen(others) == others
+        assert fit("none", "third").seen(others) == []
 
     def test_edits_of_the_checkpoint_are_known(self, fit, samples, tmp_path):
         write_edits(tmp_path / "edits", samples)
