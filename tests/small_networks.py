@@ -41,12 +41,13 @@ def _module(method, network):
 
 @contextmanager
 def small_networks():
-    """Within it, simplenet and tempsal have few weights, and deepgaze_iie has one backbone with two readouts."""
+    """Within it, simplenet, tempsal and sam_resnet have fewer weights, and deepgaze_iie one backbone, two readouts."""
     with pytest.MonkeyPatch.context() as patch:
         shared = _module("simplenet", "PNASSaliency")
         patch.setattr(shared, "PNASNet5Large", SmallEncoder)
         for module in shared, _module("tempsal", "TempSALNetwork"):
             patch.setattr(module, "upsampling", _upsampling)
+        patch.setattr(_module("sam_resnet", "SAMNetwork"), "CHANNELS", 16)
         deepgaze = _module("deepgaze_iie", "DeepGazeIIE")
         patch.setattr(deepgaze, "COMPONENTS", 2)
         patch.setattr(deepgaze, "_backbones", _backbones)
