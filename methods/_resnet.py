@@ -5,6 +5,7 @@ which some checkpoints have, belong into the norm's mean.
 """
 
 import re
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from torch.nn.functional import relu
 
 STAGES = (64, 3), (128, 4), (256, 6), (512, 3)  # planes, blocks
 EXPANSION = 4  # output channels of a block per plane
+BGR_MEAN = (103.939, 116.779, 123.68)  # of ImageNet, as Caffe subtracts it
 
 
 class Bottleneck(nn.Module):
@@ -116,3 +118,29 @@ def of_caffe(layer: str) -> str:
     if branch == "1":
         return f"{place}.downsample.{int(is_norm)}"
     return f"{place}.{'bn' if is_norm else 'conv'}{'abc'.index(branch[1]) + 1}"
+
+
+def keras_layers() -> Iterator[str]:
+    """Names of the original ResNet-50's layers, which `of_caffe` takes, in the order in which Keras saves them."""
+    yield from ("conv1", "bn_conv1")
+    for stage, (_, blocks) in enumerate(STAGES, 2):
+        for block in "abcdef"[:blocks]:
+            for branches in ("2a",), ("2b",), ("2c", "1") if block == "a" else ("2c",):
+                for kind in ("res", "bn"):
+                    yield from (f"{kind}{stage}{block}_branch{branch}" for branch in branches)
+
+
+def without_biases(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict of `ResNet50` whose convolutions have biases, with each bias in the mean of the norm after it."""
+    found = dict(state)
+    for name in state:
+        norm = re.sub(r"\bconv(\d)\.bias$", r"bn\1", name).replace("downsample.0.bias", "downsample.1")
+        if norm != name:
+            found[f"{norm}.running_mean"] = found[f"{norm}.running_mean"] - found.pop(name)
+    return found
+
+
+def bgr_without_mean(images: torch.Tensor) -> torch.Tensor:
+    """Turn uint8 (B, H, W, 3) RGB into float (B, 3, H, W) BGR without ImageNet's mean."""
+    mean = torch.tensor(BGR_MEAN, device=images.device).view(3, 1, 1)
+    return images.flip(-1).permute(0, 3, 1, 2).float() - mean
