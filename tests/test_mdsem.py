@@ -111,9 +111,13 @@ class TestNetwork:
     @pytest.mark.parametrize("case", CASES)
     @pytest.mark.parametrize(("tap", "before", "factor"), [("dec_up1", "dec2", 2), ("dec_up3", "dec6", 4)])
     def test_upsampling_is_as_published(self, kit, outputs, enlarged, case, tap, before, factor):
-        ours = enlarged(outputs[case][before], factor)
-        close(kit.summary(ours), kit.expected[f"{case}/stats/{tap}"])
-        close(ours[:, :4, :4, :4], kit.expected[f"{case}/crop/{tap}"])
+        """Two channels at a time, because all of them are 236 MB."""
+        parts = [kit.summary(enlarged(part, factor)) for part in outputs[case][before].split(2, 1)]
+        mean, std, low, high, magnitude = np.array(parts).T
+        std = np.sqrt(np.mean(std**2 + mean**2) - mean.mean() ** 2)
+        ours = [mean.mean(), std, low.min(), high.max(), magnitude.mean()]
+        close(ours, kit.expected[f"{case}/stats/{tap}"])
+        close(enlarged(outputs[case][before][:, :4], factor)[..., :4, :4], kit.expected[f"{case}/crop/{tap}"])
 
     @pytest.mark.parametrize("case", CASES)
     def test_maps_are_as_published(self, kit, outputs, case):
