@@ -119,6 +119,55 @@ class TestKeras:
             weights.read(tmp_path / "a.pkl")
 
 
+GRAPH = conformance.KITS / "frozen_graph"
+
+
+class TestFrozenGraph:
+    def test_float32_constants_are_those_that_tensorflow_reads(self):
+        """Also those that are not written out: one number for all, none for zeros, the last one for what follows."""
+        found = weights.read(GRAPH / "tiny.pb")
+        with np.load(GRAPH / "expected.npz") as file:
+            expected = {name.replace("|", "/"): array for name, array in file.items()}
+        assert list(found) == list(expected)
+        for name, array in expected.items():
+            assert found[name].dtype == torch.float32
+            np.testing.assert_array_equal(found[name].numpy(), array)
+        assert {"conv1/conv1_1/kernel", "decoder/conv4/bias", "splat", "zeros", "repeated", "empty"} <= set(found)
+
+    @pytest.mark.parametrize("at", [50, 400, 3000])
+    def test_truncated(self, at, tmp_path):
+        path = tmp_path / "a.pb"
+        path.write_bytes((GRAPH / "tiny.pb").read_bytes()[:at])
+        with pytest.raises(WeightsProblem, match=r"a\.pb: damaged, or not a file of weights"):
+            weights.read(path)
+
+    @pytest.mark.parametrize(("old", "new", "got"), [(3, 2, 216), (8, 9, 216)])
+    def test_an_array_of_another_shape(self, old, new, got, tmp_path):
+        """The kernel has 3 x 3 x 3 x 8 numbers; with too few of them nothing says what the others are."""
+        content, path = bytearray((GRAPH / "tiny.pb").read_bytes()), tmp_path / "a.pb"
+        shape = b"".join(bytes([18, 2, 8, size]) for size in (3, 3, 3, 8))
+        at = content.index(shape) + shape.index(bytes([8, old])) + 1
+        content[at] = new
+        path.write_bytes(content)
+        with pytest.raises(WeightsProblem, match=rf"expected \d+ numbers in a tensor of shape .*, got {got}"):
+            weights.read(path)
+
+    def test_any_bytes_are_read_or_refused(self, tmp_path):
+        rng, path = np.random.default_rng(0), tmp_path / "a.pb"
+        whole = (GRAPH / "tiny.pb").read_bytes()
+        refused = 0
+        for _ in range(300):
+            content = bytearray(whole)
+            for at in rng.integers(0, len(whole), 3):
+                content[at] = rng.integers(256)
+            path.write_bytes(content)
+            try:
+                assert all(isinstance(tensor, torch.Tensor) for tensor in weights.read(path).values())
+            except WeightsProblem:
+                refused += 1
+        assert 20 < refused < 280
+
+
 def test_npz(tmp_path):
     np.savez(tmp_path / "a.npz", arr_0=np.ones((2, 3), np.float32), arr_1=np.zeros(2))
     found = weights.read(tmp_path / "a.npz")

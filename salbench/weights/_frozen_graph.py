@@ -30,12 +30,12 @@ def read_frozen_graph(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _array(tensor: memoryview) -> np.ndarray:
-    """float32 array; one number alone stands for all."""
+    """float32 array. The last number stands for all that are left out; without any numbers, all are zero."""
     shape = [size for s in parts(tensor, _SHAPE) for d in parts(s, 2) for size in integers(d, 1) or [0]]
     content = b"".join(parts(tensor, _CONTENT))
     values = np.frombuffer(content, "<f4") if content else numbers(tensor, _FLOATS, "<f4")
-    if len(values) == 1:
-        return np.full(shape, values[0])
-    if len(values) != math.prod(shape):
+    left_out = math.prod(shape) - len(values)
+    if left_out < 0 or (left_out and content):
         raise ValueError(f"expected {math.prod(shape)} numbers in a tensor of shape {tuple(shape)}, got {len(values)}")
-    return values.reshape(shape)
+    last = values[-1] if len(values) else np.float32(0)
+    return np.concatenate([values, np.full(left_out, last)]).reshape(shape)
