@@ -14,12 +14,23 @@ from salbench import registry
 class SmallEncoder(nn.Module):
     """Features of the shapes that PNASNet5Large returns, from 24 thousand parameters instead of 86 million."""
 
+    LEVELS = 96, 270, 1080, 2160, 4320
+
     def __init__(self):
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(3, channels, 1, bias=False) for channels in (96, 270, 1080, 2160, 4320))
+        self.convs = nn.ModuleList(nn.Conv2d(3, channels, 1, bias=False) for channels in self.LEVELS)
 
     def forward(self, x):
         return [conv(avg_pool2d(x, 2 ** (i + 1))) for i, conv in enumerate(self.convs)]
+
+
+class SmallResNet(SmallEncoder):
+    """Features of the shapes of ResNet50's levels, from 12 thousand parameters instead of 24 million."""
+
+    LEVELS = 64, 256, 512, 1024, 2048
+
+    def levels(self, x):
+        return self(x)
 
 
 def _upsampling(inside, outside):
@@ -41,12 +52,16 @@ def _module(method, network):
 
 @contextmanager
 def small_networks():
-    """Within it, simplenet and tempsal have few weights, and deepgaze_iie has one backbone with two readouts."""
+    """Within it, the largest networks have few weights, and deepgaze_iie has one backbone with two readouts."""
     with pytest.MonkeyPatch.context() as patch:
         shared = _module("simplenet", "PNASSaliency")
         patch.setattr(shared, "PNASNet5Large", SmallEncoder)
         for module in shared, _module("tempsal", "TempSALNetwork"):
             patch.setattr(module, "upsampling", _upsampling)
+        patch.setattr(_module("emlnet", "EMLNetwork"), "ResNet50", SmallResNet)
+        rinet = _module("rinet", "RINetwork")
+        patch.setattr(rinet, "DENSENET161", rinet.DENSENET161._replace(first=8, growth=2, blocks=(1, 1, 1, 1)))
+        patch.setattr(rinet, "_fusion", _upsampling)
         deepgaze = _module("deepgaze_iie", "DeepGazeIIE")
         patch.setattr(deepgaze, "COMPONENTS", 2)
         patch.setattr(deepgaze, "_backbones", _backbones)

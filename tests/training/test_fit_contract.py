@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conformance import KITS
-from small_networks import SmallEncoder, small_networks
+from small_networks import SmallEncoder, SmallResNet, small_networks
 from toys import write_edits
 
 from salbench import registry, weights
@@ -19,8 +19,9 @@ from salbench.training_plan import Plan
 
 SIZE = (128, 160)  # of the images; DeepGaze IIE takes none that are smaller
 SIZES = {"lite": (48, 64), "unisal": (64, 96), "simplenet": (64, 64), "tempsal": (64, 64), "deepgaze_iie": SIZE}
+SIZES |= {"emlnet": (64, 64), "rinet": (64, 64)}
 SIZES |= {"attention_center": (64, 96), "fastgaze": (64, 80), "gaze_lite": (64, 96)}
-SLOW = {"diffusion_readout", "diffusion_readout_fast", "simplenet", "tempsal"}
+SLOW = {"diffusion_readout", "diffusion_readout_fast", "simplenet", "tempsal", "emlnet", "rinet"}
 EVERY_KIND = {"lite", "gaze_lite", "deepgaze_iie"}
 SHARE = 0.2
 TRAINABLE = [name for name in registry.available() if issubclass(registry.get(name), LearnedMethod)]
@@ -51,21 +52,20 @@ def samples(make_spots):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory, _small_networks):
-    """Random files in place of the published ones, and of those of ImageNet weights."""
+    """Random files in place of the published ones, as `weights convert` writes them, and of ImageNet weights."""
     root = tmp_path_factory.mktemp("weights")
     torch.manual_seed(5)
     for name in TRAINABLE:
         if registry.get(name).checkpoints:
-            first, *others = registry.get(name).checkpoints
             weights.folder(name, root).mkdir()
-            state = registry.create(name).build_network().state_dict()
-            for other in others:
-                np.save(weights.folder(name, root) / other.file, state.pop("center_bias"))
-            torch.save(state, weights.folder(name, root) / first.file)
+            checkpoint.save(weights.converted(name, root), registry.create(name).build_network().state_dict(), Record())
     weights.folder("imagenet", root).mkdir()
     spec = json.loads((KITS / "imagenet" / "mobilenet_v2.json").read_text())
     mobilenet = {name: torch.rand(shape).to(getattr(torch, dtype)) for name, shape, dtype in spec}
-    for name, state in {"unisal": mobilenet, "simplenet": SmallEncoder().state_dict()}.items():
+    encoder = registry.create("rinet").build_network().encoder.state_dict()
+    files = {"unisal": mobilenet, "simplenet": SmallEncoder().state_dict(), "emlnet": SmallResNet().state_dict()}
+    files["rinet"] = {f"features.{name}": tensor for name, tensor in encoder.items()}
+    for name, state in files.items():
         torch.save(state, weights.folder("imagenet", root) / registry.get(name).imagenet[0].file)
     return root
 
