@@ -35,12 +35,12 @@ def load(name):
     )
 
 
-def with_weights(name, state):
-    """The method, its network loaded strictly from a published state dict."""
+def with_weights(name, *contents):
+    """The method, its network loaded strictly from what its published files hold."""
     method = registry.create(name)
     with torch.device("meta"):  # the tensors of the state dict take the place of all that it has
         network = method.build_network()
-    network.load_state_dict(method.published(state), strict=True, assign=True)
+    network.load_state_dict(method.published(*contents), strict=True, assign=True)
     method._network = network.eval()
     return method
 

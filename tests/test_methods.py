@@ -45,6 +45,8 @@ FEW_SIZES = {  # these networks take about a second for an image of any size
     "sam_resnet": PORTRAIT,
     "mdsem": PORTRAIT | DOT,
     "msinet": PORTRAIT | DOT,
+    "emlnet": PORTRAIT,
+    "rinet": PORTRAIT,
     "deepgaze_iie": {"smallest": (128, 131)},
     "from_folder": {"five times its map": (25, 35)},
     "pysaliency": PORTRAIT | DOT,
