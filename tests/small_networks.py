@@ -3,6 +3,7 @@
 import sys
 from collections import OrderedDict
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from torch import nn
@@ -33,15 +34,27 @@ def _backbones():
     return [(backbone, ["conv"], 6)]
 
 
+def _own(method):
+    """The module of a method."""
+    return sys.modules[registry.get(method).__module__]
+
+
 def _module(method, network):
     """The module in which a network that a method uses is written."""
-    own = sys.modules[registry.get(method).__module__]
-    return sys.modules[getattr(own, network).__module__]
+    return sys.modules[getattr(_own(method), network).__module__]
+
+
+def imagenet_state(method):
+    """Random weights in place of torchvision's for the backbone of a TranSalNet, without a classifier."""
+    own = _own(method)
+    if method == "transalnet_res":
+        return own.ResNet50().state_dict()
+    return {f"features.{name}": t for name, t in own.dense_features(own.DENSENET161).state_dict().items()}
 
 
 @contextmanager
 def small_networks():
-    """Within it, simplenet and tempsal have few weights, and deepgaze_iie has one backbone with two readouts."""
+    """Within it, networks have few weights, and deepgaze_iie has one backbone with two readouts."""
     with pytest.MonkeyPatch.context() as patch:
         shared = _module("simplenet", "PNASSaliency")
         patch.setattr(shared, "PNASNet5Large", SmallEncoder)
@@ -50,4 +63,8 @@ def small_networks():
         deepgaze = _module("deepgaze_iie", "DeepGazeIIE")
         patch.setattr(deepgaze, "COMPONENTS", 2)
         patch.setattr(deepgaze, "_backbones", _backbones)
+        patch.setattr(_module("transalnet_res", "TranSalNet"), "CHANNELS", (64, 64, 64, 8, 8, 8, 8, 1))
+        resnet, dense = _own("transalnet_res"), _own("transalnet_dense")
+        patch.setattr(resnet, "ResNet50", partial(resnet.ResNet50, width_per_group=1))
+        patch.setattr(dense, "DENSENET161", dense.DENSENET161._replace(first=8, growth=4, blocks=(1, 1, 1, 1)))
         yield patch

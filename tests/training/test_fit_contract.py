@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conformance import KITS
-from small_networks import SmallEncoder, small_networks
+from small_networks import SmallEncoder, imagenet_state, small_networks
 from toys import write_edits
 
 from salbench import registry, weights
@@ -65,7 +65,9 @@ def root(tmp_path_factory, _small_networks):
     weights.folder("imagenet", root).mkdir()
     spec = json.loads((KITS / "imagenet" / "mobilenet_v2.json").read_text())
     mobilenet = {name: torch.rand(shape).to(getattr(torch, dtype)) for name, shape, dtype in spec}
-    for name, state in {"unisal": mobilenet, "simplenet": SmallEncoder().state_dict()}.items():
+    encoders = {"unisal": mobilenet, "simplenet": SmallEncoder().state_dict()}
+    encoders |= {name: imagenet_state(name) for name in ("transalnet_res", "transalnet_dense")}
+    for name, state in encoders.items():
         torch.save(state, weights.folder("imagenet", root) / registry.get(name).imagenet[0].file)
     return root
 
