@@ -18,7 +18,7 @@ KITS = Path(__file__).resolve().parent / "kits"
 def load(name):
     """The kit of a method: `names` and seeded `state` of its weights, `expected` arrays, and `picture`, `summary`.
 
-    `picture(height, width, variant)` is a uint8 tensor (1, height, width, 3).
+    `picture(height, width, variant)` is a uint8 tensor (1, height, width, 3), `tensor(name, shape, scale)` a float one.
     """
     space, folder = runpy.run_path(str(KITS / "weights.py")), KITS / name
     settings, spec = json.loads((folder / "kit.json").read_text()), space["load_spec"](folder / "state_dict.json")
@@ -31,6 +31,7 @@ def load(name):
         state={key: state[key].reshape(shape) for key, shape, _ in spec},  # a scalar comes as one number in a row
         expected=np.load(folder / "expected.npz"),
         picture=lambda *size: torch.from_numpy(space["synthetic_rgb"](*size))[None],
+        tensor=space["seeded_tensor"],
         summary=space["summary"],
     )
 

@@ -47,6 +47,8 @@ FEW_SIZES = {  # these networks take about a second for an image of any size
     "msinet": PORTRAIT | DOT,
     "emlnet": PORTRAIT,
     "rinet": PORTRAIT,
+    "transalnet_res": PORTRAIT | DOT,
+    "transalnet_dense": PORTRAIT | DOT,
     "deepgaze_iie": {"smallest": (128, 131)},
     "from_folder": {"five times its map": (25, 35)},
     "pysaliency": PORTRAIT | DOT,

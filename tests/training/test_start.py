@@ -308,6 +308,8 @@ class TestSuffix:
         ("unisal", ["none", "imagenet", "published"]),
         ("simplenet", ["none", "imagenet", "published"]),
         ("tempsal", ["none", "imagenet", "published"]),
+        ("transalnet_res", ["none", "imagenet", "published"]),
+        ("transalnet_dense", ["none", "imagenet", "published"]),
     ],
 )
 def test_the_starts_of_each_method(name, expected):

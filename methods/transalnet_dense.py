@@ -1,0 +1,57 @@
+"""transalnet_dense: TranSalNet on DenseNet-161; see `_transalnet`."""
+
+import re
+
+import torch
+
+from salbench.registry import register
+from salbench.weights import Checkpoint
+
+from ._densenet import DENSENET161, dense_features
+from ._transalnet import TranSalNet, TranSalNetMethod, numbered
+
+LAYERS = (
+    "conv0", "norm0", "relu0", "pool0", "denseblock1", "transition1", "denseblock2", "transition2", "denseblock3",
+    "transition3", "denseblock4",
+)  # fmt: skip
+TAPS = 6, 8, 10
+
+
+@register
+class TranSalNetDense(TranSalNetMethod):
+    """Published: transformers on three levels of DenseNet-161 (Lou et al. 2022).
+
+    Channel order, maps and training: see `TranSalNetMethod`.
+    """
+
+    checkpoints = (
+        Checkpoint(
+            "TranSalNet_Dense.pth",
+            source="https://github.com/LJOVO/TranSalNet",
+            licence="MIT",
+            trained_on="SALICON",
+        ),
+    )
+    imagenet = (
+        Checkpoint(
+            "densenet161-8d451a50.pth",
+            source="https://pytorch.org/vision/stable/models/densenet.html",
+            licence="BSD-3-Clause",
+            trained_on="ImageNet",
+        ),
+    )
+
+    def build_network(self) -> TranSalNet:
+        """A new network with random weights. Its levels are what the dense blocks give, before any norm."""
+        features = dense_features(DENSENET161)
+        norms = features.transition2.norm, features.transition3.norm, features.norm5
+        layers = [features.get_submodule(name) for name in LAYERS]
+        return TranSalNet(layers, TAPS, [norm.num_features for norm in norms])
+
+    def encoder_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The backbone's weights from torchvision's state dict, whose file has old names such as "norm.1"."""
+        return numbered({_new_name(name): tensor for name, tensor in state.items()}, LAYERS)
+
+
+def _new_name(name: str) -> str:
+    return re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", name.removeprefix("features."))
