@@ -239,16 +239,12 @@ class TranSalNetMethod(LearnedMethod):
 def numbered(state: Mapping[str, torch.Tensor], layers: Sequence[str]) -> dict[str, torch.Tensor]:
     """State dict of a backbone whose layers are numbered.
 
-    Files saved before torch 0.4.1 do not count the batches that a norm has seen. As torch does, count from zero then.
-
     Args:
-        state: torchvision's state dict.
+        state: torchvision's names and tensors.
         layers: torchvision's names of the layers, in their order. Tensors of other layers are left out.
     """
     parts = [(*name.partition(".")[::2], tensor) for name, tensor in state.items()]
-    kept = {f"{layers.index(layer)}.{rest}": tensor for layer, rest, tensor in parts if layer in layers}
-    norms = [name.removesuffix("running_mean") for name in kept if name.endswith(".running_mean")]
-    return {f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms} | kept
+    return {f"{layers.index(layer)}.{rest}": tensor for layer, rest, tensor in parts if layer in layers}
 
 
 def _norm(channels: int) -> nn.LayerNorm:

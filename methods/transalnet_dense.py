@@ -1,13 +1,12 @@
 """transalnet_dense: TranSalNet on DenseNet-161; see `_transalnet`."""
 
-import re
-
 import torch
 
 from salbench.registry import register
 from salbench.weights import Checkpoint
 
 from ._densenet import DENSENET161, dense_features
+from ._torchvision import DENSENET161_IMAGENET, densenet_state
 from ._transalnet import TranSalNet, TranSalNetMethod, numbered
 
 LAYERS = (
@@ -32,14 +31,7 @@ class TranSalNetDense(TranSalNetMethod):
             trained_on="SALICON",
         ),
     )
-    imagenet = (
-        Checkpoint(
-            "densenet161-8d451a50.pth",
-            source="https://pytorch.org/vision/stable/models/densenet.html",
-            licence="BSD-3-Clause",
-            trained_on="ImageNet",
-        ),
-    )
+    imagenet = (DENSENET161_IMAGENET,)
 
     def build_network(self) -> TranSalNet:
         """A new network with random weights. Its levels are what the dense blocks give, before any norm."""
@@ -49,9 +41,5 @@ class TranSalNetDense(TranSalNetMethod):
         return TranSalNet(layers, TAPS, [norm.num_features for norm in norms])
 
     def encoder_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The backbone's weights from torchvision's state dict, whose file has old names such as "norm.1"."""
-        return numbered({_new_name(name): tensor for name, tensor in state.items()}, LAYERS)
-
-
-def _new_name(name: str) -> str:
-    return re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", name.removeprefix("features."))
+        """The backbone's weights from torchvision's state dict."""
+        return numbered(densenet_state(state), LAYERS)

@@ -7,6 +7,7 @@ from salbench.registry import register
 from salbench.weights import Checkpoint
 
 from ._resnet import ResNet50
+from ._torchvision import RESNET50_IMAGENET, resnet_state
 from ._transalnet import TranSalNet, TranSalNetMethod, numbered
 
 LAYERS = "conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"
@@ -28,14 +29,7 @@ class TranSalNetRes(TranSalNetMethod):
             trained_on="SALICON",
         ),
     )
-    imagenet = (
-        Checkpoint(
-            "resnet50-0676ba61.pth",
-            source="https://pytorch.org/vision/stable/models/resnet.html",
-            licence="BSD-3-Clause",
-            trained_on="ImageNet",
-        ),
-    )
+    imagenet = (RESNET50_IMAGENET,)
 
     def build_network(self) -> TranSalNet:
         """A new network with random weights."""
@@ -46,4 +40,4 @@ class TranSalNetRes(TranSalNetMethod):
 
     def encoder_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The backbone's weights from torchvision's state dict."""
-        return numbered(state, LAYERS)
+        return numbered(resnet_state(state), LAYERS)

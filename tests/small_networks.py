@@ -1,11 +1,14 @@
 """The largest networks with fewer parameters, for tests of what surrounds them. Their own tests run them whole."""
 
+import json
 import sys
 from collections import OrderedDict
 from contextlib import contextmanager
 from functools import partial
 
 import pytest
+import torch
+from conformance import KITS
 from torch import nn
 from torch.nn.functional import avg_pool2d
 
@@ -15,12 +18,23 @@ from salbench import registry
 class SmallEncoder(nn.Module):
     """Features of the shapes that PNASNet5Large returns, from 24 thousand parameters instead of 86 million."""
 
+    LEVELS = 96, 270, 1080, 2160, 4320
+
     def __init__(self):
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(3, channels, 1, bias=False) for channels in (96, 270, 1080, 2160, 4320))
+        self.convs = nn.ModuleList(nn.Conv2d(3, channels, 1, bias=False) for channels in self.LEVELS)
 
     def forward(self, x):
         return [conv(avg_pool2d(x, 2 ** (i + 1))) for i, conv in enumerate(self.convs)]
+
+
+class SmallResNet(SmallEncoder):
+    """Features of the shapes of ResNet50's levels, from 12 thousand parameters instead of 24 million."""
+
+    LEVELS = 64, 256, 512, 1024, 2048
+
+    def levels(self, x):
+        return self(x)
 
 
 def _upsampling(inside, outside):
@@ -34,12 +48,17 @@ def _backbones():
     return [(backbone, ["conv"], 6)]
 
 
+def _own(method):
+    """The module of a method."""
+    return sys.modules[registry.get(method).__module__]
+
+
 def _module(method, network):
     """The module in which a network that a method uses is written."""
-    own = sys.modules[registry.get(method).__module__]
-    return sys.modules[getattr(own, network).__module__]
+    return sys.modules[getattr(_own(method), network).__module__]
 
 
+VGG = [f"features.{i}.{k}" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28) for k in ("weight", "bias")]
 THIN = (4, 2), (4, 2), (4, 3), (4, 3), (4, 3)  # channels and convolutions of the groups of VGG-16
 
 
@@ -52,17 +71,46 @@ def _thin(vgg16, pools):
 
 @contextmanager
 def small_networks():
-    """Within it, the largest networks have few weights, and deepgaze_iie has one backbone with two readouts."""
+    """Within it, the largest networks have few weights or see small images; deepgaze_iie has one backbone."""
     with pytest.MonkeyPatch.context() as patch:
         shared = _module("simplenet", "PNASSaliency")
         patch.setattr(shared, "PNASNet5Large", SmallEncoder)
         for module in shared, _module("tempsal", "TempSALNetwork"):
             patch.setattr(module, "upsampling", _upsampling)
-        salnet, salgan = (sys.modules[registry.get(name).__module__] for name in ("salnet", "salgan"))
+        salnet, salgan = _own("salnet"), _own("salgan")
         patch.setattr(salnet, "FILTERS", (4,) * 8 + (1,))
         patch.setattr(salgan, "VGG16", partial(_thin, _module("salgan", "VGG16")))
         patch.setattr(salgan, "GROUPS", THIN)
         deepgaze = _module("deepgaze_iie", "DeepGazeIIE")
         patch.setattr(deepgaze, "COMPONENTS", 2)
         patch.setattr(deepgaze, "_backbones", _backbones)
+        patch.setattr(_module("sam_resnet", "SAMNetwork"), "CHANNELS", 16)
+        patch.setattr(_module("emlnet", "EMLNetwork"), "ResNet50", SmallResNet)
+        rinet = _module("rinet", "RINetwork")
+        patch.setattr(rinet, "DENSENET161", rinet.DENSENET161._replace(first=8, growth=2, blocks=(1, 1, 1, 1)))
+        patch.setattr(rinet, "_fusion", _upsampling)
+        patch.setattr(_module("transalnet_res", "TranSalNet"), "CHANNELS", (64, 64, 64, 8, 8, 8, 8, 1))
+        resnet, dense = _own("transalnet_res"), _own("transalnet_dense")
+        patch.setattr(resnet, "ResNet50", partial(resnet.ResNet50, width_per_group=1))
+        patch.setattr(dense, "DENSENET161", dense.DENSENET161._replace(first=8, growth=4, blocks=(1, 1, 1, 1)))
         yield patch
+
+
+def imagenet_state(method):
+    """Random weights in place of the file that trainings of a method can start from, within `small_networks`."""
+    own = _own(method)
+    if method == "unisal":
+        spec = json.loads((KITS / "imagenet" / "mobilenet_v2.json").read_text())
+        return {name: torch.rand(shape).to(getattr(torch, dtype)) for name, shape, dtype in spec}
+    if method in ("simplenet", "tempsal"):
+        return SmallEncoder().state_dict()
+    if method == "emlnet":
+        return SmallResNet().state_dict()
+    if method == "transalnet_res":
+        return own.ResNet50().state_dict()
+    if method == "transalnet_dense":
+        return {f"features.{name}": t for name, t in own.dense_features(own.DENSENET161).state_dict().items()}
+    encoder = registry.create(method).build_network().encoder.state_dict()
+    if method == "salgan":
+        return dict(zip(VGG, encoder.values(), strict=True))
+    return {f"features.{name}": tensor for name, tensor in encoder.items()}

@@ -1,12 +1,9 @@
 """Every method that can be trained: two steps by one plan, then a prediction; and each of its starts."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from conformance import KITS
-from small_networks import SmallEncoder, small_networks
+from small_networks import imagenet_state, small_networks
 from toys import write_edits
 
 from salbench import registry, weights
@@ -19,12 +16,13 @@ from salbench.training_plan import Plan
 
 SIZE = (128, 160)  # of the images; DeepGaze IIE takes none that are smaller
 SIZES = {"lite": (48, 64), "unisal": (64, 96), "simplenet": (64, 64), "tempsal": (64, 64), "deepgaze_iie": SIZE}
-SIZES |= {"salnet": (64, 80), "salgan": (64, 80)}
+SIZES |= {"salnet": (64, 80), "salgan": (64, 80), "dsclrcn": (64, 96), "opensalicon": (64, 96), "dinet": (64, 96)}
+SIZES |= {"sam_resnet": (64, 80), "mdsem": (64, 96), "msinet": (64, 96), "emlnet": (64, 64), "rinet": (64, 64)}
 SIZES |= {"attention_center": (64, 96), "fastgaze": (64, 80), "gaze_lite": (64, 96)}
-SLOW = {"diffusion_readout", "diffusion_readout_fast", "simplenet", "tempsal"}
+SLOW = {"diffusion_readout", "diffusion_readout_fast", "simplenet", "tempsal", "dsclrcn", "opensalicon"}
+SLOW |= {"dinet", "sam_resnet", "mdsem", "msinet", "emlnet", "rinet"}
 EVERY_KIND = {"lite", "gaze_lite", "deepgaze_iie"}
 SHARE = 0.2
-VGG = [f"features.{i}.{k}" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28) for k in ("weight", "bias")]
 TRAINABLE = [name for name in registry.available() if issubclass(registry.get(name), LearnedMethod)]
 KINDS = ("plain", "augmentation", "edits")
 # What differs by kind is shared by all methods. Some keep the features of frozen backbones if no kind changes images.
@@ -53,7 +51,7 @@ def samples(make_spots):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory, _small_networks):
-    """Random weights in place of the published ones, as `weights convert` writes them, and of ImageNet weights."""
+    """A folder of random weights in place of the published ones, as `weights convert` writes them."""
     root = tmp_path_factory.mktemp("weights")
     torch.manual_seed(5)
     for name in TRAINABLE:
@@ -61,11 +59,6 @@ def root(tmp_path_factory, _small_networks):
             state = registry.create(name).build_network().state_dict()
             checkpoint.save(weights.converted(name, root), state, Record())
     weights.folder("imagenet", root).mkdir()
-    spec = json.loads((KITS / "imagenet" / "mobilenet_v2.json").read_text())
-    mobilenet = {name: torch.rand(shape).to(getattr(torch, dtype)) for name, shape, dtype in spec}
-    vgg = dict(zip(VGG, registry.create("salgan").build_network().encoder.state_dict().values(), strict=True))
-    for name, state in {"unisal": mobilenet, "simplenet": SmallEncoder().state_dict(), "salgan": vgg}.items():
-        torch.save(state, weights.folder("imagenet", root) / registry.get(name).imagenet[0].file)
     return root
 
 
@@ -113,6 +106,8 @@ def test_every_start(name, start, root, tmp_path):
     """What was loaded does not depend on the random seed, and all else does."""
     method = registry.create(name, Runtime(weights_root=root, progress=False))
     place = start
+    if start == "imagenet" and method.imagenet:  # several networks that are made small here share a file's name
+        torch.save(imagenet_state(name), weights.folder("imagenet", root) / method.imagenet[0].file)
     if start == "checkpoint":
         place = tmp_path / "best.safetensors"
         checkpoint.save(place, method.build_network().state_dict(), Record())
