@@ -41,9 +41,9 @@ class Layout:
 
 OURS = Layout("salbench", "images/{id}", "fixations/{id}", "maps/{id}")
 BESIDE = Layout("salbench, images beside the folders", "{id}", "fixations/{id}", "maps/{id}")
-OTHERS = (
-    Layout("SALICON, images in one folder (UNISAL)", "images/{id}", "fixations/{split}/{id}", "maps/{split}/{id}"),
+OF_SALICON = (  # as published, and three repackagings, which hold MIT1003 and others too
     Layout("SALICON", "images/{split}/{id}", "fixations/{split}/{id}", "maps/{split}/{id}"),
+    Layout("SALICON, images in one folder (UNISAL)", "images/{id}", "fixations/{split}/{id}", "maps/{split}/{id}"),
     Layout("MSI-Net", "stimuli/{id}", "fixations/{id}", "saliency/{id}"),
     Layout("MSI-Net, in splits", "stimuli/{split}/{id}", "fixations/{split}/{id}", "saliency/{split}/{id}"),
     Layout(
@@ -52,6 +52,9 @@ OTHERS = (
         "{split}/{split}_fixation/{id}",
         "{split}/{split}_saliency/{id}",
     ),
+)
+OTHERS = (
+    *OF_SALICON,
     Layout("MIT1003", "ALLSTIMULI/{id}", "ALLFIXATIONMAPS/{id}_fixPts", "ALLFIXATIONMAPS/{id}_fixMap"),
     Layout("ETTO", "*ALLSTIMULI/{id}", "*ALLFIXATIONLOCS/{id}", "*ALLFIXATIONMAPS/{id}"),
 )
