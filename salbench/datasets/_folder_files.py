@@ -176,7 +176,8 @@ def ids_of_names(names: Sequence[str], lines: Sequence[int], images: Mapping[str
     if unknown:
         raise DatasetProblem(
             f"{table}: {len(unknown)} names match no image, such as {unknown[0]!r} in line "
-            f"{lines[list(names).index(unknown[0])]}; expected file names or stems, such as {next(iter(images))!r}"
+            f"{lines[list(names).index(unknown[0])]}; expected file names or stems, such as {next(iter(images))!r}; "
+            "remove rows whose image is not in the folder"
         )
     return [id for name in names if (id := ids[name]) is not None]
 

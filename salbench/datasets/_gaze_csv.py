@@ -130,7 +130,7 @@ def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             header = _header(reader)
             rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetProblem(f"{path}: not a readable CSV in UTF-8: {error}") from error
+        raise DatasetProblem(f"{path}: not a readable CSV in UTF-8: {error}; save it as UTF-8") from error
     return header, rows
 
 
