@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from salbench.datasets import folder
 from salbench.datasets._common import Dataset, DatasetProblem, chosen_off_image
@@ -35,7 +35,8 @@ def describe(root: Path) -> Described:
         DatasetProblem: no images were found, or files cannot be read.
     """
     off_image, found, problem = chosen_off_image() or "error", [], None
-    for patterns in ({}, guessed(root)):
+    choices: list[dict[str, Any]] = [{}, {**guessed(root)}]
+    for patterns in choices:
         manifest = Manifest(off_image=off_image, **patterns)
         try:
             dataset, files = folder.opened(root, ALL, manifest)
@@ -47,7 +48,7 @@ def describe(root: Path) -> Described:
     return max(found, key=lambda each: (each.dataset.has_fixations, each.dataset.is_scorable))
 
 
-def _patterns(files: Files, root: Path) -> dict[str, str]:
+def _patterns(files: Files, root: Path) -> dict[str, Any]:
     """{role: pattern} of the roles of which there are files."""
     found = {role: getattr(files.layout, role) for role in SUFFIXES if getattr(files, role)}
     return found | ({"fixations": files.table.relative_to(root).as_posix()} if files.table else {})

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from salbench.datasets._gaze_csv import is_table
 from salbench.datasets._layout import SUFFIXES
+from salbench.datasets._manifest import NAME as MANIFEST
 
 _TEXT = (".csv", ".tsv", ".txt")  # of tables
 _MOST_FILES = 20_000  # that are looked at
@@ -43,11 +44,9 @@ def how_to_describe(root: Path) -> str:
     lines = [f'{role} = "{pattern}"' for role, pattern in guessed(root).items()]
     if not lines:
         return "The folder holds no pictures"
-    example = "\n  ".join(lines)
-    return (
-        f"Say where they are in a file {root / 'dataset.toml'}, which `salbench data import {root} --write` can write, "
-        f"for example:\n  {example}"
-    )
+    path, example = root / MANIFEST, "\n  ".join(lines)
+    how = f"in {path}" if path.exists() else f"in a file {path}, which `salbench data import {root} --write` can write"
+    return f"Say where they are {how}, for example:\n  {example}"
 
 
 def _groups(paths: Iterable[PurePosixPath]) -> dict[tuple[str, str], list[PurePosixPath]]:
