@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn.functional import gelu, interpolate, logsigmoid, relu, scaled_dot_product_attention
 
 from salbench.sample import Sample
-from salbench.training import LearnedMethod, Recipe
+from salbench.training import Recipe
 
+from ._letterboxed import Letterboxed
 from ._opencv_resize import letterboxed, unletterboxed
 
 SIZE = (288, 384)  # height, width of the input
@@ -181,7 +182,7 @@ class TranSalNet(nn.Module):
         return self.decoder(*self.encoder(images))[:, 0]
 
 
-class TranSalNetMethod(LearnedMethod):
+class TranSalNetMethod(Letterboxed):
     """TranSalNet without its backbone.
 
     The published notebook that predicts maps feeds BGR; the published training feeds RGB. The option is what the
@@ -198,8 +199,6 @@ class TranSalNetMethod(LearnedMethod):
     predictions add bars.
     """
 
-    output = "map"
-    absolute = True
     options = ("bgr", "rgb")
     paper = "Lou et al., TranSalNet: Towards perceptually relevant visual saliency prediction, Neurocomputing 2022"
     fit_options = "--dataset salicon_train"
@@ -230,10 +229,6 @@ class TranSalNetMethod(LearnedMethod):
     def finished(self, saliency: np.ndarray, sample: Sample) -> np.ndarray:
         """The map rounded down to 8 bits, without the bars, at the image's size: 0 to 255."""
         return unletterboxed((saliency * 255).astype(np.uint8), sample.size).astype(np.float32)
-
-    def log_density(self, network: TranSalNet, sample: Sample) -> np.ndarray:
-        """Log density of a sample, float32 of the image's size, from a network in evaluation mode."""
-        return unletterboxed(super().log_density(network, sample), sample.size)
 
 
 def numbered(state: Mapping[str, torch.Tensor], layers: Sequence[str]) -> dict[str, torch.Tensor]:

@@ -17,9 +17,10 @@ from torch.nn.functional import relu
 from salbench.maps import blur, minmax
 from salbench.registry import register
 from salbench.sample import Sample
-from salbench.training import LearnedMethod, Recipe
+from salbench.training import Recipe
 from salbench.weights import Checkpoint, matched
 
+from ._letterboxed import Letterboxed
 from ._opencv_resize import letterboxed, unletterboxed
 from ._resnet import ResNet50, bgr_without_mean, keras_layers, of_caffe
 from ._tensorflow import enlarged
@@ -32,7 +33,7 @@ TINY = 1e-7  # keeps logarithms finite
 
 
 @register
-class DINet(LearnedMethod):
+class DINet(Letterboxed):
     """Published: a dilated inception module on a dilated ResNet-50 (Yang et al. 2020).
 
     The authors save each map twice: as it is, and "for better visualisation" after a Gaussian of 7 pixels, which is
@@ -44,7 +45,6 @@ class DINet(LearnedMethod):
     epochs; gradients are not clipped; images are padded instead of stretched.
     """
 
-    output = "map"
     paper = "Yang et al., A Dilated Inception Network for Visual Saliency Prediction, IEEE TMM 2020"
     fit_options = "--dataset salicon_train"
     checkpoints = (
@@ -56,7 +56,6 @@ class DINet(LearnedMethod):
         ),
     )
     options = ("sharp", "blurred")
-    absolute = True
     recipe = Recipe(
         size=(320, 480), epochs=20, batch_size=10, learning_rate=1e-4, weight_decay=0.0, warmup_steps=0, average=0.0,
         losses={"sim": 1.0}, criterion="sim", patience=20,
@@ -92,10 +91,6 @@ class DINet(LearnedMethod):
     def logits_of(self, network: "DINetwork", images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """The published map of the padded image, (B, H, W) in (0, 1)."""
         return network(self.preprocess(images))
-
-    def log_density(self, network: nn.Module, sample: Sample) -> np.ndarray:
-        """See `LearnedMethod.log_density`; the part that shows the image, at its size, not scaled to sum to one."""
-        return unletterboxed(super().log_density(network, sample), sample.size)
 
     def finished(self, saliency: np.ndarray, sample: Sample) -> np.ndarray:
         """The map of the image's size, stretched to [0, 1] as published."""

@@ -19,9 +19,10 @@ from torch.nn.functional import avg_pool2d, pad, relu
 from salbench.maps import blur
 from salbench.registry import register
 from salbench.sample import Sample
-from salbench.training import LearnedMethod, Recipe
+from salbench.training import Recipe
 from salbench.weights import Checkpoint, matched
 
+from ._letterboxed import Letterboxed
 from ._opencv_resize import letterboxed, unletterboxed
 from ._resnet import ResNet50, bgr_without_mean, keras_layers, of_caffe, without_biases
 from ._tensorflow import enlarged
@@ -49,7 +50,7 @@ PRIOR = {"W": "gaussians"}
 
 
 @register
-class SAMResNet(LearnedMethod):
+class SAMResNet(Letterboxed):
     """Published: an attentive convolutional LSTM and learned priors on a ResNet-50 (Cornia et al. 2018).
 
     The weights are those that the authors' code loads, trained on SALICON as released in 2015. A file trained on the
@@ -61,7 +62,6 @@ class SAMResNet(LearnedMethod):
     the best epoch has the lowest loss.
     """
 
-    output = "map"
     paper = "Cornia et al., Predicting Human Eye Fixations via an LSTM-based Saliency Attentive Model, IEEE TIP 2018"
     fit_options = "--dataset salicon_train"
     checkpoints = (
@@ -72,7 +72,6 @@ class SAMResNet(LearnedMethod):
             trained_on="SALICON",
         ),
     )
-    absolute = True
     recipe = Recipe(
         size=(240, 320), epochs=10, batch_size=1, learning_rate=1e-4, weight_decay=0.0, warmup_steps=0, average=0.0,
         losses={"kl": 10.0, "cc": 2.0, "nss": 1.0}, patience=3,
@@ -111,10 +110,6 @@ class SAMResNet(LearnedMethod):
     def logits_of(self, network: "SAMNetwork", images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """The published map of the padded image, (B, 2 H, 2 W), zero or more."""
         return network(self.preprocess(images))
-
-    def log_density(self, network: nn.Module, sample: Sample) -> np.ndarray:
-        """See `LearnedMethod.log_density`; the part that shows the image, at its size, not scaled to sum to one."""
-        return unletterboxed(super().log_density(network, sample), sample.size)
 
     def finished(self, saliency: np.ndarray, sample: Sample) -> np.ndarray:
         """The map of the image's size, blurred and divided by its maximum as published; zeros stay zeros."""

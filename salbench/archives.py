@@ -1,10 +1,10 @@
-"""Unpacking ZIP files of others: nothing is written outside the chosen folder."""
+"""ZIP files of others: nothing is written outside the chosen folder, and unsafe members are refused."""
 
 import shutil
 import stat
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 from tqdm import tqdm
 
@@ -28,7 +28,7 @@ def unpack_zip(archive: Path, folder: Path, progress: bool = False) -> None:
         with zipfile.ZipFile(archive) as file:
             members = file.infolist()
             for member in members:
-                _check(member, archive)
+                check_member(member, archive)
             for member in tqdm(members, desc="unpacking", unit="file", disable=not progress):
                 file.extract(member, folder)
     except ArchiveProblem:
@@ -38,12 +38,13 @@ def unpack_zip(archive: Path, folder: Path, progress: bool = False) -> None:
         raise ArchiveProblem(f"{archive}: not a readable ZIP file: {error}; download it again") from error
 
 
-def _check(member: zipfile.ZipInfo, archive: Path) -> None:
-    name, windows = PurePosixPath(member.orig_filename), PureWindowsPath(member.orig_filename)
+def check_member(member: zipfile.ZipInfo, archive: Path) -> None:
+    """Raise `ArchiveProblem` if a member is a link, or its name an absolute path or a path with ".."."""
+    path = PureWindowsPath(member.orig_filename)  # splits at / and at \
     mode = member.external_attr >> 16
     reasons = {
-        "an absolute path": name.is_absolute() or windows.is_absolute() or bool(windows.drive),
-        'a path with ".."': ".." in name.parts or ".." in windows.parts,
+        "an absolute path": bool(path.anchor),
+        'a path with ".."': ".." in path.parts,
         "a link": stat.S_ISLNK(mode),
         "something that is neither a file nor a folder": bool(stat.S_IFMT(mode))
         and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)),

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from salbench import datasets
 from salbench.archives import unpack_zip
-from salbench.datasets import Dataset, DatasetProblem
+from salbench.datasets import MANIFEST, Dataset, DatasetProblem, describe
 from salbench.sample import Sample
 
 
@@ -108,11 +108,15 @@ class Recognised(NamedTuple):
         names: of its splits, as on the command line; one name for a folder of your own.
         root: its data root, or None for a folder of your own.
         dataset: the opened data set for a folder of your own, otherwise None.
+        toml: content of a dataset.toml for a folder of your own that has none, otherwise None.
+        needs_toml: whether `dataset` can only be opened with that file.
     """
 
     names: list[str]
     root: Path | None
     dataset: Dataset | None = None
+    toml: str | None = None
+    needs_toml: bool = False
 
 
 def recognise(folder: Path) -> list[Recognised]:
@@ -129,4 +133,25 @@ def recognise(folder: Path) -> list[Recognised]:
     if found:
         return [Recognised(names, folder) for names in found.values()]
     name = f"folder:{folder}"
-    return [Recognised([name], None, datasets.load(name))]
+    if not folder.is_dir() or (folder / MANIFEST).exists():
+        return [Recognised([name], None, datasets.load(name))]
+    return [Recognised([name], None, *describe(folder))]
+
+
+def write_manifest(folder: Path, found: Recognised) -> Path:
+    """Write the dataset.toml of a folder of your own.
+
+    Returns:
+        Its path.
+
+    Raises:
+        DatasetProblem: the folder has one, or holds a data set that is opened by its name. Nothing is written.
+    """
+    path = folder / MANIFEST
+    if found.root is not None:
+        raise DatasetProblem(f"{folder}: needs no {MANIFEST}, because it holds {', '.join(found.names)}")
+    if found.toml is None:
+        raise DatasetProblem(f"{path}: is there already; edit it, or remove it first")
+    with open(path, "x", encoding="utf-8") as file:
+        file.write(found.toml)
+    return path

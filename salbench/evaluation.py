@@ -96,7 +96,7 @@ class Evaluation:
             raise ValueError(
                 f"{dataset.name}: has no fixations, so nothing can be scored on it. For a test split without public "
                 "fixations, write the maps with `salbench submit`; a folder of your own needs fixations.csv, "
-                "fixations/ or maps/, or a dataset.toml that says where they are"
+                "fixations/ or maps/, or a dataset.toml that says where they are (see: salbench data import DIR)"
             )
         if Path(out).exists() and not Path(out).is_dir():
             raise ValueError(f"{out}: expected a folder for the results, found a file; choose another --out")

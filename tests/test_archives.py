@@ -32,6 +32,7 @@ def test_files_in_folders(tmp_path):
     [
         ("/etc/evil", stat.S_IFREG, "an absolute path"),
         ("C:/evil", stat.S_IFREG, "an absolute path"),
+        ("\\evil", stat.S_IFREG, "an absolute path"),
         ("C:evil", stat.S_IFREG, "an absolute path"),
         ("\\\\server\\share\\evil", stat.S_IFREG, "an absolute path"),
         ("set/../../evil", stat.S_IFREG, r'a path with "\.\."'),

@@ -21,7 +21,7 @@ LAYERS = {
     "cli": 6, "__main__": 7,
 }  # fmt: skip
 METHODS_MAY_IMPORT = {
-    "checks", "edits", "files", "identity", "maps", "optional_packages", "registry", "runtime", "sample",
+    "archives", "checks", "edits", "files", "identity", "maps", "optional_packages", "registry", "runtime", "sample",
     "suggestions", "training", "training_plan", "weights",
 }  # fmt: skip
 

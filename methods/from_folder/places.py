@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from salbench.archives import ArchiveProblem, check_member
 from salbench.files import (
     MAP_SUFFIXES,
     MAX_PIXELS,
@@ -104,9 +105,10 @@ class Zip(Place):
         return filter(_is_map, self._members)
 
     def _check(self, member: zipfile.ZipInfo) -> None:
-        path = PurePosixPath(_with_slashes(member.filename))
-        if path.is_absolute() or ".." in path.parts:
-            raise FileProblem(f"{self.path}: member {member.filename!r} points outside the archive; remove it")
+        try:
+            check_member(member, self.path)
+        except ArchiveProblem as error:
+            raise FileProblem(str(error)) from error
         if member.file_size > MAX_MEMBER:
             raise FileProblem(
                 f"{self.path}: member {member.filename!r} unpacks to {member.file_size} bytes, expected at most "

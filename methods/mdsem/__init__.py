@@ -12,9 +12,10 @@ from torch.nn.functional import avg_pool2d
 
 from salbench.registry import register
 from salbench.sample import Sample
-from salbench.training import LearnedMethod, Recipe
+from salbench.training import Recipe
 from salbench.weights import Checkpoint, matched
 
+from .._letterboxed import Letterboxed
 from .._opencv_resize import letterboxed, unletterboxed
 from .keras import axes, keras_name, keras_shape
 from .network import MDSEMNetwork
@@ -26,7 +27,7 @@ EPS = 1e-7  # added before the logarithm, because the map has zeros
 
 
 @register
-class MDSEM(LearnedMethod):
+class MDSEM(Letterboxed):
     """Published: an LSTM weighs Xception's channels by viewing duration (Fosco et al. 2020).
 
     A prediction is the map of 3 seconds; `features` draws those of all durations.
@@ -42,8 +43,6 @@ class MDSEM(LearnedMethod):
     black. The recipe is salbench's default, because the authors published none.
     """
 
-    output = "map"
-    absolute = True
     options = ("hard_sigmoid", "sigmoid")
     paper = "Fosco et al., How Many Glances? Modeling Multi-duration Saliency, CVPR 2020"
     fit_options = "--dataset salicon_train"

@@ -26,6 +26,8 @@ from salbench.datasets._common import (
     folder_name,
     off_image,
 )
+from salbench.datasets._describe import describe
+from salbench.datasets._manifest import NAME as MANIFEST
 from salbench.datasets._source import Source, locate
 from salbench.files import user_cache
 from salbench.suggestions import suggestion
@@ -33,6 +35,7 @@ from salbench.suggestions import suggestion
 log = logging.getLogger(__name__)
 __all__ = [
     "DATASETS",
+    "MANIFEST",
     "Dataset",
     "DatasetProblem",
     "Row",
@@ -41,6 +44,7 @@ __all__ = [
     "collect_problems",
     "data_root",
     "default_sigma",
+    "describe",
     "get",
     "join",
     "load",

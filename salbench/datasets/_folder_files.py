@@ -1,24 +1,14 @@
 """The files of a folder of your own by image id, all of them or those of one split."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from salbench.datasets._common import DatasetProblem
-from salbench.datasets._layout import (
-    BESIDE,
-    OURS,
-    SUFFIXES,
-    TABLE,
-    Layout,
-    Match,
-    how_to_describe,
-    matches,
-    recognised,
-    stem_suffix,
-)
+from salbench.datasets._guess import how_to_describe
+from salbench.datasets._layout import BESIDE, OURS, SUFFIXES, TABLE, Layout, Match, matches, recognised, stem_suffix
 from salbench.datasets._manifest import Manifest, ids_of_split, without_suffix
 from salbench.suggestions import suggestion
 
@@ -44,6 +34,13 @@ class Files:
     maps: Mapping[str, Path]
     table: Path | None
     split_of: Mapping[str, str]
+
+    def only(self, ids: Container[str]) -> "Files":
+        """Return the files of some ids. `known` and `table` stay."""
+        parts: dict[str, Any] = {
+            role: {id: path for id, path in getattr(self, role).items() if id in ids} for role in SUFFIXES
+        }
+        return replace(self, **parts)
 
 
 def find(root: Path, split: str, manifest: Manifest) -> Files:
@@ -80,7 +77,7 @@ def _all(root: Path, layout: Layout, manifest: Manifest) -> Files:
     for role in ("fixations", "maps"):
         ids = [match.id for match in found[role]]
         if ids and not any(id in images for id in ids) and (ending := stem_suffix(ids, images)):
-            layout = replace(layout, **{role: getattr(layout, role) + ending})
+            layout = replace(layout, **{role: getattr(layout, role).replace("{id}", f"{{id}}{ending}")})
             found[role] = matches(root, getattr(layout, role), role)
     for role, pattern in (("images", layout.images), ("fixations", manifest.fixations), ("maps", manifest.maps)):
         if pattern and not found[role] and not (table and role == "fixations"):
@@ -117,12 +114,10 @@ def _of_split(files: Files, split: str, root: Path, manifest: Manifest) -> Files
         ids = set(ids_of_split(root, split, manifest.splits[split], files.images))
     else:
         ids = {id for id, name in files.split_of.items() if name == split}
-    parts: dict[str, Any] = {
-        role: {id: path for id, path in getattr(files, role).items() if id in ids} for role in SUFFIXES
-    }
-    if not parts["images"]:
+    part = files.only(ids)
+    if not part.images:
         raise DatasetProblem(f"{root}: expected images of the split {split}, found none")
-    return replace(files, **parts)
+    return part
 
 
 def _check_fixations(files: Files, root: Path) -> None:
@@ -181,7 +176,8 @@ def ids_of_names(names: Sequence[str], lines: Sequence[int], images: Mapping[str
     if unknown:
         raise DatasetProblem(
             f"{table}: {len(unknown)} names match no image, such as {unknown[0]!r} in line "
-            f"{lines[list(names).index(unknown[0])]}; expected file names or stems, such as {next(iter(images))!r}"
+            f"{lines[list(names).index(unknown[0])]}; expected file names or stems, such as {next(iter(images))!r}; "
+            "remove rows whose image is not in the folder"
         )
     return [id for name in names if (id := ids[name]) is not None]
 

@@ -1,14 +1,15 @@
 """The fixations of a folder of your own: from one table or one file per image, with notes for tables of results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from salbench.datasets import _fixation_maps
-from salbench.datasets._common import chosen_off_image
+from salbench.datasets._common import DatasetProblem, chosen_off_image, report
 from salbench.datasets._fixation_maps import read_fixation_map
 from salbench.datasets._folder_files import Files, ids_of_names
 from salbench.datasets._gaze import Gaze, cleaned, read_mat_gaze, read_npy_gaze
@@ -42,8 +43,18 @@ def read(files: Files, sizes: Mapping[str, Size], manifest: Manifest) -> tuple[d
     gaze, notes = _of_pictures(pictures, sizes)
     for id, path in files.fixations.items():
         if id not in pictures:
-            gaze[id] = cleaned(_of_file(path, sizes[id], manifest.base), sizes[id], path, off_image)
+            with _reported():
+                gaze[id] = cleaned(_of_file(path, sizes[id], manifest.base), sizes[id], path, off_image)
     return gaze, notes
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Inside this context, a problem with one image ends what is done with it. Raised unless problems are collected."""
+    try:
+        yield
+    except DatasetProblem as problem:
+        report(problem)
 
 
 def _of_file(path: Path, size: Size, base: int | None) -> Gaze:
@@ -69,15 +80,19 @@ def _of_table(
     for id in np.unique(ids).tolist():
         if id in files.images:
             part = _in_pixels(replace(table, gaze=table.gaze.only(ids == id)), sizes[id], base)
-            gaze[id] = cleaned(part, sizes[id], f"{path}, image {id}", off_image)
+            with _reported():
+                gaze[id] = cleaned(part, sizes[id], f"{path}, image {id}", off_image)
     return gaze, [_SHARES] if table.is_share else []
 
 
 def _of_pictures(paths: Mapping[str, Path], sizes: Mapping[str, Size]) -> tuple[dict[str, Gaze], list[str]]:
+    gaze, noisy = {}, 0
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(read_fixation_map, paths.values(), [sizes[id] for id in paths]))
-    gaze = {id: Gaze(points) for id, (points, _) in zip(paths, found, strict=True)}
-    noisy = sum(noisy for _, noisy in found)
+        found = {id: pool.submit(read_fixation_map, path, sizes[id]) for id, path in paths.items()}
+        for id, future in found.items():
+            with _reported():
+                points, is_noisy = future.result()
+                gaze[id], noisy = Gaze(points), noisy + is_noisy
     note = (
         f"{noisy} of {len(paths)} fixation maps have grey pixels, as JPEG makes them: those above half are fixations."
     )

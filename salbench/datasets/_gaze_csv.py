@@ -100,6 +100,16 @@ def read_table(path: Path, *, of_one_image: bool) -> Table:
     return Table(images, gaze.only(kept), names["x"] in _SHARES_OF_SCREEN)
 
 
+def is_table(path: Path) -> bool:
+    """Return whether a text file begins with the header of a table of fixations on several images."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            _places(_header(_reader(file)), path, of_one_image=False)
+    except (DatasetProblem, UnicodeDecodeError, csv.Error):
+        return False
+    return True
+
+
 def read_rows(path: Path, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of each row of a table with exactly this header.
 
@@ -116,15 +126,22 @@ def read_rows(path: Path, header: Sequence[str]) -> Iterator[tuple[int, list[str
 def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:  # -sig skips the mark that Excel writes
-            first = file.readline()
-            separator = max(_SEPARATORS, key=first.count)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=separator, strict=True)
-            header = [cell.strip() for cell in next(reader, [])]
+            reader = _reader(file)
+            header = _header(reader)
             rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetProblem(f"{path}: not a readable CSV in UTF-8: {error}") from error
+        raise DatasetProblem(f"{path}: not a readable CSV in UTF-8: {error}; save it as UTF-8") from error
     return header, rows
+
+
+def _reader(file):
+    separator = max(_SEPARATORS, key=file.readline().count)
+    file.seek(0)
+    return csv.reader(file, delimiter=separator, strict=True)
+
+
+def _header(reader):
+    return [cell.strip() for cell in next(reader, [])]
 
 
 def _check_lengths(header: Sequence[str], rows: Sequence[tuple[int, list[str]]], path: Path) -> None:

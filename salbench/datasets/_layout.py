@@ -7,8 +7,7 @@ suffix that can be read.
 
 import re
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, fields
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -23,8 +22,6 @@ SUFFIXES = {
     "maps": MAP_SUFFIXES,
 }
 TABLE = "fixations.csv"
-_TEXT = (".txt", ".tsv")  # of a table that needs a dataset.toml
-_MOST_FILES = 20_000  # that are looked at to describe an unknown layout
 
 
 @dataclass(frozen=True)
@@ -44,9 +41,9 @@ class Layout:
 
 OURS = Layout("salbench", "images/{id}", "fixations/{id}", "maps/{id}")
 BESIDE = Layout("salbench, images beside the folders", "{id}", "fixations/{id}", "maps/{id}")
-OTHERS = (
-    Layout("SALICON, images in one folder (UNISAL)", "images/{id}", "fixations/{split}/{id}", "maps/{split}/{id}"),
+OF_SALICON = (  # as published, and three repackagings, which hold MIT1003 and others too
     Layout("SALICON", "images/{split}/{id}", "fixations/{split}/{id}", "maps/{split}/{id}"),
+    Layout("SALICON, images in one folder (UNISAL)", "images/{id}", "fixations/{split}/{id}", "maps/{split}/{id}"),
     Layout("MSI-Net", "stimuli/{id}", "fixations/{id}", "saliency/{id}"),
     Layout("MSI-Net, in splits", "stimuli/{split}/{id}", "fixations/{split}/{id}", "saliency/{split}/{id}"),
     Layout(
@@ -55,6 +52,9 @@ OTHERS = (
         "{split}/{split}_fixation/{id}",
         "{split}/{split}_saliency/{id}",
     ),
+)
+OTHERS = (
+    *OF_SALICON,
     Layout("MIT1003", "ALLSTIMULI/{id}", "ALLFIXATIONMAPS/{id}_fixPts", "ALLFIXATIONMAPS/{id}_fixMap"),
     Layout("ETTO", "*ALLSTIMULI/{id}", "*ALLFIXATIONLOCS/{id}", "*ALLFIXATIONMAPS/{id}"),
 )
@@ -155,32 +155,3 @@ def _check_types(root: Path, pattern: str, suffixes: Sequence[str]) -> None:
     for path in _candidates(root, pattern):
         if path.suffix.lower() not in suffixes:
             raise DatasetProblem(f"{path}: expected one of {', '.join(suffixes)} in this folder; move it elsewhere")
-
-
-def how_to_describe(root: Path) -> str:
-    """Return what a folder holds, and a dataset.toml to start from, for an error message."""
-    files = (path for path in islice(root.rglob("*"), _MOST_FILES) if path.is_file() and not path.name.startswith("."))
-    first: dict[str, Path] = {}
-    tables: list[str] = []
-    for path in files:
-        if path.suffix.lower() in _TEXT:
-            tables.append(path.relative_to(root).as_posix())
-        elif path.suffix.lower() in {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}:
-            first.setdefault(path.parent.relative_to(root).as_posix(), path)
-    guesses: dict[str, str] = {}
-    for folder, path in sorted(first.items()):
-        guesses.setdefault(_guessed_role(folder), f"{folder}/{{id}}{path.suffix}")
-    if len(tables) == 1:
-        guesses.setdefault("fixations", tables[0])
-    lines = [f'{field.name} = "{guesses[field.name]}"' for field in fields(Layout) if field.name in guesses]
-    if not lines:
-        return "The folder holds no pictures"
-    example = "\n  ".join(lines)
-    return f"Say where they are in a file {root / 'dataset.toml'}, for example:\n  {example}"
-
-
-def _guessed_role(folder: str) -> str:
-    name = folder.lower()
-    if re.search("fix|points|locs|gaze", name):
-        return "fixations" if not re.search("fixationmaps$|density|densities", name) else "maps"
-    return "maps" if re.search("map|sal|dens|heat", name) else "images"

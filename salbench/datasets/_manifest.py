@@ -18,6 +18,7 @@
     test = "test.txt"
 """
 
+import json
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -52,6 +53,12 @@ class Manifest:
     licence: str = "as its owner grants it"
     citation: str = "none: your own images"
     splits: Mapping[str, list[str] | str] = field(default_factory=dict)
+
+    def to_toml(self) -> str:
+        """Return a dataset.toml of what differs from the defaults. A comment names the keys that could be added."""
+        given = {name: value for name in _CHECKS if (value := getattr(self, name)) != getattr(Manifest(), name)}
+        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in given.items()]
+        return "\n".join([*lines, f"# optional: {', '.join(name for name in _CHECKS if name not in given)}", ""])
 
 
 _Check = tuple[Callable[[Any], bool], str]

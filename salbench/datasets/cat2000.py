@@ -10,8 +10,9 @@ Gaussian of 40 pixels, fixations give nearly the distributed maps (Kümmerer et 
 ECCV 2018).
 
 Several fixations on one pixel count once, and the observers are unknown. Scanpaths are only in allFixData.mat, which
-can be read in MATLAB alone, so the counts that others publish for them (672 053 fixations; 667 804 without immediate
-repetitions) cannot be checked here. Many images have grey borders, and some fixations are on them.
+can be read in MATLAB alone. So the counts of pysaliency's two versions cannot be checked here: 672 053 fixations in
+v1, and 667 804 in v1.1, which leaves out immediate repetitions and subtracts 1 from the coordinates. FIXATIONLOCS has
+neither order nor repetitions. Many images have grey borders, and some fixations are on them.
 
 An id is <category>/<nnn>, so the scores of each category are a `groupby` away; see the page on data sets.
 

@@ -32,11 +32,12 @@ from pathlib import Path
 import numpy as np
 
 from salbench.datasets import _folder_files, _folder_gaze, _manifest
-from salbench.datasets._common import Dataset, DatasetProblem, default_sigma, read_density
-from salbench.datasets._folder_files import ids_of_names, no_fixations
+from salbench.datasets._common import Dataset, DatasetProblem, default_sigma, read_density, report
+from salbench.datasets._folder_files import Files, ids_of_names, no_fixations
 from salbench.datasets._gaze import Gaze
 from salbench.datasets._gaze_csv import read_rows
 from salbench.datasets._layout import BESIDE, OURS
+from salbench.datasets._manifest import Manifest
 from salbench.files import FileProblem, image_size, read_image
 from salbench.sample import PER_FIXATION, Sample
 
@@ -56,21 +57,24 @@ def load(split: str, root: Path) -> Dataset:
     """
     if not root.is_dir():
         raise DatasetProblem(f"folder: expected a folder at {root}, found none")
-    manifest = _manifest.read(root)
-    files = _folder_files.find(root, split, manifest)
+    dataset, files = opened(root, split, _manifest.read(root))
     if files.layout not in (OURS, BESIDE):
         patterns = ", ".join((files.layout.images, files.layout.fixations, files.layout.maps))
         log.info("%s: read in the layout of %s: %s", root, files.layout.name, patterns)
-    try:
-        sizes = {id: image_size(path) for id, path in files.images.items()}
-    except FileProblem as error:
-        raise DatasetProblem(str(error)) from error
+    return dataset
+
+
+def opened(root: Path, split: str, manifest: Manifest) -> tuple[Dataset, Files]:
+    """Open the folder `root` as a manifest describes it, whatever its dataset.toml says; otherwise as `load`."""
+    files = _folder_files.find(root, split, manifest)
+    sizes = {id: size for id, path in files.images.items() if (size := _size(path)) is not None}
+    files = files.only(sizes)
     gaze, notes = _folder_gaze.read(files, sizes, manifest)
     if gaze is not None and not any(len(each.points) for each in gaze.values()):
-        raise no_fixations(root)
+        report(no_fixations(root))
     captions = _read_captions(root / "captions.csv", files.known)
     left_out, said = _folder_gaze.left_out(gaze or {})
-    return Dataset(
+    dataset = Dataset(
         name="folder",
         samples=[_sample(id, files, sizes[id], gaze, captions.get(id), manifest) for id in files.images],
         gaze=manifest.gaze,
@@ -79,6 +83,16 @@ def load(split: str, root: Path) -> Dataset:
         notes=[*notes, *said],
         left_out=left_out,
     )
+    return dataset, files
+
+
+def _size(path):
+    """(height, width), or None for a damaged picture if problems are collected."""
+    try:
+        return image_size(path)
+    except FileProblem as error:
+        report(DatasetProblem(str(error)))
+        return None
 
 
 def _sample(id, files, size, gaze, caption, manifest):

@@ -42,6 +42,7 @@ from salbench.datasets._common import (
     present,
     read_density,
 )
+from salbench.datasets._layout import OF_SALICON, OURS
 from salbench.datasets._mat import gaze_points, read_mat
 from salbench.datasets._per_image import Fixations, read_per_image, read_picture
 from salbench.datasets._source import Source, locate
@@ -50,10 +51,9 @@ from salbench.sample import Sample
 
 SIZE = (480, 640)
 SIGMA = 19.0
-FOLDERS = {  # part -> its folder: as published, of UNISAL, of MSI-Net, of TranSalNet
-    "images": ("images/{split}", "images", "stimuli/{split}", "{split}/{split}_stimuli"),
-    "fixations": ("fixations/{split}", "fixations", "{split}/{split}_fixation"),
-    "maps": ("maps/{split}", "maps", "saliency/{split}", "{split}/{split}_saliency"),
+FOLDERS = {  # part -> its possible folders, as published first
+    part: tuple(dict.fromkeys(getattr(layout, part).removesuffix("/{id}") for layout in (*OF_SALICON, OURS)))
+    for part in ("images", "fixations", "maps")
 }
 EXPECTED = {  # means after the subtraction of 1
     "train": Published(images=10_000, fixations=4_598_112, mean=(314.6272, 228.4357)),

@@ -31,6 +31,9 @@ datasets: {datasets}
 
 ## How to load
 
+If these files are in a repository on the Hugging Face hub, `salbench weights get --methods {method} --hub OWNER/REPO`
+downloads them and prints their folder. In the folder above that of these files:
+
 ```sh
 salbench run --methods {method}:{folder}{option} --dataset NAME
 ```

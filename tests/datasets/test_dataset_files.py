@@ -108,6 +108,31 @@ class TestCheck:
         assert (images, len(problems)) == (14, 1)
         assert "expected the published 7 fixations" in problems[0]
 
+    def test_a_folder_of_my_own(self, tmp_path, capsys):
+        for id in "abcd":
+            write_image(tmp_path / f"images/{id}.png", (30, 40))
+            write_image(tmp_path / f"fixations/{id}.png", (30, 40) if id == "a" else (3, 4), 255 if id == "a" else 0)
+        (tmp_path / "fixations/d.png").unlink()
+        np.save(tmp_path / "fixations/d.npy", [[50, 1]])
+        (tmp_path / "images/c.png").write_bytes(b"")
+        assert cli.main(["data", "check", f"folder:{tmp_path}"]) == 1
+        out = capsys.readouterr().out
+        for part in (
+            "a.png: expected white pixels on black, got 100% white pixels",
+            "fixations/b.png: expected the (height, width) of its image, (30, 40), got (3, 4)",
+            "images/c.png: not a readable picture",
+            "d.npy: 1 of 1 fixations are off the image of 40 x 30 pixels",
+        ):
+            assert out.count(part) == 1, part
+
+    def test_a_table_of_all_images(self, tmp_path):
+        for id in "ab":
+            write_image(tmp_path / f"{id}.png", (30, 40))
+        (tmp_path / "fixations.csv").write_text("image,x,y\na,50,3\nb,1,20\nb,1,30\n")
+        images, problems = dataset_files.check(f"folder:{tmp_path}")
+        assert images == 2
+        assert [problem.partition(": ")[0][-7:] for problem in problems[:2]] == ["image a", "image b"]
+
     def test_a_part_is_no_problem_if_allowed(self, osie_tree, capsys):
         (osie_tree / "OSIE/data/stimuli/1001.jpg").unlink()
         words = ["data", "check", "osie", "--data-root", str(osie_tree)]
@@ -202,6 +227,17 @@ class TestGet:
             assert known.archive.startswith("https://github.com/")
 
 
+@pytest.fixture
+def unusual(tmp_path):
+    """A folder in a layout that is not known, whose ids need the folders they are in."""
+    for place in ("day", "night"):
+        write_image(tmp_path / f"mine/pics/{place}/a.png", (30, 40))
+        write_image(tmp_path / f"mine/heat/{place}/a_heat.png", (30, 40))
+        (tmp_path / f"mine/eye/fix/{place}").mkdir(parents=True)
+        np.save(tmp_path / f"mine/eye/fix/{place}/a.npy", [[1, 2], [3, 4]])
+    return tmp_path / "mine"
+
+
 class TestImport:
     @pytest.mark.parametrize("folder", ["", "SALICON"])
     def test_a_known_data_set(self, salicon_tree, folder, capsys):
@@ -233,6 +269,54 @@ class TestImport:
         assert "1 images, densities without fixations" in out
         assert f"salbench run --dataset folder:{tmp_path / 'mine'}" in out
 
+    def test_a_needed_description_is_written_when_asked(self, unusual, capsys):
+        words = ["data", "import", str(unusual)]
+        assert cli.main(words) == 0
+        out = capsys.readouterr().out
+        assert "It needs this dataset.toml (--write writes it):\n  images = " in out
+        assert not (unusual / "dataset.toml").exists()
+        assert cli.main([*words, "--write"]) == 0
+        written = (unusual / "dataset.toml").read_text()
+        assert f"Wrote {unusual / 'dataset.toml'}:\n  {written.splitlines()[0]}" in capsys.readouterr().out
+        assert all(f"  {line}\n" in out for line in written.splitlines())
+        dataset = load(f"folder:{unusual}")
+        assert [(s.id, len(s.fixations), s.read_density().shape) for s in dataset.samples] == [
+            ("day/a", 2, (30, 40)),
+            ("night/a", 2, (30, 40)),
+        ]
+
+    def test_one_that_is_there_is_never_replaced(self, unusual, capsys):
+        (unusual / "dataset.toml").write_text('images = "pics/**/{id}.png"\n')
+        assert cli.main(["data", "import", str(unusual)]) == 0
+        out = capsys.readouterr().out
+        assert "2 images, no fixations" in out
+        assert "dataset.toml" not in out
+        assert cli.main(["data", "import", str(unusual), "--write"]) == 2
+        assert "dataset.toml: is there already; edit it, or remove it first" in capsys.readouterr().err
+        assert (unusual / "dataset.toml").read_text() == 'images = "pics/**/{id}.png"\n'
+
+    def test_a_folder_in_a_known_layout_gets_what_is_there(self, tmp_path, capsys):
+        write_image(tmp_path / "images" / "a.png", (30, 40))
+        (tmp_path / "fixations.csv").write_text("image,x,y\na,50,3\na,1,2\n")
+        assert cli.main(["data", "import", str(tmp_path)]) == 2
+        assert "1 of 2 fixations are off the image" in capsys.readouterr().err
+        assert cli.main(["data", "import", str(tmp_path), "--off-image", "drop", "--write"]) == 0
+        lines = (tmp_path / "dataset.toml").read_text().splitlines()
+        assert lines[:-1] == ['images = "images/{id}"', 'fixations = "fixations.csv"', 'off_image = "drop"']
+        assert lines[-1].startswith("# optional: maps, base, sigma")
+        assert load(f"folder:{tmp_path}").left_out == {"off_image": 1, "lost": 0}
+
+    def test_a_named_data_set_needs_none(self, salicon_tree, capsys):
+        assert cli.main(["data", "import", str(salicon_tree), "--write"]) == 2
+        assert "needs no dataset.toml, because it holds salicon_train" in capsys.readouterr().err
+
+    def test_why_what_was_found_cannot_be_scored(self, tmp_path, capsys):
+        write_image(tmp_path / "images" / "a.png", (30, 40))
+        write_image(tmp_path / "images" / "b.png", (30, 40))
+        write_image(tmp_path / "heatmaps" / "a.png", (30, 40))
+        assert cli.main(["data", "import", str(tmp_path)]) == 2
+        assert "expected one map per image, found none for 1 of 2, such as b" in capsys.readouterr().err
+
     def test_neither(self, tmp_path, capsys):
         assert cli.main(["data", "import", str(tmp_path)]) == 2
         assert str(tmp_path) in capsys.readouterr().err
@@ -243,6 +327,7 @@ class TestImport:
     [
         (["check"], "data check: expected NAME after it"),
         (["import"], "data import: expected DIR after it"),
+        (["check", "osie", "--write"], "--write requires: data import, got data check"),
         (["list", "osie"], "data list: expected no name after it, got 'osie'"),
     ],
 )

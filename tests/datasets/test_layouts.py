@@ -115,6 +115,7 @@ class TestKnown:
             load(f"folder:{tmp_path}")
         message = str(problem.value)
         assert "expected images" in message
+        assert f"which `salbench data import {tmp_path} --write` can write, for example:" in message
         example = message[message.index("images = ") :]
         (tmp_path / "dataset.toml").write_text(example)
         assert content(load(f"folder:{tmp_path}")) == POINTS
@@ -210,7 +211,10 @@ class TestManifest:
             ("licence = CC BY", "dataset.toml: expected TOML, with text in double quotes"),
             ("splits = 'val'", "splits: expected a table of splits"),
             ("[splits]\nval = [1]", "splits: expected a table of splits"),
-            ("images = 'nowhere/{id}.jpg'", r"expected images that match 'nowhere/{id}.jpg', found none. Say where"),
+            (
+                "images = 'nowhere/{id}.jpg'",
+                r"that match 'nowhere/{id}.jpg', found none. Say .* in \S+dataset.toml, for",
+            ),
             (PATHS.replace("_pts", "_pt"), "expected fixations that match 'eye/{id}_pt.png', found none"),
             (PATHS.replace("_blur", "_b"), "expected maps that match 'eye/{id}_b.png', found none"),
             (PATHS.replace("eye/{id}_pts.png", "gaze.csv"), "expected a table of fixations at gaze.csv, found none"),

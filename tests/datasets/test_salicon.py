@@ -204,6 +204,7 @@ class TestPictures:
     LAYOUTS = (
         ("images/{}", "fixations/{}", "maps/{}", ".png"),
         ("images", "fixations", "maps", ".png"),
+        ("stimuli", "fixations", "saliency", ".png"),
         ("stimuli/{}", "fixations/{}", "saliency/{}", ".png"),
         ("{0}/{0}_stimuli", "{0}/{0}_fixation", "{0}/{0}_saliency", ".bmp"),
     )

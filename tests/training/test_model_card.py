@@ -30,6 +30,7 @@ def test_says_what_people_ask(folder):
     assert 'datasets: ["spots_train"]\n---\n' in card
     assert f"- trained on {record.data.images} images of spots_train." in card
     assert "Random seed: 3." in card
+    assert "`salbench weights get --methods own --hub OWNER/REPO`" in card
     recipe = json.loads(re.search(r"```json\n(.*?)```", card, re.DOTALL)[1])
     assert recipe == json.loads((folder / "best.json").read_text())["identity"]["recipe"]
     best = record.history[-1]
