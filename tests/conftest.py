@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from salbench import registry
 from salbench.datasets import Dataset
@@ -33,10 +34,13 @@ def _no_waiting_for_the_disk():
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """One thread per process: with two that wait for each other, tiny networks take five times as long."""
+    """One thread per process: with two that wait for each other, tiny networks and matrices take five times as long."""
     import torch
 
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1, user_api="blas"):
+        patch.setenv("OMP_NUM_THREADS", "1")  # for the processes that tests start
+        yield
 
 
 MIXED_SIZES = ((24, 32), (30, 20), (24, 32), (17, 41), (48, 64))
