@@ -155,8 +155,8 @@ class TestPrediction:
 
     def test_is_truncated_and_resized_to_whole_grey_levels(self, method):
         """A constant map shows the first; that blurred whole numbers are sixteenths along one side shows the second."""
-        constant = method.finished(np.full((192, 256), 0.7, np.float32), sample_of(noise(3, 3)))
-        np.testing.assert_array_equal(constant, np.full((3, 3), 178.0))  # 0.7 * 255 = 178.5
+        constant = method.finished(np.full((192, 256), 0.654, np.float32), sample_of(noise(3, 3)))
+        np.testing.assert_array_equal(constant, np.full((3, 3), 166.0))  # 0.654 * 255 = 166.77
         row = method.finished(np.random.default_rng(1).random((192, 256), dtype=np.float32), sample_of(noise(40, 1)))
         np.testing.assert_array_equal(row * 16, np.rint(row * 16))
 
