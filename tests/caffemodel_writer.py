@@ -2,6 +2,8 @@
 
 from itertools import groupby
 
+from protobuf_writer import field, varint
+
 LAYER, NAME, BLOB = 100, 1, 7  # fields of a network and of a layer
 DATA, SHAPE, DIM = 5, 7, 1  # fields of a blob and of its shape
 
@@ -20,14 +22,3 @@ def message(blob):
     sizes = b"".join(map(varint, blob.shape))
     shape = field(DIM, sizes) if sizes else b""  # one number alone has no dimensions
     return field(DATA, blob.numpy().astype("<f4").tobytes()) + field(SHAPE, shape)
-
-
-def field(number, content):
-    """A field of variable length (wire type 2)."""
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def varint(value):
-    """A non-negative integer, seven bits per byte, the lowest first."""
-    low, rest = value & 127, value >> 7
-    return bytes([low | 128]) + varint(rest) if rest else bytes([low])

@@ -1,5 +1,7 @@
 """Writes frozen TensorFlow graphs of float32 constants (tensorflow/core/framework/graph.proto)."""
 
+from protobuf_writer import field, varint
+
 NODE = 1  # field of a graph
 NAME, OPERATION, ATTRIBUTE = 1, 2, 5  # fields of a node
 KEY, VALUE, TENSOR = 1, 2, 8  # fields of an attribute and of its value
@@ -22,14 +24,3 @@ def message(tensor):
     shape = b"".join(field(2, varint(1 << 3) + varint(size)) for size in tensor.shape)
     kind = varint(TYPE << 3) + varint(FLOAT32)
     return kind + field(SHAPE, shape) + field(CONTENT, tensor.numpy().astype("<f4").tobytes())
-
-
-def field(number, content):
-    """A field of variable length (wire type 2)."""
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def varint(value):
-    """A non-negative integer, seven bits per byte, the lowest first."""
-    low, rest = value & 127, value >> 7
-    return bytes([low | 128]) + varint(rest) if rest else bytes([low])
