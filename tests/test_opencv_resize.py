@@ -108,6 +108,13 @@ def test_area_is_that_of_opencv(name, ours):
     np.testing.assert_array_equal(colours[..., 2], expected)
 
 
+def test_half_a_grey_level_is_rounded_up_as_in_opencv_if_both_sides_are_halved(ours):
+    """If one is quartered, it is rounded to even."""
+    halves = np.uint8([[0, 0, 4, 4], [1, 1, 5, 5]])
+    np.testing.assert_array_equal(ours.area(halves, (1, 2)), [[1, 5]])
+    np.testing.assert_array_equal(ours.area(np.repeat(halves, 2, axis=0), (1, 2)), [[0, 4]])
+
+
 @pytest.mark.parametrize("name", CUBIC)
 def test_cubic_is_that_of_opencv(name, ours):
     expected = np.array(CUBIC[name])
