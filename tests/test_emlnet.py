@@ -216,10 +216,11 @@ class TestMethod:
 
 
 def test_all_of_it_learns():
-    """At a small size, from random weights."""
+    """At a small size, from random weights. A norm takes the bias before it away, so that learns nothing."""
+    torch.manual_seed(0)
     method = registry.create("emlnet")
     network = method.build_network()
     images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     (method.logits(network, images, [None, None]) * torch.randn(2, 64, 64)).sum().backward()
     still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-    assert still == []
+    assert [name for name in still if not name.endswith(".0.bias")] == []

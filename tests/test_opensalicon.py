@@ -241,6 +241,7 @@ class TestProperties:
         assert np.isfinite(prediction).all()
 
     def test_all_parameters_learn(self, small):
+        torch.manual_seed(0)
         network = small.build_network()
         images = torch.randint(0, 256, (1, 96, 128, 3), dtype=torch.uint8)
         logits = small.logits(network, images, [None])

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from salbench import results, tables
+from salbench import registry, results, tables
 from salbench.identity import Identity
 from salbench.metrics import METRICS
 
@@ -309,6 +309,15 @@ def test_the_papers_numbers_are_those_of_the_paper(shared):
                     label = f"{model} + augmentation" if column.endswith("_aug") else model
                     claimed.setdefault(label, {})[columns[column.removesuffix("_aug")]] = float(value)
         assert ours == claimed
+
+
+def test_every_system_of_the_first_table_can_run():
+    """The system of the paper itself comes with weights for another backbone."""
+    rows = json.loads((tables.PAPER / "table1.json").read_text())["rows"]
+    assert all(row["methods"] for row in rows)
+    names = tables.paper_methods("table1")
+    assert len(names) == 12
+    assert [name for name in names if not registry.get(name).checkpoints] == ["diffusion_readout"]
 
 
 def test_no_results_says_how_to_make_some(tmp_path):
