@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +30,8 @@ def check(name: str, root: Path | str | None = None, progress: bool = False) -> 
         progress: show a progress bar.
 
     Returns:
-        Missing and unreadable files, other counts than the published ones, and images or maps of another size.
+        Missing and unreadable files, other counts than the published ones, images or maps of another size, and images
+        without fixations and density.
 
     Raises:
         DatasetProblem: there is no data set of this name.
@@ -43,7 +44,20 @@ def check(name: str, root: Path | str | None = None, progress: bool = False) -> 
             return Checked(0, [*problems, str(problem)])
         for sample in tqdm(samples, desc=f"{name}: reading images", unit="image", disable=not progress):
             problems += _problems(sample)
+        problems += _without_ground_truth(samples)
     return Checked(len(samples), problems)
+
+
+def _without_ground_truth(samples: Sequence[Sample]) -> list[str]:
+    """Images that no metric can be computed on, if others have fixations or a density."""
+    bare = [sample.id for sample in samples if _is_bare(sample)]
+    if not bare or len(bare) == len(samples):
+        return []
+    return [f"{len(bare)} of {len(samples)} images have no fixations and no density, such as {bare[0]}"]
+
+
+def _is_bare(sample: Sample) -> bool:
+    return sample.read_density is None and (sample.fixations is None or not len(sample.fixations))
 
 
 def _problems(sample: Sample) -> Iterator[str]:

@@ -171,7 +171,9 @@ def paper_table(name: str, out: Path | str, style: str = "md", folder: Path = PA
         notes.append(table["note"])
     if not any("(measured" in row.name for row in rows):
         notes.append(f"{out} has no run of these methods on {measured_on} yet.")
-    notes += [f"{method} {remedy}." for method in paper_methods(name, folder) if (remedy := _missing(method))]
+    notes += [
+        f"{row['model']}: {n} {remedy}." for row in table["rows"] for n in _published(row) if (remedy := _missing(n))
+    ]
     columns = {name: METRICS[name] for name in table["columns"]}
     return render(f"{table['title']} ({table['dataset']})", rows, columns, notes, style)
 
@@ -182,8 +184,12 @@ def paper_methods(name: str, folder: Path = PAPER) -> list[str]:
     Raises:
         TableProblem: there is no such table.
     """
-    rows = paper(name, folder)["rows"]
-    return list(dict.fromkeys(method for row in rows for method in row["methods"] if "+" not in method))
+    return list(dict.fromkeys(method for row in paper(name, folder)["rows"] for method in _published(row)))
+
+
+def _published(row: Mapping[str, Any]) -> list[str]:
+    """The methods that a row of the paper is compared with, as their authors trained them."""
+    return [method for method in row["methods"] if "+" not in method]
 
 
 def _missing(name: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from keras_writer import write_keras
 
 from salbench import registry, weights
+from salbench.registry import MethodProblem
 from salbench.runtime import Runtime
 from salbench.sample import Sample
 
@@ -183,3 +184,17 @@ class TestTraining:
         images = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
         (method.logits(network, images, [None, None]) * torch.randn(2, 64, 96)).sum().backward()
         assert all(parameter.grad.any() for parameter in network.parameters())
+
+
+class TestVariants:
+    def test_their_names_are_in_the_row_also_with_random_weights(self):
+        labels = [registry.create(spec, Runtime(init="random")).label for spec in ("dinet", "dinet:blurred")]
+        assert labels == ["dinet+random-init", "dinet+blurred+random-init"]
+        assert registry.create("dinet:blurred").label == "dinet+blurred"
+        assert registry.create("dinet:sharp").label == "dinet"
+
+    def test_an_unknown_one_is_told(self):
+        with pytest.raises(
+            MethodProblem, match=r"unknown variant 'blured'. Did you mean 'blurred'\? .*a folder that fit"
+        ):
+            registry.create("dinet:blured")

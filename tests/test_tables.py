@@ -280,10 +280,8 @@ def test_what_the_server_measured_stands_beside_what_we_measured_on_the_validati
     assert claimed.startswith("| SimpleNet (paper) ")
     assert measured.startswith("| simplenet (measured on salicon_val, lsun17) ")
     assert "no run of these methods" not in text
-    assert (
-        f"- unisal has no weights; download weights_best.pth from https://github.com/rdroste/unisal into {tmp_path}"
-        in text
-    )
+    told = "- UNISAL: unisal has no weights; download weights_best.pth from https://github.com/rdroste/unisal into "
+    assert f"{told}{tmp_path / 'weights' / 'unisal'} (see" in text
     assert "salicon_val yet" in tables.paper_table("table1", tmp_path / "nothing")
 
 

@@ -121,7 +121,7 @@ class TestFolder:
         (tmp_path / "toy").mkdir()
         both = weights.remedy("toy", files, tmp_path)
         assert both.startswith(
-            f"has no weights; download a.pth and b.pth from https://a.org and https://b.org into {tmp_path}"
+            f"has no weights; download a.pth from https://a.org and b.pth from https://b.org into {tmp_path}"
         )
         assert "\n" not in both
         (tmp_path / "toy" / "a.pth").write_bytes(b"")
@@ -163,7 +163,7 @@ class TestRead:
             (b"", "is empty"),
             (b"\n \n", "is empty"),
             (b"\n<!DOCTYPE html><html><title>Google Drive - Virus scan warning</title>", "is a web page"),
-            (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 9\n", "damaged, or "),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 9\n", "is a pointer of Git LFS"),
             (b"PK\x03\x04" + bytes(100), "damaged, or "),
             (b"\x80\x02" + bytes(100), "damaged, or "),
             (bytes(range(1, 200)), "damaged, or "),

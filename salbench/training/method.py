@@ -25,6 +25,7 @@ from salbench.files import hash_file
 from salbench.identity import Identity
 from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod, folder_option
 from salbench.sample import Sample
+from salbench.suggestions import suggestion
 from salbench.training import checkpoint
 from salbench.training.checkpoint import RANDOM_WEIGHTS, Checkpoint, CheckpointProblem, Counts, Record
 
@@ -82,6 +83,9 @@ class LearnedMethod(SaliencyMethod):
             place: a folder that `fit` has written, or a .safetensors file. NAME=PLACE also names the row in tables, to
                 tell two trainings apart. By default the weights that ship with the method or are published. One of
                 `options` chooses that variant, with the same weights.
+
+        Raises:
+            MethodProblem: there is neither such a variant nor such a place.
         """
         self._network: nn.Module | None = None
         self._lock = Lock()
@@ -92,6 +96,9 @@ class LearnedMethod(SaliencyMethod):
             name, given, rest = place.partition("=")
             name, place = (name, rest) if given and not Path(place).exists() else ("", place)
             path = Path(place).expanduser().resolve()
+            if self.options and not name and path.name == place and not path.exists():
+                known = suggestion("variant", place, self.options)
+                raise MethodProblem(f"{self.name}: {known}; or a folder that fit has written, or a .safetensors file")
             self.weights = path / "best.safetensors" if path.is_dir() else path
             self.variant = name or (f"{path.parent.name}-{path.name}" if path.is_dir() else path.stem)
 
@@ -374,7 +381,7 @@ class LearnedMethod(SaliencyMethod):
         """See `SaliencyMethod.init_random`."""
         if "weights" in vars(self):
             raise MethodUnavailable(f"was told to use {self.weights}; leave that out, or --init random")
-        self.variant = "random-init"
+        self.variant = f"{self.variant}+random-init" if self.variant else "random-init"
 
     def convert(self) -> Path:
         """Write the published weights as one safetensors file, which is used in place of their own files from then on.

@@ -123,8 +123,11 @@ def remedy(
     missing = [c for c in checkpoints if not (place / c.file).is_file()]
     if not missing:
         return ""
-    files, pages = " and ".join(c.file for c in missing), " and ".join(dict.fromkeys(c.source for c in missing))
-    return f"{lacks}; download {files} from {pages} into {place} (see: salbench weights)"
+    by_page: dict[str, list[str]] = {}
+    for published in missing:
+        by_page.setdefault(published.source, []).append(published.file)
+    files = " and ".join(f"{' and '.join(of_one)} from {page}" for page, of_one in by_page.items())
+    return f"{lacks}; download {files} into {place} (see: salbench weights)"
 
 
 def read(path: Path | str) -> Any:
@@ -151,7 +154,8 @@ def read(path: Path | str) -> Any:
         if getattr(error, "errno", None) is not None:
             raise  # the disk failed, not the file
         what = str(error).partition("\n")[0].partition(". ")[0]
-        raise WeightsProblem(f"{path}: damaged, or not a file of weights; get it again ({what})") from error
+        said = f" ({what})" if " " in what else ""
+        raise WeightsProblem(f"{path}: damaged, or not a file of weights; get it again{said}") from error
 
 
 def _refuse_text(path: Path) -> None:
@@ -163,6 +167,8 @@ def _refuse_text(path: Path) -> None:
         raise WeightsProblem(
             f"{path}: is a web page, which some hosts send in place of a large file; get it in a browser"
         )
+    if start.startswith(b"version https://git-lfs"):
+        raise WeightsProblem(f"{path}: is a pointer of Git LFS, not the file itself; get that with: git lfs pull")
 
 
 def _read_pickle(path: Path) -> Any:
@@ -283,8 +289,9 @@ def arranged(
     try:
         return {name: tensor.detach() for name, tensor in arrange(*contents).items()}
     except (LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        why = str(error) if type(error) in (LookupError, ValueError) else repr(error)
         raise WeightsProblem(
-            f"{paths[0]}: expected what {published[0].source} publishes, got {described(contents[0])} ({error!r})"
+            f"{paths[0]}: expected what {published[0].source} publishes, got {described(contents[0])} ({why})"
         ) from error
 
 

@@ -13,7 +13,7 @@ def read_keras(path: Path) -> dict[str, np.ndarray]:
     The file holds the weights alone, or a whole model, whose weights are in the group `model_weights`.
 
     Raises:
-        KeyError: the file was not saved by Keras.
+        ValueError: the file was not saved by Keras.
     """
     import h5py
 
@@ -34,7 +34,7 @@ def _names(group: Any, attribute: str) -> Iterator[str]:
     else:
         keys = [f"{attribute}{i}" for i in range(len(attributes)) if f"{attribute}{i}" in attributes]
         if not keys:
-            raise KeyError(attribute)
+            raise ValueError(f"without {attribute}, which Keras writes")
     for key in keys:
         for name in attributes[key]:
             yield name.decode() if isinstance(name, bytes) else str(name)

@@ -140,6 +140,13 @@ class TestCheck:
         assert cli.main([*words, "--partial"]) == 0
         assert "osie: 13 images read, no problems" in capsys.readouterr().out
 
+    def test_images_without_ground_truth_among_others(self, tmp_path, capsys):
+        for name in "abc":
+            write_image(tmp_path / "images" / f"{name}.png", (24, 32))
+        (tmp_path / "fixations.csv").write_text("image,x,y\na,3,4\nc,5,6\n")
+        assert cli.main(["data", "check", f"folder:{tmp_path}"]) == 1
+        assert "1 of 3 images have no fixations and no density, such as b" in capsys.readouterr().out
+
     def test_it_reads_what_the_cache_holds(self, salicon_tree):
         """The cache hides damage that left the size and the time of a file as they were."""
         load("salicon_val", salicon_tree)
