@@ -1,15 +1,18 @@
 """The published networks on real photographs: seeded weights in their official files, from the files to a table.
 
-Those of tempsal and deepgaze_iie are made small here: they are run whole in test_tempsal.py and test_deepgaze_iie.py.
+Those of tempsal and deepgaze_iie are small here, and opensalicon sees small images. Their own tests run them whole.
 """
 
 import json
 from contextlib import nullcontext
 
+import caffemodel_writer
 import conformance
+import frozen_graph_writer
 import numpy as np
 import pytest
 import torch
+from keras_writer import write_keras
 from small_networks import small_networks
 
 from salbench import registry, weights
@@ -17,15 +20,39 @@ from salbench.cli import main
 
 pytestmark = pytest.mark.slow
 SMALL = "tempsal", "deepgaze_iie"
+NETWORKS = (
+    "unisal", "simplenet", *SMALL, "dinet", "dsclrcn", "salnet", "sam_resnet", "opensalicon", "rinet", "mdsem",
+    "transalnet_res", "transalnet_dense", "msinet", "emlnet", "salgan",
+)  # fmt: skip
+KITS = {"opensalicon": "salicon"}  # of another name
+PARTS = "image_model.", "place_model.", "decoder."  # of emlnet, a file each
+WRITERS = {
+    ".caffemodel": caffemodel_writer.write,
+    ".pkl": write_keras,
+    ".hdf5": write_keras,
+    ".pb": frozen_graph_writer.write,
+    ".npz": lambda path, state: np.savez(path, **{name: tensor.numpy() for name, tensor in state.items()}),
+}
 
 
 def state_of(name):
     """The state dict in the file that the authors publish: the kit's, or that of a small network."""
     if name not in SMALL:
-        return conformance.load(name).state
+        return conformance.load(KITS.get(name, name)).state
     state = registry.create(name).build_network().state_dict()
     state.pop("center_bias", None)  # has a file of its own
     return {f"module.{key}": tensor for key, tensor in state.items()} if name == "tempsal" else state
+
+
+def contents_of(name):
+    """What each file that the authors publish holds."""
+    state = state_of(name)
+    if name == "emlnet":
+        return [{key.removeprefix(part): t for key, t in state.items() if key.startswith(part)} for part in PARTS]
+    if name == "deepgaze_iie":
+        rows, columns = np.mgrid[-1:1:1024j, -1:1:1024j]
+        return [state, torch.from_numpy(-2 * rows**2 - columns**2)]
+    return [state]
 
 
 @pytest.fixture
@@ -35,14 +62,14 @@ def write_weights(tmp_path):
     def write(name):
         folder = weights.folder(name, tmp_path / "weights")
         folder.mkdir(parents=True)
-        official, *prior = (checkpoint.file for checkpoint in registry.get(name).checkpoints)
-        state = state_of(name)
-        torch.save(state, folder / official)
-        rows, columns = np.mgrid[-1:1:1024j, -1:1:1024j]
-        priors = [torch.from_numpy(-2 * rows**2 - columns**2) for _ in prior]
-        for file, content in zip(prior, priors, strict=True):
-            np.save(folder / file, content)
-        return tmp_path / "weights", [state, *priors]
+        contents = contents_of(name)
+        for published, content in zip(registry.get(name).checkpoints, contents, strict=True):
+            path = folder / published.file
+            if path.suffix == ".npy":
+                np.save(path, content)
+            else:
+                WRITERS.get(path.suffix, lambda path, state: torch.save(state, path))(path, content)
+        return tmp_path / "weights", contents
 
     return write
 
@@ -52,8 +79,10 @@ def command(name, root, shared, out, limit):
     return [*words, "--data-root", str(shared / "data"), "--weights-root", str(root), "--out", str(out)]
 
 
-@pytest.mark.parametrize("name", ["unisal", "simplenet", *SMALL])
-def test_scored_and_printed(name, write_weights, shared, tmp_path, capsys):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_scored_and_printed(name, write_weights, shared, tmp_path, capsys, monkeypatch):
+    if name == "opensalicon":
+        monkeypatch.setattr(registry.get(name), "recipe", registry.get(name).recipe.at((192, 256)))
     with small_networks() if name in SMALL else nullcontext():
         (root, contents), out = write_weights(name), tmp_path / "out"
         assert main(command(name, root, shared, out, limit=1)) == 0
@@ -63,7 +92,8 @@ def test_scored_and_printed(name, write_weights, shared, tmp_path, capsys):
     assert result["identity"]["weights"] == weights.hash_tensors(method.published(*contents))
     printed = capsys.readouterr().out
     assert f"| {name} " in printed
-    assert f"- {name}: published weights ({method.checkpoints[0].file})" in printed
+    assert all(f"published weights ({published.file})" in printed for published in method.checkpoints)
+    assert ("trained on 1 of these images" in printed) == (name == "opensalicon")
 
 
 def test_stopped_and_resumed(write_weights, shared, tmp_path, monkeypatch):
