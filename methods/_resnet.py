@@ -13,7 +13,6 @@ from torch.nn.functional import relu
 
 STAGES = (64, 3), (128, 4), (256, 6), (512, 3)  # planes, blocks
 EXPANSION = 4  # output channels of a block per plane
-BGR_MEAN = (103.939, 116.779, 123.68)  # of ImageNet, as Caffe subtracts it
 
 
 class Bottleneck(nn.Module):
@@ -138,9 +137,3 @@ def without_biases(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
         if norm != name:
             found[f"{norm}.running_mean"] = found[f"{norm}.running_mean"] - found.pop(name)
     return found
-
-
-def bgr_without_mean(images: torch.Tensor) -> torch.Tensor:
-    """Turn uint8 (B, H, W, 3) RGB into float (B, 3, H, W) BGR without ImageNet's mean."""
-    mean = torch.tensor(BGR_MEAN, device=images.device).view(3, 1, 1)
-    return images.flip(-1).permute(0, 3, 1, 2).float() - mean

@@ -1,5 +1,7 @@
 """What networks share that were written for TensorFlow 1."""
 
+from collections.abc import Sequence
+
 import torch
 
 
@@ -17,3 +19,13 @@ def enlarged(x: torch.Tensor, factor: int) -> torch.Tensor:
         first, second = x.index_select(axis, before), x.index_select(axis, after)
         x = first + (second - first) * weights
     return x
+
+
+def kernel_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """TensorFlow's shape of one of our parameters: (rows, columns, in, out) for a kernel (out, in, rows, columns)."""
+    return (*shape[2:], shape[1], shape[0]) if len(shape) == 4 else tuple(shape)
+
+
+def from_tensorflow(tensor: torch.Tensor) -> torch.Tensor:
+    """A kernel (rows, columns, in, out) as PyTorch has it, (out, in, rows, columns), or any other tensor as it is."""
+    return tensor.permute(3, 2, 0, 1).contiguous() if tensor.ndim == 4 else tensor

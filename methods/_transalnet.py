@@ -17,10 +17,9 @@ from salbench.sample import Sample
 from salbench.training import Recipe
 
 from ._letterboxed import Letterboxed
-from ._opencv_resize import letterboxed, unletterboxed
+from ._opencv_resize import unletterboxed
 
 SIZE = (288, 384)  # height, width of the input
-BAR = 1  # grey level of the bars, of 255
 CHANNELS = 768, 768, 512, 256, 128, 64, 32, 1  # between the convolutions of the decoder
 STRIDES = 32, 16, 8  # of the levels that transformers 1 to 3 get; transformer i has CHANNELS[i - 1] channels
 LAYERS = 2  # of each transformer
@@ -200,6 +199,7 @@ class TranSalNetMethod(Letterboxed):
     """
 
     options = ("bgr", "rgb")
+    bar = 1
     paper = "Lou et al., TranSalNet: Towards perceptually relevant visual saliency prediction, Neurocomputing 2022"
     fit_options = "--dataset salicon_train"
     encoders = ("encoder.encoder",)
@@ -207,10 +207,6 @@ class TranSalNetMethod(Letterboxed):
         size=SIZE, epochs=30, batch_size=4, learning_rate=1e-5, weight_decay=0.0, warmup_steps=0, average=0.0,
         losses={"kl": 10.0, "cc": 2.0, "sim": 1.0, "nss": 1.0}, patience=5,
     )  # fmt: skip
-
-    def images_of(self, sample: Sample) -> torch.Tensor:
-        """The image with its bars, uint8 (1, 288, 384, 3) RGB."""
-        return torch.from_numpy(letterboxed(sample.image, SIZE, BAR))[None]
 
     def preprocess(self, images: torch.Tensor) -> torch.Tensor:
         """Scale uint8 (B, H, W, 3) to float (B, 3, H, W) in [0, 1]; ImageNet's mean and deviation are not used."""

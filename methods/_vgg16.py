@@ -9,8 +9,7 @@ from torch.nn.functional import relu
 from salbench.weights import Checkpoint
 
 GROUPS = (64, 2), (128, 2), (256, 3), (512, 3), (512, 3)  # channels, convolutions
-MEAN = (103.939, 116.779, 123.68)  # BGR, which Caffe's networks subtract from values of 0 to 255
-STD = (57.375, 57.12, 58.395)  # BGR, by which torchvision divides these too
+STD = (57.375, 57.12, 58.395)  # BGR, by which torchvision divides values from 0 to 255
 IMAGENET = Checkpoint(
     "vgg16-397923af.pth",
     source="https://pytorch.org/vision/stable/models/vgg.html",
@@ -53,7 +52,7 @@ class VGG16(nn.Module):
 
 
 def of_torchvision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """ImageNet weights for the input of Caffe's networks, BGR from 0 to 255 without `MEAN`, from torchvision's file.
+    """ImageNet weights for the input of Caffe's networks, BGR from 0 to 255 without its mean, from torchvision's file.
 
     Torchvision's network expects RGB and divides it by a standard deviation. So the kernels of the first layer have
     their channels reversed and are divided by it. Its mean differs by up to half a grey level, which is ignored.

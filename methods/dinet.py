@@ -20,10 +20,11 @@ from salbench.sample import Sample
 from salbench.training import Recipe
 from salbench.weights import Checkpoint, matched
 
+from ._caffe import bgr_without_mean
 from ._letterboxed import Letterboxed
-from ._opencv_resize import letterboxed, unletterboxed
-from ._resnet import ResNet50, bgr_without_mean, keras_layers, of_caffe
-from ._tensorflow import enlarged
+from ._opencv_resize import unletterboxed
+from ._resnet import ResNet50, keras_layers, of_caffe
+from ._tensorflow import enlarged, from_tensorflow, kernel_shape
 
 CHANNELS = 256
 DILATIONS = (4, 8, 16)
@@ -70,10 +71,8 @@ class DINet(Letterboxed):
         names = published_names()
         with torch.device("meta"):
             own = self.build_network().state_dict()
-        shapes = {theirs: own[ours].shape for theirs, ours in names.items()}
-        shapes = {name: (*s[2:], s[1], s[0]) if len(s) == 4 else tuple(s) for name, s in shapes.items()}
-        found = {names[name]: tensor for name, tensor in matched(content, shapes).items()}
-        found = {name: t.permute(3, 2, 0, 1).contiguous() if t.ndim == 4 else t for name, t in found.items()}
+        shapes = {theirs: kernel_shape(own[ours].shape) for theirs, ours in names.items()}
+        found = {names[name]: from_tensorflow(tensor) for name, tensor in matched(content, shapes).items()}
         return {name: found.get(name, torch.tensor(0)) for name in own}  # files count no batches
 
     def preprocess(self, images: torch.Tensor) -> torch.Tensor:
@@ -83,10 +82,6 @@ class DINet(Letterboxed):
     def logits(self, network: "DINetwork", images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Log of the published map, (B, H, W): a softmax of it is the map, scaled to sum to one."""
         return torch.log(network(self.preprocess(images)) + TINY)
-
-    def images_of(self, sample: Sample) -> torch.Tensor:
-        """The image on black, uint8 (1, H, W, 3) of the recipe's size."""
-        return torch.from_numpy(letterboxed(sample.image, self.recipe.size, colour=0))[None]
 
     def logits_of(self, network: "DINetwork", images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """The published map of the padded image, (B, H, W) in (0, 1)."""

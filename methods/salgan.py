@@ -19,10 +19,11 @@ from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.weights import Checkpoint, matched
 
+from ._caffe import bgr_without_mean
 from ._he import he_initialised
 from ._opencv_blur import blurred
 from ._opencv_resize import area, cubic
-from ._vgg16 import GROUPS, IMAGENET, MEAN, STD, VGG16, of_torchvision
+from ._vgg16 import GROUPS, IMAGENET, STD, VGG16, of_torchvision
 
 
 @register
@@ -86,7 +87,7 @@ class SalGAN(LearnedMethod):
 
     def preprocess(self, images: torch.Tensor) -> torch.Tensor:
         """Turn uint8 (B, H, W, 3) RGB into float (B, 3, H, W) BGR without VGG's mean."""
-        return images.flip(-1).permute(0, 3, 1, 2) - torch.tensor(MEAN, device=images.device).view(3, 1, 1)
+        return bgr_without_mean(images)
 
     def logits_of(self, network: nn.Module, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """The map of the network, (B, H, W), 0 to 1, at the images' size."""

@@ -22,9 +22,10 @@ from salbench.sample import Sample
 from salbench.training import Recipe
 from salbench.weights import Checkpoint, matched
 
+from ._caffe import bgr_without_mean
 from ._letterboxed import Letterboxed
-from ._opencv_resize import letterboxed, unletterboxed
-from ._resnet import ResNet50, bgr_without_mean, keras_layers, of_caffe, without_biases
+from ._opencv_resize import unletterboxed
+from ._resnet import ResNet50, keras_layers, of_caffe, without_biases
 from ._tensorflow import enlarged
 
 CHANNELS = 512
@@ -102,10 +103,6 @@ class SAMResNet(Letterboxed):
     def logits(self, network: "SAMNetwork", images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Log of the published map at half its size, (B, H, W): a softmax of it is the map, scaled to sum to one."""
         return torch.log(avg_pool2d(network(self.preprocess(images)), 2) + TINY)
-
-    def images_of(self, sample: Sample) -> torch.Tensor:
-        """The image on black, uint8 (1, H, W, 3) of the recipe's size."""
-        return torch.from_numpy(letterboxed(sample.image, self.recipe.size, colour=0))[None]
 
     def logits_of(self, network: "SAMNetwork", images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """The published map of the padded image, (B, 2 H, 2 W), zero or more."""

@@ -15,12 +15,12 @@ from salbench.sample import Sample
 from salbench.training import Recipe
 from salbench.weights import Checkpoint, matched
 
+from .._caffe import bgr_without_mean
 from .._letterboxed import Letterboxed
-from .._opencv_resize import letterboxed, unletterboxed
+from .._opencv_resize import unletterboxed
 from .keras import axes, keras_name, keras_shape
 from .network import MDSEMNetwork
 
-MEANS = (103.939, 116.779, 123.68)  # Caffe's means of ImageNet, BGR
 SECONDS = "0.5 s", "3 s", "5 s"
 PREDICTED = slice(1, 2)  # 3 seconds, which the authors advise for saliency in general
 EPS = 1e-7  # added before the logarithm, because the map has zeros
@@ -76,17 +76,12 @@ class MDSEM(Letterboxed):
         return {"gate": self.option}
 
     def preprocess(self, images: torch.Tensor) -> torch.Tensor:
-        """BGR less Caffe's means, float (B, 3, H, W), from uint8 (B, H, W, 3) RGB."""
-        means = torch.tensor(MEANS, device=images.device)
-        return (images.flip(-1).float() - means).permute(0, 3, 1, 2)
+        """Turn uint8 (B, H, W, 3) RGB into float (B, 3, H, W) BGR without ImageNet's mean."""
+        return bgr_without_mean(images)
 
     def logits(self, network: MDSEMNetwork, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Log of the map of 3 seconds at the images' size, (B, H, W)."""
         return torch.log(avg_pool2d(self.logits_of(network, images, samples), 2) + EPS)
-
-    def images_of(self, sample: Sample) -> torch.Tensor:
-        """The image on black, uint8 (1, 240, 320, 3)."""
-        return torch.from_numpy(letterboxed(sample.image, self.recipe.size, 0))[None]
 
     def logits_of(self, network: MDSEMNetwork, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """The map of 3 seconds, (B, 2 H, 2 W), not negative."""

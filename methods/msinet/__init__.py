@@ -16,6 +16,7 @@ from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.weights import Checkpoint, matched
 
+from .._tensorflow import from_tensorflow, kernel_shape
 from .network import EPS, MSINetwork
 from .resize import resized
 
@@ -61,9 +62,9 @@ class MSINet(LearnedMethod):
         """The state dict from the constants of the frozen graph, which holds others, too."""
         with torch.device("meta"):
             ours = self.build_network().state_dict()
-        shapes = {tensorflow_name(name): _tensorflow_shape(tensor.shape) for name, tensor in ours.items()}
+        shapes = {tensorflow_name(name): kernel_shape(tensor.shape) for name, tensor in ours.items()}
         parameters = {name: t for name, t in constants.items() if tuple(t.shape) in set(shapes.values())}
-        return dict(zip(ours, map(_of_tensorflow, matched(parameters, shapes).values()), strict=True))
+        return dict(zip(ours, map(from_tensorflow, matched(parameters, shapes).values()), strict=True))
 
     def preprocess(self, images: torch.Tensor) -> torch.Tensor:
         """RGB less the means, float (B, 3, H, W), from (B, H, W, 3) RGB of 0 to 255."""
@@ -95,16 +96,6 @@ class MSINet(LearnedMethod):
 def tensorflow_name(name: str) -> str:
     """The published name of a parameter of ours: "vgg16.conv1_2.weight" is "conv1/conv1_2/kernel"."""
     return re.sub(r"^vgg16/(conv\d)", r"\1/\1", name.replace(".", "/")).replace("weight", "kernel")
-
-
-def _tensorflow_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """The published shape of a kernel (out, in, rows, columns) or a bias of ours."""
-    return (*shape[2:], shape[1], shape[0]) if len(shape) == 4 else tuple(shape)
-
-
-def _of_tensorflow(tensor: torch.Tensor) -> torch.Tensor:
-    """A kernel (rows, columns, in, out) as torch has it, or a bias as it is."""
-    return tensor.permute(3, 2, 0, 1).contiguous() if tensor.ndim == 4 else tensor
 
 
 def _middle(size: Sequence[int], inner: Sequence[int]) -> tuple[slice, slice]:

@@ -17,9 +17,9 @@ from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.weights import Checkpoint
 
+from .._torchvision import standardised
 from .network import DOMAINS, PICTURES, STRIDE, UnisalNetwork
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB of ImageNet, values in [0, 1]
 CELLS, SIDES = (100, 120), range(7, 14)  # of an image: the allowed numbers of cells in all, and along each side
 
 
@@ -75,8 +75,7 @@ class Unisal(LearnedMethod):
 
     def preprocess(self, images: torch.Tensor) -> torch.Tensor:
         """Standardise uint8 (B, H, W, 3) RGB by ImageNet's mean and standard deviation: float (B, 3, H, W)."""
-        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
-        return images.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)  # in place is faster
+        return standardised(images)
 
     def logits(self, network: UnisalNetwork, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Logits (B, H, W) of the images' size."""

@@ -16,33 +16,32 @@ WITHOUT, WITH = "w/o", "w/"
 AUGMENTED = " + augmentation"  # ending of the paper's rows with edits
 
 
-def table(out: Path | str, ablation: Ablation, arm: str, style: str = "md") -> str:
+def table(out: Path | str, ablation: Ablation, arm: str) -> str:
     """Means without and with edits, beneath the paper's, then what the edits changed.
 
     Args:
         out: folder of the results.
         ablation: what was trained and scored.
         arm: name of the arm with edits.
-        style: "md", "latex" or "csv".
 
     Raises:
         AblationProblem: no complete ablation in these files.
     """
-    paper = tables.paper(PAPER_TABLE)
+    paper, known = tables.paper(PAPER_TABLE), tables.paper_methods(PAPER_TABLE)
     measured = {method: by_arm for method, by_arm in arms.read(out, ablation).items() if arm in by_arm}
     rows = []
     for name, pair in _pairs(paper["rows"]).items():
         rows.append(tables.Row(f"{name} (paper)", pair))
-        rows += [_measured(m, measured[m], arm, list(paper["columns"])) for m in _methods(paper, name) if m in measured]
-    known = {method for name in _pairs(paper["rows"]) for method in _methods(paper, name)}
+        own = [method for row in paper["rows"] if row["model"] == name for method in row["methods"] if method in known]
+        rows += [_measured(m, measured[m], arm, list(paper["columns"])) for m in own if m in measured]
     rows += [_measured(m, measured[m], arm, list(paper["columns"])) for m in measured if m not in known]
     columns = {f"{metric} {end}": METRICS[metric] for metric in paper["columns"] for end in (WITHOUT, WITH)}
     notes = [
         f"(paper): as printed in {paper['source']}, on {paper['dataset']}, protocol {paper['protocol']}.",
         f"(measured): means over {_counts(measured)}; {WITHOUT} and {WITH}: trained without and with edits.",
     ]
-    means = tables.render(f"{paper['title']}; measured on {ablation.title}", rows, columns, notes, style)
-    return means + "\n" + _changes(measured, ablation, arm, list(paper["columns"]), style)
+    means = tables.render(f"{paper['title']}; measured on {ablation.title}", rows, columns, notes, "md")
+    return means + "\n" + _changes(measured, ablation, arm, list(paper["columns"]))
 
 
 def _pairs(rows) -> dict[str, dict[str, tables.Cell]]:
@@ -52,10 +51,6 @@ def _pairs(rows) -> dict[str, dict[str, tables.Cell]]:
         name, end = (row["model"].removesuffix(AUGMENTED), WITH if row["model"].endswith(AUGMENTED) else WITHOUT)
         pairs.setdefault(name, {}).update({f"{m} {end}": {"mean": value} for m, value in row["values"].items()})
     return pairs
-
-
-def _methods(paper, model: str) -> list[str]:
-    return [method for row in paper["rows"] if row["model"] == model for method in row["methods"] if "+" not in method]
 
 
 def _measured(method: str, by_arm: Mapping[str, Scores], arm: str, metrics: list[str]) -> tables.Row:
@@ -69,7 +64,7 @@ def _counts(measured: Mapping[str, Mapping[str, Scores]]) -> str:
     return " or ".join(f"{images} images x {seeds} seeds" for seeds, images in sorted(shapes))
 
 
-def _changes(measured, ablation, arm, metrics, style) -> str:
+def _changes(measured, ablation, arm, metrics) -> str:
     each = {
         method: arms.changes({BASELINE: by_arm[BASELINE], arm: by_arm[arm]})[arm] for method, by_arm in measured.items()
     }
@@ -82,4 +77,4 @@ def _changes(measured, ablation, arm, metrics, style) -> str:
     if any(next(iter(by_arm[BASELINE].values())).shape[0] == 1 for by_arm in measured.values()):
         notes.append("One seed: intervals and stars do not say how much two trainings of the same arm differ.")
     columns = {metric: METRICS[metric] for metric in metrics}
-    return tables.render(f"What training with edits changed ({ablation.title}, {arm})", rows, columns, notes, style)
+    return tables.render(f"What training with edits changed ({ablation.title}, {arm})", rows, columns, notes, "md")
