@@ -116,7 +116,7 @@ DATASETS = {
         "augsal",
         "all",
         100,
-        "Aydemir et al. 2024, 100 reconstructed SALICON images without fixations: to train on edits",
+        "Aydemir et al. 2024, 100 reconstructed SALICON images, to train on edits; fixations if you add SALICON's",
     ),
     "nus_scene": _row("nus_scene", "all", 500, "NUS scenes, 500 photographs of many sizes, 12 observers"),
     "nus_scene_train": _row(

@@ -154,18 +154,27 @@ def _ground_truth(base: Path, split: str, stems: Sequence[str], suffix: str) -> 
     maps = _folder(base, "maps", split, [".png"])
     densities = [{"read_density": partial(read_density, maps / f"{stem}.png", SIZE)} for stem in stems]
     files = _folder(base, "fixations", split, SUFFIXES)
-    found = _fixations([files / f"{stem}{suffix}" for stem in stems], split, suffix)
+    found = read_fixations(f"salicon_{split}", [files / f"{stem}{suffix}" for stem in stems], suffix)
     if len(stems) == EXPECTED[split].images:
         _check_all(files, split, suffix, np.concatenate([points for points, _ in found]))
     known = [{"fixations": points} | ({"observers": who} if suffix == ".mat" else {}) for points, who in found]
     return [density | truth for density, truth in zip(densities, known, strict=True)]
 
 
-def _fixations(paths: Sequence[Path], split: str, suffix: str) -> list[Fixations]:
-    """(points, observers) of each image, with points counted from 0."""
+def read_fixations(name: str, paths: Sequence[Path], suffix: str) -> list[Fixations]:
+    """Read the (points, observers) of each image, with points counted from 0.
+
+    Args:
+        name: names the data set and its split, for the cache and the progress bar.
+        paths: one file per image.
+        suffix: of all files, one of SUFFIXES.
+
+    Raises:
+        DatasetProblem: files that cannot be read.
+    """
     if suffix != ".mat":
-        return read_per_image(f"salicon_{split}", paths, partial(read_picture, size=SIZE))
-    found = read_per_image(f"salicon_{split}", paths, _parse_one)
+        return read_per_image(name, paths, partial(read_picture, size=SIZE))
+    found = read_per_image(name, paths, _parse_one)
     return [(points - 1, observers) for points, observers in found]
 
 
