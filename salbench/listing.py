@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from salbench import augment, registry, weights
 from salbench import datasets as data
+from salbench.edit_controls import CONTROLS
 from salbench.edits import EDIT_TYPES
 from salbench.metrics import METRICS
 from salbench.protocol import PROTOCOLS
@@ -206,6 +207,11 @@ def edits() -> list[Row]:
     ]
 
 
+def controls() -> list[Row]:
+    """One row per control of an edit set."""
+    return [{"name": name, "summary": control.summary} for name, control in CONTROLS.items()]
+
+
 ROWS: dict[str, Callable[..., list[Row]]] = {
     "methods": methods,
     "datasets": datasets,
@@ -214,6 +220,7 @@ ROWS: dict[str, Callable[..., list[Row]]] = {
     "protocols": protocols,
     "augmentations": augmentations,
     "edits": edits,
+    "controls": controls,
 }
 
 

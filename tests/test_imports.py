@@ -15,8 +15,9 @@ LAYERS = {
     "training_plan": 1,
     "attention_summary": 2, "augment": 2, "datasets": 2, "edits": 2, "journal": 2, "metrics": 2, "overlay": 2,
     "protocol": 2, "provenance": 2, "registry": 2, "results": 2, "stats": 2, "weights": 2,
-    "contact_sheet": 3, "converters": 3, "dataset_files": 3, "listing": 3, "prediction": 3, "tables": 3, "training": 3,
-    "evaluation": 4, "make_edits": 4, "matrix": 4, "predict_pictures": 4, "submission": 4,
+    "contact_sheet": 3, "converters": 3, "dataset_files": 3, "edit_controls": 3, "prediction": 3,
+    "tables": 3, "training": 3,
+    "evaluation": 4, "listing": 4, "make_edits": 4, "matrix": 4, "predict_pictures": 4, "submission": 4,
     "ablation": 5, "adaptation": 5, "api": 5, "speed": 5, "study": 5,
     "cli": 6, "__main__": 7,
 }  # fmt: skip

@@ -16,8 +16,8 @@ class Ablation:
     """What an ablation trains on, and how it is scored.
 
     Attributes:
-        dataset: NAME, to train on NAME_train. "osie+augsal_contrast100" trains on osie_train and on a second data set;
-            folder:X trains on the folder X_train.
+        dataset: NAME, to train on NAME_train, or on NAME itself if it has no such split. "osie+augsal_contrast100"
+            trains on osie_train and on a second data set; folder:X trains on the folder X_train.
         test: name of the data set to test on. None: the one that goes with NAME_train, or the folder X_test.
         protocol: name of the protocol.
     """
@@ -30,7 +30,8 @@ class Ablation:
     def trained_on(self) -> list[str]:
         """Names of the data sets to train on."""
         name, *more = self._names
-        return [f"{name}_train", *more]
+        known = datasets.names()
+        return [name if name in known and f"{name}_train" not in known else f"{name}_train", *more]
 
     @property
     def usual_test(self) -> str | None:

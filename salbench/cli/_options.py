@@ -235,7 +235,7 @@ def add_augmentation(parser: argparse._ActionsContainer, *, several: bool = Fals
 
 
 def add_length(parser: argparse._ActionsContainer) -> None:
-    """Add how long a training is: --epochs and --batch-size."""
+    """Add what a training costs: --epochs, --batch-size and --size."""
     parser.add_argument(
         "--epochs", dest="recipe_epochs", type=_values.positive, metavar="N", help="epochs, instead of the recipe's"
     )
@@ -245,6 +245,13 @@ def add_length(parser: argparse._ActionsContainer) -> None:
         type=_values.positive,
         metavar="N",
         help="images per optimisation step, instead of the recipe's",
+    )
+    parser.add_argument(
+        "--size",
+        dest="recipe_size",
+        type=_values.shape,
+        metavar="HxW",
+        help="height and width in pixels of the images trained on, such as 192x256, instead of the recipe's",
     )
 
 
@@ -305,8 +312,8 @@ def probability_of_original(mode: str | None, p: float | None, *, edits: bool) -
 
 
 def recipe(options: Namespace) -> dict[str, Any]:
-    """The fields of a recipe that --epochs and --batch-size change."""
-    typed = {"epochs": options.recipe_epochs, "batch_size": options.recipe_batch_size}
+    """The fields of a recipe that --epochs, --batch-size and --size change."""
+    typed = {"epochs": options.recipe_epochs, "batch_size": options.recipe_batch_size, "size": options.recipe_size}
     return {name: value for name, value in typed.items() if value is not None}
 
 

@@ -51,16 +51,14 @@ def numbers(text: str) -> list[float]:
 
 
 def loss_weights(text: str) -> dict[str, float]:
-    """{name: weight} from NAME=WEIGHT,..., at least one weight above 0."""
+    """{name: weight} from NAME=WEIGHT,..., no weight below 0. A loss of weight 0 teaches nothing, as a control."""
     pairs = [pair.partition("=") for pair in text.split(",")]
     try:
         weights = {name.strip(): float(weight) for name, _, weight in pairs}
     except ValueError:
         weights = {}
-    if not any(weights.values()) or not all(0 <= weight < float("inf") for weight in weights.values()):
-        raise ArgumentTypeError(
-            f"expected NAME=WEIGHT separated by commas, with no weight below 0 and at least one above 0, got {text!r}"
-        )
+    if not weights or not all(0 <= weight < float("inf") for weight in weights.values()):
+        raise ArgumentTypeError(f"expected NAME=WEIGHT separated by commas, with no weight below 0, got {text!r}")
     return weights
 
 

@@ -1,4 +1,4 @@
-"""List methods, data sets, images, metrics, protocols, augmentations or types of edit.
+"""List methods, data sets, images, metrics, protocols, augmentations, types of edit or controls.
 
 A method that cannot run here is listed with what it lacks: a package, or its published weights.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 from salbench.cli import _options
 
-USAGE = "{methods,datasets,images,metrics,protocols,augmentations,edits} [options]"
+USAGE = "{methods,datasets,images,metrics,protocols,augmentations,edits,controls} [options]"
 EXAMPLES = (
     "salbench list methods",
     "salbench list datasets --json",
@@ -22,9 +22,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `salbench list`."""
     parser.add_argument(
         "what",
-        choices=("methods", "datasets", "images", "metrics", "protocols", "augmentations", "edits"),
+        choices=("methods", "datasets", "images", "metrics", "protocols", "augmentations", "edits", "controls"),
         metavar="WHAT",
-        help="methods, datasets, images, metrics, protocols, augmentations or edits",
+        help="methods, datasets, images, metrics, protocols, augmentations, edits or controls",
     )
     parser.add_argument("--dataset", metavar="NAME", help="the data set of `list images`; popout if not given")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

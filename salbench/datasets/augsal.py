@@ -32,6 +32,9 @@ from salbench.sample import Sample
 
 IMAGES = 100
 SIZE = (512, 512)
+SIGMA = (
+    salicon.SIGMA * (SIZE[0] / salicon.SIZE[0] * SIZE[1] / salicon.SIZE[1]) ** 0.5
+)  # squeezed: the mean of both axes
 UNEDITED = ".jpgedited_image1.0.jpg"
 SOURCE = Source(
     folders=("augsal_contrast100",),
@@ -56,12 +59,12 @@ def load(split: str, root: Path) -> Dataset:
     stems = [name.removeprefix("salmap_") for name in maps]
     fixations = _fixations(folder / "fixations", stems)
     samples = [_sample(folder, stem, points) for stem, points in fixations.items()]
+    only_densities = "" if any(sample.fixations is not None for sample in samples) else ", as densities only"
     return Dataset(
         name="augsal_contrast100",
         samples=samples,
         whole=part_of(samples, IMAGES),
-        gaze="mouse movements (SALICON)"
-        + ("" if any(s.fixations is not None for s in samples) else ", as densities only"),
+        gaze=f"mouse movements (SALICON){only_densities}",
         licence=SOURCE.licence,
         citation="Aydemir et al., Data Augmentation via Latent Diffusion for Saliency Prediction, ECCV 2024",
     )
@@ -82,7 +85,8 @@ def _fixations(folder: Path, stems: Sequence[str]) -> dict[str, np.ndarray | Non
 def _sample(folder: Path, stem: str, points: np.ndarray | None) -> Sample:
     read_density = partial(_density, folder / "saliency_gt" / f"salmap_{stem}.jpg.png")
     read_original = partial(read_image, folder / "images" / f"{stem}{UNEDITED}")
-    return Sample(stem, SIZE, read_original, fixations=points, read_density=read_density)
+    sigma = None if points is None else SIGMA
+    return Sample(stem, SIZE, read_original, fixations=points, read_density=read_density, sigma=sigma)
 
 
 def _density(path):

@@ -35,7 +35,7 @@ from salbench.identity import Identity
 from salbench.metrics import METRICS, Pair, measure
 from salbench.protocol import PROTOCOLS, Others
 from salbench.sample import Sample
-from salbench.training import checkpoint, model_card
+from salbench.training import checkpoint, gradients, model_card
 from salbench.training.checkpoint import Checkpoint, Counts, EditCounts, Record
 from salbench.training.data import Batch, NoTrainingData, TrainingSet
 from salbench.training.losses import needed
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PROTOCOL = PROTOCOLS["tuebingen"]  # of the validation
 RANDOM = Start()
+GRADIENTS_EVERY = 5  # epochs
 _CODE = ("salbench.training.loop.Trainer", "salbench.training.losses.of_batch")  # of every training
 
 
@@ -172,21 +173,36 @@ class Trainer:
         start, busy, losses = time.perf_counter(), 0.0, []
         self.network.train()
         number = min(self.steps_per_epoch, self.steps - self.step)
+        edited: Batch | None = None  # the epoch's first batch with edits
         bar = tqdm(total=number, desc=f"epoch {epoch + 1}", unit="step", disable=not self.progress)
         with bar:
             for batch in islice(self.data.batches(epoch, self.recipe.batch_size), number):
                 begun = time.perf_counter()
                 losses.append(self._train_on(batch))
+                edited = edited or (batch if batch.edits is not None else None)
                 busy += time.perf_counter() - begun
                 bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
                 bar.update()
         trained = time.perf_counter() - start
-        scores = self._validate()
-        row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), **scores, "seconds": round(trained, 2)}
+        row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), **self._validate(), **self._gradients(edited)}
+        row["seconds"] = round(trained, 2)
         self.history.append(row | {"busy": round(busy / trained, 4)})
         if self.accelerator.is_main_process:
             self._save()
             _to_tensorboard(self.folder, self.history[-1])
+
+    def _gradients(self, batch: Batch | None) -> dict[str, float]:
+        """Norms of the gradients of the averaged weights on a batch with edits; {} in a training without edits.
+
+        They are measured in every fifth epoch, because that costs as much as a few steps.
+        """
+        if not self.data.edited:
+            return {}
+        if batch is None or len(self.history) % GRADIENTS_EVERY:
+            return gradients.unknown(self.method)
+        stage = stage_at(self.recipe, self.steps, self.step - 1).index
+        batch = batch.part(0, 1, self.accelerator.device)._replace(stage=stage)
+        return gradients.norms(self.method, self.average.module, batch)
 
     def _train_on(self, whole: Batch) -> float:
         torch.manual_seed(hash_to_int(self.method.runtime.seed, self.step))  # dropout repeats after a resume

@@ -97,6 +97,33 @@ def increase(logits: Tensor, original: Tensor, mask: Tensor, direction: Tensor) 
     return torch.relu(MARGIN - direction * (edited - before))
 
 
+def soft_target(logits: Tensor, density: Tensor, mask: Tensor, direction: Tensor) -> Tensor:
+    """KL divergence of the prediction from the original's density with more or less mass in the region, in nats.
+
+    The log of the density moves by MARGIN x direction x M, and the result is scaled to sum to one. So outside the
+    region, all ratios stay as they were.
+
+    Args:
+        logits: (B, H, W), predicted for the edited images.
+        density: (B, H, W), >= 0, any scale: ground truth of the originals.
+        mask, direction: see `increase`.
+    """
+    factor = torch.exp(MARGIN * direction[:, None, None] * mask)
+    return kl(logits, density * factor)
+
+
+def kl_outside(logits: Tensor, density: Tensor, mask: Tensor) -> Tensor:
+    """KL divergence outside the region: of density x (1 - M) and prediction x (1 - M), each scaled to sum to one.
+
+    Args:
+        logits: (B, H, W), predicted for the edited images.
+        density: (B, H, W), >= 0, any scale: ground truth of the originals.
+        mask: see `agreement`.
+    """
+    outside = 1 - mask
+    return kl(logits + torch.log(outside + _TINY), density * outside)
+
+
 _Loss = tuple[Callable[..., Tensor], str, int]
 # name: (function, the ground truth that it needs, sign)
 LOSSES: dict[str, _Loss] = {
@@ -108,6 +135,8 @@ LOSSES: dict[str, _Loss] = {
 EDIT_LOSSES: dict[str, _Loss] = LOSSES | {
     "agreement": (agreement, "original mask", 1),
     "increase": (increase, "original mask direction", 1),
+    "soft_target": (soft_target, "density mask direction", 1),
+    "kl_outside": (kl_outside, "density mask", 1),
 }
 
 

@@ -373,7 +373,7 @@ class TestBoth:
 
 
 def test_edited_images_may_take_every_loss():
-    assert set(EDIT_LOSSES) == {*LOSSES, "agreement", "increase"}
+    assert set(EDIT_LOSSES) == {*LOSSES, "agreement", "increase", "soft_target", "kl_outside"}
 
 
 def network(seed=0):
