@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
+from scipy.special import gammaln, stdtr, stdtrit
 
 N_RESAMPLES = 2000
 _CHUNK = 100  # resamples per batch; bounds the memory
 FEWEST_TO_RESAMPLE = 5  # with fewer values, most resamples hold only one or two different values
+POWER = 0.8  # of the differences that an experiment is said to detect
 _ROUNDING = 1e-12  # a relative spread below this is rounding
 _SMALLEST_P = 1e-100
 
@@ -124,6 +125,8 @@ class Difference:
         p: two-sided p-value of no difference.
         n_seeds: number of seeds. If it is 1, the interval and p-value tell nothing about other seeds.
         n_images: number of images with a score from every seed.
+        detectable: the true difference that an experiment like this one shows with probability `POWER`: its interval
+            then leaves out zero.
     """
 
     mean: float
@@ -133,6 +136,7 @@ class Difference:
     p: float
     n_seeds: int
     n_images: int
+    detectable: float
 
 
 def random_effects_difference(values: ArrayLike, baseline: ArrayLike, *, level: float = 0.95) -> Difference:
@@ -155,14 +159,18 @@ def random_effects_difference(values: ArrayLike, baseline: ArrayLike, *, level: 
     Satterthwaite's degrees of freedom do worse: as few as 0.87 of all cases with two seeds and 0.92 with three, and
     such p-values up to 14 and 5 times too small.
 
+    The detectable difference adds the quantile of the power to that of the interval, both from these distributions,
+    and corrects the standard error of so few seeds for its bias. In simulations its power is 0.71 to 0.79 with two seeds
+    and 0.77 to 0.82 with five.
+
     MS_seed is not raised to MS_error if it is below. Otherwise, intervals would hold the truth in 0.98 to 0.99 of all
     cases if seeds do not matter.
 
     Special cases:
         One seed: the interval and p-value are those of the t-test over images.
-        Fewer than two images: `error`, `low`, `high` and `p` are NaN. With no image, so is `mean`.
+        Fewer than two images: `error`, `low`, `high`, `p` and `detectable` are NaN. With no image, so is `mean`.
         All differences equal: `low` and `high` are the mean; `p` is 1 if the mean is zero, otherwise 0.
-        Differences vary, but the estimated squared error is zero: `error`, `low`, `high` and `p` are NaN.
+        Differences vary, but the estimated squared error is zero: `error`, `low`, `high`, `p` and `detectable` are NaN.
 
     Args:
         values: (seeds, images) scores. Images without a finite value from every seed are left out.
@@ -188,18 +196,19 @@ def random_effects_difference(values: ArrayLike, baseline: ArrayLike, *, level: 
     n_seeds, n_images = difference.shape
     mean = float(difference.mean()) if n_images else np.nan
     if n_images < 2:
-        return Difference(mean, np.nan, np.nan, np.nan, np.nan, n_seeds, n_images)
+        return Difference(mean, *[np.nan] * 4, n_seeds, n_images, np.nan)
     rounding = _ROUNDING * max(np.abs(values[:, known]).max(), np.abs(baseline[:, known]).max())
     if np.ptp(difference) <= rounding:
-        return Difference(mean, 0.0, mean, mean, float(abs(mean) <= rounding), n_seeds, n_images)
+        return Difference(mean, 0.0, mean, mean, float(abs(mean) <= rounding), n_seeds, n_images, 0.0)
     of_seeds, of_images = _squared_errors(difference)
     total = of_seeds + of_images
     if not total:
-        return Difference(mean, np.nan, np.nan, np.nan, np.nan, n_seeds, n_images)
+        return Difference(mean, *[np.nan] * 4, n_seeds, n_images, np.nan)
     error, share = float(np.sqrt(total)), of_seeds / total
-    half = error * float(_critical((1 - level) / 2, share, n_seeds - 1, n_images - 1))
+    half, more = (error * float(_critical(q, share, n_seeds - 1, n_images - 1)) for q in ((1 - level) / 2, 1 - POWER))
+    detectable = (half + more) * (share / _bias_of_deviation(n_seeds) + 1 - share)
     p = _p_value(abs(mean) / error, share, n_seeds - 1, n_images - 1)
-    return Difference(mean, error, mean - half, mean + half, p, n_seeds, n_images)
+    return Difference(mean, error, mean - half, mean + half, p, n_seeds, n_images, detectable)
 
 
 def _squared_errors(difference):
@@ -211,6 +220,11 @@ def _squared_errors(difference):
     rest = difference - by_seed[:, None] - by_image + difference.mean()
     interaction = (rest**2).sum() / ((n_seeds - 1) * (n_images - 1)) / difference.size
     return by_seed.var(ddof=1) / n_seeds, max(by_image.var(ddof=1) / n_images - interaction, 0.0)
+
+
+def _bias_of_deviation(n):
+    """Expected standard deviation of n normal values, in units of the true one; 1 for a single value."""
+    return np.sqrt(2 / (n - 1)) * np.exp(gammaln(n / 2) - gammaln((n - 1) / 2)) if n > 1 else 1.0
 
 
 def _critical(tail, share, df_seeds, df_images):

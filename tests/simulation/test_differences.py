@@ -184,3 +184,16 @@ def test_intervals_are_too_long_if_the_seeds_part_is_raised_to_the_interaction()
     of_seeds, of_images = scipy.stats.t.ppf(0.975, df[:2])
     critical = (seeds * of_seeds + images * of_images) / (seeds + images)
     assert np.mean(np.abs(simulation.mean((1, 2))) <= critical * np.sqrt(seeds + images)) > WINDOW[1]
+
+
+@pytest.mark.parametrize(("of_seeds", "of_images"), [(0.3, 0.3), (0.0, 1.0), (1.0, 0.1)])
+def test_detectable_differences_are_found_with_the_power_asked_for(of_seeds, of_images):
+    """The true difference is the mean of what the experiments say they can detect."""
+    rng = np.random.default_rng(3)
+
+    def experiment(shift):
+        seeds, images = rng.normal(0, of_seeds, (5, 1)), rng.normal(0, of_images, (1, 60))
+        return random_effects_difference(shift + seeds + images + rng.normal(0, 0.5, (5, 60)), np.zeros((5, 60)))
+
+    size = np.mean([experiment(0.0).detectable for _ in range(500)])
+    assert 0.75 < np.mean([experiment(size).p < 0.05 for _ in range(1000)]) < 0.85

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 from toys import write_edits
 
-from salbench import edits, registry
+from salbench import edits, metrics, registry
 from salbench.augment import augment
 from salbench.edits import NewEdit, Writer
 from salbench.maps import resize
@@ -372,6 +372,49 @@ class TestBoth:
             torch.testing.assert_close(alone, whole[i : i + 1])
 
 
+class TestSoftTarget:
+    def value(self, logits, density, mask, direction):
+        return per_image(logits, {"density": density, "mask": mask, "direction": direction}, {"soft_target": 1.0})
+
+    def test_is_the_divergence_from_a_raised_density(self):
+        logits, _, mask = maps(12)
+        mask = (mask > 0.5).double()
+        density = torch.rand(logits.shape, dtype=torch.float64)
+        direction = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)
+        found = self.value(logits, density, mask, direction)
+        for i in range(3):
+            target = density[i].numpy() * np.where(mask[i] > 0, np.exp(MARGIN * float(direction[i])), 1.0)
+            predicted = torch.softmax(logits[i].ravel(), 0).numpy().reshape(target.shape)
+            assert found[i].item() == pytest.approx(metrics.kl(predicted, target, eps=1e-300), rel=1e-6)
+
+    def test_no_region_leaves_the_ground_truth(self):
+        logits, _, mask = maps(13)
+        density = torch.rand(logits.shape, dtype=torch.float64)
+        found = self.value(logits, density, 0 * mask, torch.ones(3, dtype=torch.float64))
+        assert_allclose(found, per_image(logits, {"density": density}, {"kl": 1.0}))
+
+
+class TestOutside:
+    def value(self, logits, density, mask):
+        return per_image(logits, {"density": density, "mask": mask}, {"kl_outside": 1.0})
+
+    def test_is_the_divergence_of_the_pixels_outside(self):
+        logits, _, mask = maps(14)
+        mask = (mask > 0.5).double()
+        density = torch.rand(logits.shape, dtype=torch.float64)
+        found = self.value(logits, density, mask)
+        for i in range(3):
+            out = (mask[i] == 0).ravel().numpy()
+            p, q = np.exp(logits[i].ravel().numpy())[out], density[i].ravel().numpy()[out]
+            assert found[i].item() == pytest.approx(metrics.kl(p[None], q[None], eps=1e-300), rel=1e-6)
+
+    def test_what_is_inside_does_not_matter(self):
+        logits, _, mask = maps(15)
+        mask = (mask > 0.5).double()
+        density = torch.rand(logits.shape, dtype=torch.float64)
+        assert_allclose(self.value(logits + 3 * mask, density * (1 + mask), mask), self.value(logits, density, mask))
+
+
 def test_edited_images_may_take_every_loss():
     assert set(EDIT_LOSSES) == {*LOSSES, "agreement", "increase", "soft_target", "kl_outside"}
 
@@ -461,7 +504,7 @@ class TestLoss:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
     def test_unknown_names_are_told_by_the_recipe(self):
-        known = "kl, cc, nss, sim, agreement, increase"
+        known = "kl, cc, nss, sim, agreement, increase, soft_target, kl_outside"
         with pytest.raises(ValueError, match=f"expected names among {known}, got agrement"):
             replace(RECIPE, edit_losses={"agrement": 1.0})
         with pytest.raises(ValueError, match=f"expected names among {known}, got no loss"):
