@@ -83,6 +83,7 @@ def main() -> None:
         "iterations": done,
         "versions": {"python": platform.python_version()}
         | {package.__name__: package.__version__ for package in (np, scipy, sklearn, salbench)},
+        "licence": "MIT",
         "hash": hash_file(model.file),
     }
     with atomic_write(model.file.with_suffix(".json")) as file:
