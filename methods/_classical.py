@@ -8,7 +8,7 @@ class Classical(SaliencyMethod):
     """Base of the classical models.
 
     Attributes:
-        options: variants of the model, the default first; empty if there is only one. The chosen one is `option`.
+        options: names of the model's variants, the default first; empty if it has none. `option` is the chosen one.
     """
 
     group = "classical"

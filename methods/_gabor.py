@@ -40,7 +40,7 @@ def orientation_energy(padded: np.ndarray, bank: np.ndarray) -> np.ndarray:
         float64 (4, height, width). The cost is n log n in the number of pixels.
     """
     shape = [next_fast_len(side, real=True) for side in padded.shape]
-    responses = irfft2(rfft2(padded, shape) * rfft2(bank, shape), shape)  # what wraps around stays in the border
+    responses = irfft2(rfft2(padded, shape) * rfft2(bank, shape), shape)  # what wraps around falls in the border
     height, width = padded.shape
     border = bank.shape[-1] - 1
     return np.abs(responses[..., border:height, border:width]).sum(axis=1)

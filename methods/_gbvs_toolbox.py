@@ -19,7 +19,7 @@ ROUNDING = 1e-6  # a map with a smaller range holds only rounding errors and cou
 
 
 def pyramid(image: np.ndarray, depth: int) -> dict[int, np.ndarray]:
-    """Halve a picture `depth` times.
+    """Halve an image `depth` times.
 
     Args:
         image: uint8 (height, width, 3) RGB.
@@ -27,7 +27,7 @@ def pyramid(image: np.ndarray, depth: int) -> dict[int, np.ndarray]:
 
     Returns:
         {number of halvings: (height, width, 4) intensity, red, green and blue, 0 to 1}. Intensity is the largest of the
-        three colours in the picture. Levels are float32: double precision can show a flat area at the next level of the
+        three colours in the image. Levels are float32: double precision can show a flat area at the next level of the
         monitor (see `_dkl`).
     """
     planes = [_halved(plane / 255, depth) for plane in (image.max(axis=2), *np.moveaxis(image, 2, 0))]
@@ -83,7 +83,7 @@ def _ramp(length: int, width: int) -> np.ndarray:
 
 
 def lattice_shape(shape: Sequence[int], long_side: int) -> tuple[int, int]:
-    """(rows, columns) of the lattice that a picture of this (height, width) is reduced to, at least one of each."""
+    """(rows, columns) of the lattice that an image of this (height, width) is reduced to, at least one of each."""
     rows, columns = (max(1, int(side * (long_side / max(shape)) + 0.5)) for side in shape)
     return rows, columns
 

@@ -7,15 +7,15 @@ from salbench.maps import minmax, resize_matlab
 from ._gbvs_toolbox import ROUNDING, lattice_shape, orientation_maps, pyramid, saliency_map
 from ._local_maxima import local_maxima
 
-CENTRES = 2, 3  # levels of the pyramid: a quarter and an eighth of the picture's size
+CENTRES = 2, 3  # levels of the pyramid: a quarter and an eighth of the image's size
 SURROUND = 2  # levels from a centre to its surround
-SHRINK = 8  # pixels of the picture for a node of the lattice
+SHRINK = 8  # pixels of the image for a node of the lattice
 TOP = 10  # the largest value of a map before its peaks are compared
 BLUR = 0.03  # of the saliency map, as a share of its longer side
 
 
 def saliency(image: np.ndarray) -> np.ndarray:
-    """Saliency map of a uint8 (height, width, 3) RGB picture: an eighth of its size, 0 to 1."""
+    """Saliency map of a uint8 (height, width, 3) RGB image: an eighth of its size, 0 to 1."""
     return saliency_map(sum(channel_maps(image).values()), BLUR)
 
 

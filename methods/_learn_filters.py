@@ -1,13 +1,13 @@
-"""Learn the filters of a classical model: independent components of patches of photographs (needs scikit-learn).
+"""Learn the filters of a classical model: independent components of patches of photographs (needs the extra [test]).
 
     python methods/_learn_filters.py aim --data-root DIR
     python methods/_learn_filters.py dva --data-root DIR
     python methods/_learn_filters.py sun --data-root DIR
 
-This writes `filters.npz` into the model's folder, and `filters.json` beside it, which says how they were made. Patches
-come from random places of all photographs, prepared as the model prepares a picture. They are reduced to the model's
-number of principal components and whitened; FastICA (Hyvärinen 1999) with the contrast log cosh rotates these. The same
-seed, machine and versions give the same file.
+This writes the filters to `filters.npz` in the model's folder, and how they were made to `filters.json`. Patches come
+from random places of all photographs, resized as the model resizes an image. They are whitened and reduced to as many
+principal components as the model has filters. FastICA (Hyvärinen 1999) with the contrast log cosh then finds the
+rotation. The same seed and the same versions of the packages gave the same file on one machine.
 """
 
 import argparse
@@ -47,9 +47,9 @@ def independent_components(patches: np.ndarray, number: int, seed: int, iteratio
 
     Args:
         patches: (n, taps).
-        number: of filters.
-        seed: random seed of the first rotation.
-        iterations: at most.
+        number: number of filters.
+        seed: random seed of the initial rotation.
+        iterations: largest number of iterations.
 
     Returns:
         float64 (number, taps) filters, and the number of iterations done.
@@ -83,6 +83,7 @@ def main() -> None:
         "iterations": done,
         "versions": {"python": platform.python_version()}
         | {package.__name__: package.__version__ for package in (np, scipy, sklearn, salbench)},
+        "licence": "MIT",
         "hash": hash_file(model.file),
     }
     with atomic_write(model.file.with_suffix(".json")) as file:

@@ -12,15 +12,15 @@ from salbench.maps import resize_matlab
 
 from ._classical import Classical
 
-BAND = 2048  # patches multiplied together; more no longer fit in a core's cache
+BAND = 2048  # patches in one matrix product; more of them do not fit in a core's cache
 LEVELS = np.iinfo(np.int16).max  # filters are stored as whole numbers up to this one, times a scale
 
 
 class PatchModel(Classical):
-    """Base of classical models that multiply every patch of a picture by learned filters.
+    """Base of classical models that multiply every patch of an image by learned filters.
 
-    The authors' own filters are under no open licence. These are independent components of patches of osie_train; see
-    `_learn_filters`. No fixations were used.
+    The authors' filters have no open licence. Ours (MIT licence) are independent components of patches of the
+    photographs of osie_train; see `_learn_filters`. No fixations were used.
 
     A filter is a row of side * side * 3 weights in MATLAB's order: down the rows first, then the columns, then R, G, B.
 
@@ -28,7 +28,7 @@ class PatchModel(Classical):
         file: where the filters are.
         side: height and width of a patch in pixels.
         n_filters: number of filters.
-        longest: pictures are shrunk to this longest side, in pixels.
+        longest: images are shrunk to this longest side, in pixels.
         sees_mean: false if filters were learned from patches without their mean, and sum to zero.
     """
 
@@ -41,14 +41,14 @@ class PatchModel(Classical):
 
     @cached_property
     def bank(self) -> dict[str, np.ndarray]:
-        """The filters, float32 (n_filters, side * side * 3), and what else is in their file."""
+        """Arrays in the file: `filters`, float32 (n_filters, side * side * 3), and those of `fit_responses`."""
         with np.load(self.file, allow_pickle=False) as arrays:
             bank = dict(arrays)
         bank["filters"] = bank["filters"] * bank.pop("scales")[:, None]
         return bank
 
     def write(self, filters: np.ndarray, **others: np.ndarray) -> None:
-        """Replace the file by filters (n_filters, n), 16 bits per weight, and other arrays, which become float32."""
+        """Write the file: filters (n_filters, n) with 16 bits per weight, and other arrays as float32."""
         scales = (np.abs(filters).max(axis=1) / LEVELS).astype(np.float32)
         arrays = {"filters": np.round(filters / scales[:, None]).astype(np.int16), "scales": scales}
         arrays |= {name: values.astype(np.float32) for name, values in others.items()}
@@ -56,7 +56,7 @@ class PatchModel(Classical):
             np.savez_compressed(file, **arrays)
 
     def weights_hash(self) -> str:
-        """16 hex digits of the file of filters."""
+        """Hash of the file of filters, 16 hex digits."""
         return hash_file(self.file)
 
     def notes(self) -> list[str]:
@@ -64,16 +64,16 @@ class PatchModel(Classical):
         return ["filters learned from the photographs of osie_train, without fixations; not the authors' filters."]
 
     def prepared(self, image: np.ndarray) -> np.ndarray:
-        """The float (h, w, 3) array that the filters are applied to, from a uint8 (H, W, 3) picture."""
+        """The float (h, w, 3) array that the filters are applied to, from a uint8 (H, W, 3) image."""
         return shrunk(image, self.longest, self.side).astype(np.float32)
 
     def fit_responses(self, responses: np.ndarray) -> dict[str, np.ndarray]:
-        """What else the model needs to know about its filters, from their (n_filters, n) responses to patches."""
+        """Fit further parameters of the filters to their (n_filters, n) responses to patches; most models have none."""
         return {}
 
 
 def shrunk(image: np.ndarray, longest: int, shortest: int) -> np.ndarray:
-    """The picture with a longest side of at most `longest` pixels, and none below `shortest`; resized as in MATLAB.
+    """Shrink an image to a longest side of `longest` pixels as MATLAB does. Smaller images stay as they are.
 
     Args:
         image: uint8 (H, W, 3).
@@ -94,13 +94,13 @@ def as_uint8(picture: np.ndarray) -> np.ndarray:
 
 
 def responses(image: np.ndarray, filters: np.ndarray) -> Iterator[np.ndarray]:
-    """Products of filters with every patch that lies inside a picture, a band of rows at a time.
+    """Products of filters with every patch that lies inside an image, a band of rows at a time.
 
     The cost grows with the number of pixels times that of filters times their size.
 
     Args:
         image: float (H, W, 3).
-        filters: (K, side * side * 3) of the picture's type, in MATLAB's order.
+        filters: (K, side * side * 3) of the image's type, in MATLAB's order.
 
     Yields:
         (K, rows, W - side + 1). All bands together have H - side + 1 rows.

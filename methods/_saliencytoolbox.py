@@ -9,8 +9,8 @@ from ._gabor import gabor_bank, orientation_energy
 from ._gbvs_toolbox import ROUNDING, fade_borders
 from ._local_maxima import local_maxima
 
-Normalise = Callable[[np.ndarray, float], np.ndarray]  # takes a map and the maximum to rescale it to, 0: not rescaled
-Pyramid = dict[int, np.ndarray]  # {number of the level: (height, width)}; level 1 has the picture's size
+Normalise = Callable[[np.ndarray, float], np.ndarray]  # (map, its new maximum or 0 to keep its range) -> map
+Pyramid = dict[int, np.ndarray]  # {number of the level: (height, width)}; level 1 has the image's size
 
 HALVING = np.array([1, 5, 10, 10, 5, 1, 1]) / 33
 GREY = np.array([0.298936, 0.587043, 0.114021])
@@ -35,8 +35,8 @@ def saliency(image: np.ndarray, normalise: Normalise) -> np.ndarray:
         normalise: `iterative`, `favour_single_peak` or `rescale`.
 
     Returns:
-        float64 (rows, columns), a sixteenth of the picture's size. Features without a level for the surround, in a
-        picture with a side below 32 pixels, add nothing.
+        float64 (rows, columns), a sixteenth of the image's size. Features without a level for the surround, in an
+        image with a side below 32 pixels, add nothing.
     """
     red_green, blue_yellow, intensity = map(pyramid, colours_and_intensity(image))
     shape = intensity[min(MAP_LEVEL, len(intensity))].shape
@@ -82,8 +82,8 @@ def _convolve(plane: np.ndarray, kernel: np.ndarray, axis: int) -> np.ndarray:
 def orientations(intensity: Pyramid) -> list[Pyramid]:
     """Gabor energy of the levels of the intensity pyramid that are compared, one pyramid per orientation.
 
-    The first and last four rows are 0 where the toolbox divides zero by zero, which is not in the first and last four
-    columns.
+    In the first and last four rows the toolbox divides zero by zero, except in the first and last four columns. Here
+    these values are 0.
     """
     energies = {}
     for number, level in intensity.items():

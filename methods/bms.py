@@ -1,4 +1,4 @@
-"""BMS: a region is salient if thresholds of the colours cut it out and it does not touch the picture's border."""
+"""BMS: a region is salient if thresholds of the colours cut it out and it does not touch the image's border."""
 
 from collections.abc import Sequence
 
@@ -19,19 +19,20 @@ REGION_WIDTH, MAP_WIDTH = 5, 7  # sides of the squares that dilate the regions a
 SIGMA = 9.0  # of the final blur
 BLUR_SIZE = int(min(4 * SIGMA + 1, 51))
 REGULARISATION = 50.0  # added to the variances of the colours before they are whitened
-FLAT = 1e-9  # a whitened plane with a smaller range differs by rounding only
+FLAT = 1e-9  # a whitened plane with a smaller range holds only rounding errors
 
 
 @register
 class Bms(Classical):
     """Classical, no training: regions off the border at many thresholds (Zhang and Sclaroff 2016).
 
-    The settings are those of the authors' evaluation: whitened RGB, without Lab. Singular vectors have no sign of their
-    own, but thresholds count from one end of the range: here the largest component of each vector is positive.
-    A plane that is constant but for rounding has no regions, where the authors' code would cut out noise. The final
-    blur is not rounded to 8 bits.
+    The settings are those of the authors' evaluation: whitened RGB, without Lab. Three details differ from their code.
+    The sign of a singular vector is arbitrary but changes the map, because thresholds start at a plane's minimum; here
+    the component of the largest magnitude is positive. A plane that is constant except for rounding errors has no
+    regions; their code stretches the errors to the whole range. The final blur is not rounded to 8 bits.
 
-    The time grows with the area at a long side of 400 pixels, to which every picture is resized.
+    Every image is resized to a long side of 400 pixels. Time grows with the area at that size, and the time of the
+    resize with the number of pixels.
     """
 
     output = "map"
@@ -49,7 +50,7 @@ def working_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def resize_area(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resize a uint8 picture as OpenCV's INTER_AREA does: each new pixel is the mean over the area that it covers."""
+    """Resize a uint8 image as OpenCV's INTER_AREA does: each new pixel is the mean over the area that it covers."""
     rows, columns = (_shared_lengths(old, new) for old, new in zip(image.shape, shape, strict=False))
     sums = rows @ np.moveaxis(image.astype(np.float64), 2, 0) @ columns.T  # whole numbers, so that halves are exact
     return _to_8_bit(np.moveaxis(sums / (image.shape[0] * image.shape[1]), 0, 2))
@@ -118,9 +119,9 @@ def _surrounded(plane: np.ndarray) -> np.ndarray:
 def border_level(plane: np.ndarray) -> np.ndarray:
     """The highest level at which each pixel is connected to the border.
 
-    That is the largest, over all 8-connected paths to the border, of the smallest value on the path. Above any lower
-    threshold the pixel's region touches the border, so one map answers for all thresholds. It is found by passes over
-    the picture, down and up, until nothing changes: usually fewer than 10.
+    It is the largest, over all 8-connected paths to the border, of the smallest value on the path. At any lower
+    threshold, the region that holds the pixel touches the border; so one map serves all thresholds. Passes over the
+    image, down and up, find it; usually fewer than 10 until nothing changes.
 
     Args:
         plane: uint8 (height, width).

@@ -12,19 +12,19 @@ from ._classical import Classical
 from ._matlab import filter_rows_and_columns, gaussian
 from ._rgb2lab import rgb2lab
 
-SIDE = 512  # rows and columns that every picture is resized to; all lengths below are in pixels of this grid
+SIDE = 512  # rows and columns that every image is resized to; all lengths below are in pixels of this grid
 NOISE = 2.0  # standard deviation, of 255 grey levels: flat regions get covariances that can be inverted
 SEED = 0  # the authors draw new noise at every run
 BLOCKS = 8, 16, 32, 64, 128  # sides: the scales
-SEGMENTS = np.add.outer(np.arange(0, SIDE, BLOCKS[0]), (0, 1)).ravel()  # first lines: blocks start or end at each
+SEGMENTS = np.add.outer(np.arange(0, SIDE, BLOCKS[0]), (0, 1)).ravel()  # first lines: a block starts and ends at one
 REACH = 3  # blocks are compared with those within this many steps along each axis
 NEAREST = 0.1  # share of these blocks, the most similar ones, whose distances count
 SIGMA_POINTS_SCALE = 14.2  # about 2 * (number of features + 0.1)
 RIDGE = 0.001  # added to the variances before the sigma points are taken
-BLUR = 0.02  # sigma, as a fraction of the picture's width
+BLUR = 0.02  # sigma, as a fraction of the image's width
 
-Part = tuple[slice, slice]  # of the grid of blocks
-Distance = Callable[[Part, Part], np.ndarray]  # between the blocks of two parts of the same shape
+Part = tuple[slice, slice]  # rows and columns of the grid of blocks
+Distance = Callable[[Part, Part], np.ndarray]  # of each block in a part from its counterpart in another
 
 
 @register
@@ -33,13 +33,14 @@ class CovSal(Classical):
 
     Seven features are described in square blocks of five sizes: L, a, b, the size of the two first derivatives, and the
     two coordinates. As in the authors' code, blocks overlap by a line, the most similar tenth of the neighbours counts,
-    and blocks far from the centre weigh less. Beyond it, the noise that the authors add is the same for every picture.
+    and blocks far from the centre weigh less. The authors add new noise to each image; here it is always the same.
 
     Variants:
         sigma_points: blocks differ by their means and the columns of the covariances' Cholesky factors; the default.
         covariances: blocks differ by the generalised eigenvalues of their covariances.
 
-    The cost is constant but for the last resize and blur, which grow with the number of pixels.
+    The cost is constant up to the final resize, which grows with the number of pixels, and the final blur, which grows
+    with the number of pixels times the width.
     """
 
     output = "map"
@@ -47,7 +48,7 @@ class CovSal(Classical):
     options = "sigma_points", "covariances"
 
     def predict(self, sample: Sample) -> np.ndarray:
-        """float64, as large as the picture."""
+        """float64, as large as the image."""
         maps = block_maps(sample.image, self.option)
         return to_picture(np.prod([resize_matlab(map, (SIDE, SIDE)) for map in maps], axis=0), sample.size)
 
@@ -124,7 +125,7 @@ def block_statistics(sums: np.ndarray, of_products: np.ndarray, side: int) -> tu
 def block_members(side: int) -> np.ndarray:
     """(512 / side, 128) ones where a segment of rows (or columns) is in a block, else zeros.
 
-    A block ends with the first row of the next one. The picture's first row is in no block.
+    A block ends with the first row of the next one. The image's first row is in no block.
     """
     start = np.arange(0, SIDE, side)[:, None]
     return ((np.maximum(start, 1) <= SEGMENTS) & (start + side >= SEGMENTS)).astype(np.float64)
@@ -160,7 +161,7 @@ def mean_of_nearest(distance: Distance, blocks: int) -> np.ndarray:
 
     Args:
         distance: between blocks, symmetric.
-        blocks: number of blocks along a side of the picture.
+        blocks: number of blocks along a side of the image.
 
     Returns:
         (blocks, blocks).
@@ -180,7 +181,7 @@ def mean_of_nearest(distance: Distance, blocks: int) -> np.ndarray:
 
 
 def centre_weights(side: int) -> np.ndarray:
-    """(512 / side, 512 / side) weights that fall from 1 in the picture's centre to 0 in its corners."""
+    """(512 / side, 512 / side) weights that fall from 1 in the image's centre to 0 in its corners."""
     corners = np.arange(1, SIDE + 1, side)
     off_centre = corners + side / 2 - SIDE / 2
     return 1 - np.hypot(off_centre[:, None], off_centre) / np.hypot(SIDE / 2 - 1, SIDE / 2 - 1)

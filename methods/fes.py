@@ -10,8 +10,8 @@ from ._classical import Classical
 from ._matlab import filter_rows_and_columns, gaussian
 from ._rgb2lab import rgb2lab
 
-SHAPE = 128, 171  # rows, columns that every picture is resized to; all lengths below are in pixels of this grid
-RADII = 13, 25, 38  # of the rings: the scales
+SHAPE = 128, 171  # rows, columns that every image is resized to; all lengths below are in pixels of this grid
+RADII = 13, 25, 38  # of the rings, one for each scale
 ON_RING = 8  # samples on each ring
 SIGMA_CENTRE, SIGMA_RING = 1.0, 10.0  # kernel widths of the centre's and the ring's colour density, in units of Lab
 BLUR_SIZE, BLUR_SIGMA = 26, 5.2
@@ -32,14 +32,14 @@ class Fes(Classical):
 
     Bayes' rule gives the probability that a pixel is salient from its prior and from the colours on three rings. The
     authors' prior was learned from fixations and may not be redistributed; ours is a Gaussian of five constants, fitted
-    to the fixations of osie_train. The blur has an even kernel, so maps are half a pixel off, as the authors' are, and
-    zeros outside the picture darken its frame.
+    to the fixations of osie_train. As in the authors' code, the blur has an even kernel, which shifts the map by half a
+    pixel, and zeros outside the image darken its frame.
 
     Variants:
         prior: the Gaussian prior, the default.
         uniform: a prior of 0.5 everywhere, which the authors offer too.
 
-    The cost is that of the colour conversion: it grows with the number of pixels.
+    Most of the time is that of the colour conversion, which grows with the number of pixels.
     """
 
     output = "map"
@@ -59,7 +59,7 @@ class Fes(Classical):
 
 
 def gaussian_prior() -> np.ndarray:
-    """(128, 171) probability that a place is salient, whatever the picture shows."""
+    """(128, 171) probability that a place is salient, whatever the image shows."""
     y, x = ((np.arange(side) + 0.5) / side for side in SHAPE)
     vertical = np.exp(-0.5 * ((y - PRIOR_Y) / PRIOR_SIGMA_Y) ** 2)
     horizontal = np.exp(-0.5 * ((x - PRIOR_X) / PRIOR_SIGMA_X) ** 2)
@@ -81,7 +81,7 @@ def saliency(lab: np.ndarray, prior: np.ndarray | float) -> np.ndarray:
 def posterior(lab: np.ndarray, radius: int, prior: np.ndarray | float) -> np.ndarray:
     """(height, width) probability that each pixel is salient, given the colours on the ring of this radius.
 
-    Ring samples outside the picture are moved to its edge. The centre is a single sample, at distance 0 from itself.
+    Ring samples outside the image are moved to its edge. The centre is a single sample, at distance 0 from itself.
     """
     height, width = lab.shape[:2]
     padded = np.pad(lab, [(radius, radius), (radius, radius), (0, 0)], mode="edge")

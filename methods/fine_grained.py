@@ -20,14 +20,14 @@ class FineGrained(Classical):
     """Classical, no training: centre-surround differences of grey levels (Montabone and Soto 2010).
 
     The levels are those of StaticSaliencyFineGrained in OpenCV 5, in units of 1 / 255. Windows have fixed sizes in
-    pixels, so the map depends on the resolution of the picture. A level above 255 stays what it is; in OpenCV it would
-    start again from 0. The cost grows with the number of pixels.
+    pixels, so the map depends on the resolution of the image. A level above 255 is kept; in OpenCV it
+    would wrap around to 0. The cost grows with the number of pixels.
     """
 
     paper = "Montabone, Soto (2010), Human Detection Using a Mobile Platform and Novel Features, IVC 28(3)"
 
     def predict(self, sample: Sample) -> np.ndarray:
-        """Saliency, >= 0, at the size of the picture."""
+        """Saliency, >= 0, at the size of the image."""
         levels = blur(grey(sample.image))
         table = levels.cumsum(axis=1).astype(np.float32).cumsum(axis=0, dtype=np.float32)
         table = np.pad(table, ((1, 0), (1, 0)))
@@ -50,8 +50,8 @@ def differences(levels: np.ndarray, table: np.ndarray, reaches: np.ndarray) -> t
     Args:
         levels: int32 (height, width) grey levels.
         table: float32 (height + 1, width + 1), the sum of all levels above and left of each corner of a pixel. It is
-            rounded as OpenCV rounds it, which moves some pixels of pictures larger than about 256 x 256 by a level.
-        reaches: (windows,) of the windows, in pixels. A window is cut at the border of the picture.
+            rounded as OpenCV rounds it, which moves some pixels of images larger than about 256 x 256 by a level.
+        reaches: (windows,) reach of each window, in pixels. A window is cut at the border of the image.
 
     Returns:
         Two int32 (height, width). The difference from each window is truncated; then all windows are added.

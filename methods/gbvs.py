@@ -10,7 +10,7 @@ from ._classical import Classical
 from ._dkl import dkl
 from ._gbvs_toolbox import ROUNDING, lattice_shape, orientation_maps, pyramid, saliency_map
 
-LEVELS = 2, 3, 4  # of the pyramid: a quarter, an eighth and a sixteenth of the picture's size
+LEVELS = 2, 3, 4  # of the pyramid: a quarter, an eighth and a sixteenth of the image's size
 LONG_SIDE = 32  # nodes of the lattice
 REACH = 0.15  # standard deviation of the distance weights, as a share of the lattice's mean side
 TOLERANCE = 1e-4  # Euclidean norm of the last change of the walkers' distribution
@@ -59,8 +59,8 @@ def activation(feature: np.ndarray, nearness: np.ndarray) -> np.ndarray:
         nearness: (nodes, nodes) distance weights of the lattice.
 
     Returns:
-        (rows, columns) distribution of the walkers, summing to one, from an even start until it changes by no more than
-        TOLERANCE: 7 to 25 steps, up to 50 for a picture of 1:5. It is uniform for a constant feature.
+        (rows, columns) distribution of the walkers, summing to one, from a uniform start until a step changes it by at
+        most TOLERANCE: 7 to 25 steps, up to 50 for an image of 1:5. It is uniform for a constant feature.
     """
     walkers = np.full(feature.size, 1 / feature.size)
     if np.ptp(feature) < ROUNDING:
@@ -88,10 +88,11 @@ class Gbvs(Classical):
     This is the model of the authors' toolbox, which departs from the paper. An edge weighs the absolute difference of
     two features, not of their logarithms. A power of 1.5 replaces the second chain, which concentrates the activation.
     Colours are those of DKL space. There is one lattice; its longer side has 32 nodes. The map fades at the borders and
-    is blurred, so the map of a constant image is constant except near the borders. Beyond the toolbox, a feature that
-    varies by less than 1e-6 counts as constant, and pictures with a side below 128 pixels, which it refuses, get a map.
+    is blurred, so the map of a constant image is constant except near the borders. Two details differ from the toolbox:
+    a feature that varies by less than 1e-6 counts as constant, and images with a side below 128 pixels, which the
+    toolbox refuses, get a map.
 
-    Time and memory grow with the number of pixels, beside a constant cost for 24 chains of up to 1024 nodes.
+    Time and memory grow with the number of pixels, in addition to the constant cost of 24 chains of up to 1024 nodes.
     """
 
     output = "map"

@@ -1,4 +1,4 @@
-"""Image signature: the signs of the cosine transform find what is sparse before a background that is not."""
+"""Image signature: the signs of the cosine transform bring out a foreground that covers little of the image."""
 
 import numpy as np
 from scipy.fft import dctn, idctn
@@ -11,7 +11,7 @@ from ._classical import Classical
 from ._matlab import filter_rows_and_columns, gaussian
 from ._spectral import TOOLBOX_KERNEL, WIDTH, phase, small, ycbcr
 
-SIGMA = 0.045 * WIDTH  # of the final smoothing, in pixels of the small picture
+SIGMA = 0.045 * WIDTH  # of the final smoothing, in pixels of the small image
 KERNEL = gaussian(round(4 * SIGMA), SIGMA)  # 12 taps: even, so the map is shifted by half a pixel
 XYZ_D50 = np.array([  # linear sRGB to XYZ, adapted to D50
     [0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733],
@@ -46,19 +46,19 @@ COLOURS = {
 class ImageSignature(Classical):
     """Classical, no training: signs of each channel's cosine transform (Hou, Harel, Koch 2012).
 
-    On a picture 64 pixels wide, the square of the inverse transform of the signs is averaged over the channels and
-    smoothed. The authors' code does the same, except that here a coefficient that is zero but for rounding has no sign.
+    On an image 64 pixels wide, the square of the inverse transform of the signs is averaged over the channels and
+    smoothed. One detail differs from the authors' code: a coefficient that is only a rounding error has no sign.
 
     Variants: lab, the authors' default (CIELAB with the white D50 of MATLAB's conversion); lab65 (CIELAB with the white
-    of sRGB, D65); rgb; ycbcr (channels and smoothing of Schauerte's toolbox). The cost is that of the resizing and
-    grows with the number of pixels.
+    of sRGB, D65); rgb; ycbcr (channels and smoothing of Schauerte's toolbox). Most of the time is that of the resize,
+    which grows with the number of pixels.
     """
 
     paper = "Hou, Harel, Koch (2012), Image Signature: Highlighting Sparse Salient Regions, IEEE TPAMI 34(1)"
     options = tuple(COLOURS)
 
     def predict(self, sample: Sample) -> np.ndarray:
-        """Saliency 0 to 1 of a picture 64 pixels wide."""
+        """Saliency 0 to 1 of an image 64 pixels wide."""
         spectrum = dctn(COLOURS[self.option](small(sample.image)), axes=(0, 1), norm="ortho")
         signature = idctn(phase(spectrum), axes=(0, 1), norm="ortho")
         kernel = TOOLBOX_KERNEL if self.option == "ycbcr" else KERNEL

@@ -23,15 +23,15 @@ class IttiKoch(Classical):
 
     Variants:
 
-    - gbvs_toolbox, the default: as in the GBVS toolbox, 0 to 1, an eighth of the picture's size. It departs from the
+    - gbvs_toolbox, the default: as in the GBVS toolbox, 0 to 1, an eighth of the image's size. It departs from the
       paper. Levels 2 and 4, and 3 and 5, are compared, by their squared difference. Red-green and blue-yellow contrast
       have no sign. Intensity is the largest colour value. The orientations are added before the operator N, which
-      favours maps with one high peak. The map fades at the borders and is blurred. A picture with a side below 44
+      favours maps with one high peak. The map fades at the borders and is blurred. An image with a side below 44
       pixels gets a map of zeros, because the toolbox halves no level with a side of 10 pixels or less: centre and
       surround are the same level. A difference below 1e-6 counts as rounding.
     - saliencytoolbox: as in the SaliencyToolbox of Walther and Koch (2006) with the iterative N of Itti and Koch
-      (2000), a sixteenth of the picture's size. In the first and last four rows of orientation maps the toolbox divides
-      zero by zero; here they are 0. The Gabor filters see black around the picture, so a constant image is salient near
+      (2000), a sixteenth of the image's size. In the first and last four rows of orientation maps the toolbox divides
+      zero by zero; here they are 0. The Gabor filters see black around the image, so a constant image is salient near
       its borders.
     - saliencytoolbox_localmax: the same with the N of the paper.
 

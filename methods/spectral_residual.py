@@ -16,7 +16,7 @@ from ._spectral import phase, small, smallest_amplitude, toolbox_map, ycbcr
 LONG_SIDE = 64  # pixels; the scale that the paper uses
 MEAN_SIZE = 3  # side of the paper's averaging filter h_n
 SIGMA = 2.5  # of the final smoothing, in pixels at LONG_SIDE
-OPENCV_SIDE = 64  # pixels; OpenCV resizes every picture to a square
+OPENCV_SIDE = 64  # pixels; OpenCV resizes every image to a square
 OPENCV_KERNEL = gaussian(5, 8)  # OpenCV's final smoothing; taps and sigma in pixels of the square
 
 
@@ -33,12 +33,12 @@ def paper(image: np.ndarray) -> np.ndarray:
 
 
 def toolbox(image: np.ndarray) -> np.ndarray:
-    """Each channel of YCbCr by itself, on a picture 64 pixels wide."""
+    """Each channel of YCbCr by itself, on an image 64 pixels wide."""
     return toolbox_map(residual_picture(ycbcr(small(image)), border="nearest") ** 2)
 
 
 def opencv(image: np.ndarray) -> np.ndarray:
-    """The grey picture, stretched to 64 x 64 pixels by sampling it without antialiasing; smoothed, then squared."""
+    """The grey image, stretched to 64 x 64 pixels by sampling it without antialiasing; smoothed, then squared."""
     salient = residual_picture(sampled_grey(image, OPENCV_SIDE)[..., None], border="mirror")[..., 0]
     for axis in (0, 1):
         salient = correlate1d(salient, OPENCV_KERNEL, axis, mode="mirror")
@@ -46,7 +46,7 @@ def opencv(image: np.ndarray) -> np.ndarray:
 
 
 def residual_picture(channels: np.ndarray, border: str) -> np.ndarray:
-    """Absolute value of the picture that has the spectral residual for amplitude, and the channel's own phase.
+    """Absolute value of the image that has the spectral residual for amplitude, and the channel's own phase.
 
     Args:
         channels: (height, width, channels).
@@ -66,11 +66,16 @@ VARIANTS = {"paper": paper, "toolbox": toolbox, "opencv": opencv}
 class SpectralResidual(Classical):
     """Classical, no training: unexpected parts of the image's amplitude spectrum (Hou and Zhang 2007).
 
-    Variants: paper, on the grey picture; toolbox, in each channel of YCbCr, as the toolbox of Schauerte and
-    Stiefelhagen (2012); opencv, as OpenCV's StaticSaliencySpectralResidual, up to scale. The last two average the log
-    amplitude as if the spectrum ended at its borders (toolbox: the edge is repeated; opencv: mirrored), not as a
-    periodic one; and a coefficient that is zero but for rounding stays zero. The cost is that of the resizing and grows
-    with the number of pixels.
+    Variants:
+        paper: as in the paper, on the mean of R, G and B; the default.
+        toolbox: in each channel of YCbCr, as in the toolbox of Schauerte and Stiefelhagen (2012).
+        opencv: as in OpenCV's StaticSaliencySpectralResidual, up to scale.
+
+    The spectrum is periodic, and `paper` averages the log amplitude across its borders. `toolbox` repeats the edge
+    instead, and `opencv` mirrors it. In these two, a coefficient that is only a rounding error becomes 0.
+
+    Most of the time is that of the resize, which grows with the number of pixels; opencv reads only four pixels for
+    each of 64 x 64 samples.
     """
 
     output = "map"
@@ -78,5 +83,5 @@ class SpectralResidual(Classical):
     options = tuple(VARIANTS)
 
     def predict(self, sample: Sample) -> np.ndarray:
-        """Saliency, >= 0, of a picture with a long side of 64 pixels (toolbox: a width; opencv: both sides)."""
+        """Saliency, >= 0, of an image with a long side of 64 pixels (toolbox: a width; opencv: both sides)."""
         return VARIANTS[self.option](sample.image)

@@ -1,4 +1,4 @@
-"""Spectral whitening: the picture that remains if all frequencies have the same amplitude."""
+"""Spectral whitening: the image that remains if all frequencies have the same amplitude."""
 
 import numpy as np
 from scipy.fft import fft2, ifft2
@@ -16,10 +16,12 @@ COLOURS = {"ycbcr": ycbcr, "rgb": lambda rgb: rgb}
 class SpectralWhitening(Classical):
     """Classical, no training: phases of each channel's Fourier spectrum (Guo, Ma, Zhang 2008).
 
-    On a picture 64 pixels wide, as in the toolbox of Schauerte and Stiefelhagen (2012), except that here a coefficient
-    that is zero but for rounding stays zero. Guo et al. transform all channels at once, as quaternions.
+    Each channel of an image 64 pixels wide is transformed by itself, as in the toolbox of Schauerte and Stiefelhagen
+    (2012); Guo et al. transform all channels at once, as quaternions. One detail differs from the toolbox: a
+    coefficient that is only a rounding error becomes 0.
 
-    Variants: ycbcr, rgb. The cost is that of the resizing and grows with the number of pixels.
+    Variants: ycbcr, the default, and rgb: the colour space of the channels. Most of the time is that of the resize,
+    which grows with the number of pixels.
     """
 
     paper = (
@@ -29,6 +31,6 @@ class SpectralWhitening(Classical):
     options = tuple(COLOURS)
 
     def predict(self, sample: Sample) -> np.ndarray:
-        """Saliency, >= 0, of a picture 64 pixels wide."""
+        """Saliency, >= 0, of an image 64 pixels wide."""
         spectrum = fft2(COLOURS[self.option](small(sample.image)), axes=(0, 1))
         return toolbox_map(np.abs(ifft2(phase(spectrum), axes=(0, 1))) ** 2)

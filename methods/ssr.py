@@ -24,17 +24,17 @@ SENSITIVITY = 0.42  # exponent of the gradients' energy
 FLOOR = 1e-7  # energy of a flat window
 BANDWIDTH = 0.2
 SIMILARITY_SIGMA = 0.07  # fall-off of resemblance with 1 - cosine
-FLAT = 1e-9  # a channel of Lab with a smaller range differs by rounding only
+FLAT = 1e-9  # a channel of Lab with a smaller range holds only rounding errors
 
 
 @register
 class Ssr(Classical):
     """Classical, no training: local structure that resembles few others (Seo and Milanfar 2009).
 
-    Each pixel of the 64 x 64 picture has a steering kernel per Lab channel, nine weights that follow the gradients
+    Each pixel of the 64 x 64 image has a steering kernel per Lab channel, nine weights that follow the gradients
     around it. The kernels in a patch describe its centre, and saliency is high where few patches have a similar
-    direction. As in the authors' code, the kernel's two axes are swapped. Beyond it, a channel that is constant but for
-    rounding counts as flat.
+    direction. As in the authors' code, the kernel's two axes are swapped. One detail differs from it: a channel that
+    holds only rounding errors counts as flat.
 
     Variants:
         local: 9 x 9 patches, compared with the 7 x 7 pixels around; the default.
@@ -105,7 +105,7 @@ def self_resemblance(features: np.ndarray, patch: int, surround: int | None) -> 
     Args:
         features: (side, side, channels), > 0.
         patch: side of the patches, odd.
-        surround: side of the square of neighbours, odd; None for all pixels. Neighbours outside the picture lie in its
+        surround: side of the square of neighbours, odd; None for all pixels. Neighbours outside the image lie in its
             mirror image.
 
     Returns:

@@ -1,4 +1,4 @@
-"""AIM: a place is salient if its features are rare in the picture."""
+"""AIM: a place is salient if its features are rare in the image."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,21 +15,21 @@ from .._patches import PatchModel, framed, kernels_of
 BINS = 1000
 FLOOR = 1e-6  # added to a share, whose logarithm is taken
 SMOOTHING = gaussian(30, 8.0)  # pixels at the working size
-ROUNDING = 4 * np.finfo(np.float32).eps  # of a response, relative to the sum of its terms' magnitudes
+ROUNDING = 4 * np.finfo(np.float32).eps  # error of a response, relative to the sum of its terms' magnitudes
 
 
 @register
 class AIM(PatchModel):
     """Classical, no training: self-information of 25 independent components (Bruce and Tsotsos 2005).
 
-    The probability of a response is its share in a histogram over the whole picture, as in the author's code; the paper
+    The probability of a response is its share in a histogram over the whole image, as in the author's code; the paper
     also considers neighbourhoods. Filters are our own (see `PatchModel`). The map's frame, where patches do not fit,
     gets the map's minimum. A feature that varies by less than rounding errors counts as constant.
 
-    Pictures are shrunk to a longest side of 400 pixels, which scored best of 100, 133, 200 and 400 on every tenth image
+    Images are shrunk to a longest side of 400 pixels, which scored best of 100, 133, 200 and 400 on every tenth image
     of osie_train (sAUC 0.65, 0.69, 0.72, 0.74; NSS 1.03, 1.08, 1.15, 1.20). Variants: "sharp", the author's default,
     and "smooth", which blurs the information with a Gaussian of 8 pixels at that size. Time grows with the number of
-    pixels, up to 400 x 400.
+    pixels at that size, and the time of the resize with that of the image.
     """
 
     paper = "Bruce, Tsotsos (2009), Saliency, attention, and visual search, Journal of Vision 9(3)"
@@ -64,7 +64,7 @@ def information(image: np.ndarray, filters: np.ndarray) -> np.ndarray:
 
 
 def responses(image: np.ndarray, filters: np.ndarray) -> Iterator[np.ndarray]:
-    """For each filter, its products with every patch that lies inside the picture, (H - side + 1, W - side + 1).
+    """For each filter, its products with every patch that lies inside the image, (H - side + 1, W - side + 1).
 
     There are few filters and they are large, so Fourier transforms take less time than products with patches.
     """
@@ -79,7 +79,7 @@ def responses(image: np.ndarray, filters: np.ndarray) -> Iterator[np.ndarray]:
 
 def _information(feature: np.ndarray, noise: float) -> np.ndarray:
     low, high = feature.min(), feature.max()
-    span = high - low if high - low > noise else np.inf  # otherwise it is constant, but for rounding
+    span = high - low if high - low > noise else np.inf  # otherwise it holds only rounding errors
     bins = np.floor((feature - low) / span * (BINS - 1) + 0.5).astype(np.int64)
     shares = np.bincount(bins.ravel(), minlength=BINS) / bins.size
     return -np.log(shares + FLOOR)[bins]

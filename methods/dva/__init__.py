@@ -1,4 +1,4 @@
-"""DVA: a place is salient if it excites features that are rarely excited in the picture."""
+"""DVA: a place is salient if it excites features that are rarely excited in the image."""
 
 from pathlib import Path
 
@@ -11,16 +11,16 @@ from salbench.sample import Sample
 
 from .._patches import PatchModel, responses
 
-SHAPE = (80, 120)  # pixels; every picture is stretched to it
+SHAPE = (80, 120)  # pixels; every image is stretched to it
 
 
 @register
 class DVA(PatchModel):
     """Classical, no training: coding length increments of 192 components (Hou and Zhang 2008).
 
-    Every picture is stretched to 80 x 120 pixels, as in the authors' code, so time hardly depends on its size. Filters
-    are our own (see `PatchModel`). A picture of one colour gets a map of zeros. The paper also treats films; this is
-    its model of a single picture. The authors' demo squares the map again and blurs it, which is left out.
+    Every image is stretched to 80 x 120 pixels, as in the authors' code, so time hardly depends on its size. Filters
+    are our own (see `PatchModel`). An image of one colour gets a map of zeros. The paper also treats films; this is
+    its model of a single image. The authors' demo squares the map again and blurs it, which is left out.
     """
 
     paper = "Hou, Zhang (2008), Dynamic visual attention: searching for coding length increments, NIPS"
@@ -36,7 +36,7 @@ class DVA(PatchModel):
         return saliency(energy(self.prepared(image), self.bank["filters"]), self.side)
 
     def prepared(self, image: np.ndarray) -> np.ndarray:
-        """The picture in [0, 1], stretched to 80 x 120 pixels."""
+        """The image in [0, 1], stretched to 80 x 120 pixels."""
         return (resize_matlab(image, SHAPE) / 255).astype(np.float32)
 
 

@@ -11,8 +11,8 @@ from salbench.sample import Sample
 
 from .._patches import PatchModel, framed, responses
 
-THETAS = 0.2, 4.0  # the range that shapes are looked for in
-TINY = np.finfo(np.float32).tiny  # in place of zero, whose logarithm is not finite
+THETAS = 0.2, 4.0  # range of the fitted shapes
+TINY = np.finfo(np.float32).tiny  # replaces zero before the logarithm
 
 
 @register
@@ -20,12 +20,12 @@ class SUN(PatchModel):
     """Classical, no training: self-information of 362 independent components (Zhang et al. 2008).
 
     As in the authors' code, constants of the log probability are left out. Filters and their distributions are our own
-    (see `PatchModel`). They describe natural images, not the picture at hand: through these filters, one red disc among
+    (see `PatchModel`). They describe natural images, not the image at hand: through these filters, one red disc among
     green ones does not stand out. The map's frame, where patches do not fit, gets the map's minimum.
 
-    Pictures are shrunk to a longest side of 128 pixels, which scored best of 128, 192 and 256 on every tenth image of
+    Images are shrunk to a longest side of 128 pixels, which scored best of 128, 192 and 256 on every tenth image of
     osie_train: sAUC 0.766 at 128 and 0.753 at 256; with filters learned at 256 pixels, 0.760 at 128 and 0.758 at 192.
-    Time grows with the number of pixels, up to 128 x 128.
+    Time grows with the number of pixels at that size, and the time of the resize with that of the image.
     """
 
     paper = (
@@ -38,12 +38,12 @@ class SUN(PatchModel):
     sees_mean = False
 
     def predict(self, sample: Sample) -> np.ndarray:
-        """Information of each pixel at the working size, in nats but for a constant."""
+        """Information of each pixel at the working size, in nats, up to a constant."""
         image = self.prepared(sample.image)
         return framed(novelty(image, **self.bank), image.shape[:2])
 
     def prepared(self, image: np.ndarray) -> np.ndarray:
-        """The picture at the working size, divided by its standard deviation."""
+        """The image at the working size, divided by its standard deviation."""
         return standardised(super().prepared(image))
 
     def fit_responses(self, responses: np.ndarray) -> dict[str, np.ndarray]:
@@ -53,13 +53,13 @@ class SUN(PatchModel):
 
 
 def standardised(image: np.ndarray) -> np.ndarray:
-    """A picture divided by the standard deviation of all its values; zeros if they are all the same."""
+    """An image divided by the standard deviation of all its values; zeros if they are all the same."""
     deviation = image.std(ddof=1, dtype=np.float64)
     return image / image.dtype.type(deviation) if deviation else np.zeros_like(image)
 
 
 def novelty(image: np.ndarray, filters: np.ndarray, sigma: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Sum over filters of (|response| / sigma) ** theta: -ln of the probability of each patch, but for a constant.
+    """Sum over filters of (|response| / sigma) ** theta: -ln of the probability of each patch, up to a constant.
 
     Args:
         image: float (H, W, 3), from `standardised`.
@@ -68,7 +68,7 @@ def novelty(image: np.ndarray, filters: np.ndarray, sigma: np.ndarray, theta: np
         theta: (K,) shapes.
 
     Returns:
-        (H - side + 1, W - side + 1) of the picture's type.
+        (H - side + 1, W - side + 1) of the image's type.
     """
     bands = []
     for band in responses(image, filters / sigma[:, None]):

@@ -1,6 +1,7 @@
 """What every classical model must do, in every variant, and which singletons each of them finds."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,6 +123,13 @@ def test_singletons(spec):
 
     counts = found("color"), found("orientation")
     assert counts == FOUND.get(spec), f"if this is what {spec} does, say so in FOUND"
+
+
+@pytest.mark.parametrize("name", registry.members("classical"))
+def test_the_page_shows_the_singletons(name):
+    page = Path(__file__).resolve().parents[2] / "results" / "classical.md"
+    colour, orientation = FOUND[name]
+    assert f"| `{name}` | {colour} | {orientation} |" in page.read_text(encoding="utf-8")
 
 
 def test_variants_differ():

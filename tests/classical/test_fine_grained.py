@@ -78,6 +78,20 @@ def test_a_constant_picture_has_no_saliency():
     assert not predict(np.full((50, 60, 3), 90, np.uint8)).any()
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_mirrored_picture_has_nearly_the_mirrored_map(axis):
+    """Windows reach one pixel further ahead than back."""
+    image = picture("noise")
+    difference = np.abs(np.flip(levels(np.flip(image, axis)), axis) - levels(image))
+    assert 0 < difference.mean() < 2
+
+
+def test_exposure_hardly_matters():
+    """Differences are truncated to whole grey levels."""
+    image = picture("noise") // 2
+    assert np.abs(levels(2 * image) - levels(image)).mean() < 5
+
+
 def test_inverted_picture():
     """Bright on dark and dark on bright are alike but for the rounding of grey levels."""
     image = picture("noise")

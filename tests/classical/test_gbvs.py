@@ -58,10 +58,11 @@ class TestAuthors:
         activations = [minmax(gbvs.activation(feature, nearness)) for feature in features]
         assert_allclose(activations, np.moveaxis(expected("gbvs", "osie1001__act24"), 2, 0), atol=1e-4)
 
-    def test_resized_to_the_picture(self):
-        image = picture("noise")
+    @pytest.mark.parametrize("name", ["popout160", "noise", "osie1001", "osie1105"])
+    def test_resized_to_the_picture(self, name):
+        image = picture(name)
         resized = minmax(resize_matlab(predict(image), image.shape[:2]))
-        assert_agree(resized, "gbvs", "noise__resized_s2", r=0.99999, difference=1e-3)
+        assert_agree(resized, "gbvs", f"{name}__resized_s2", r=0.99999, difference=1e-3)
 
     def test_light(self):
         if not SHARED.is_dir():

@@ -1,5 +1,6 @@
 """Image signature: the authors' maps, the arithmetic by hand, and what the signs are blind to."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -28,6 +29,13 @@ def test_authors_maps(variant, name):
         assert_agree(predict(picture(name), variant), "imsig", f"{VARIANTS[variant]}__{name}__map", **AGREEMENT)
 
 
+@pytest.mark.parametrize("name", ["noise", "osie1001", "osie1105"])  # popout is as degenerate as in RGB
+def test_authors_maps_in_the_colours_of_gbvs(name, monkeypatch):
+    dkl = importlib.import_module(f"{signature.__name__.rpartition('.')[0]}._dkl").dkl
+    monkeypatch.setitem(signature.COLOURS, "lab", dkl)
+    assert_agree(predict(picture(name)), "imsig", f"dkl__{name}__map", r=0.9999, difference=1e-2)
+
+
 @pytest.mark.parametrize("name", ["noise", "osie1001"])
 def test_authors_maps_at_the_size_of_the_picture(name):
     image = picture(name)
@@ -38,6 +46,11 @@ def test_authors_maps_at_the_size_of_the_picture(name):
 @pytest.mark.parametrize("name", ["popout", "noise", "osie1001", "osie1105"])
 def test_maps_of_the_toolbox(name):
     assert_agree(predict(picture(name), "ycbcr"), "spectral", f"dct__ycbcr__{name}__map", **AGREEMENT)
+
+
+def test_map_of_the_toolbox_in_rgb(monkeypatch):
+    monkeypatch.setitem(signature.COLOURS, "ycbcr", signature.COLOURS["rgb"])
+    assert_agree(predict(picture("osie1001"), "ycbcr"), "spectral", "dct__rgb__osie1001__map", **AGREEMENT)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ class TestFilters:
         record = json.loads(method.file.with_suffix(".json").read_text())
         assert record["hash"] == hash_file(method.file) == method.weights_hash()
         assert record["dataset"]["name"] in method.notes()[0]
+        assert record["licence"] == "MIT"
         assert method.file.stat().st_size < 500_000
 
     def test_have_the_model_s_size(self, model):

@@ -100,11 +100,17 @@ def test_contrast_does_not_matter_to_whitening(variant):
     assert_allclose(predict(spec, 2 * image), predict(spec, image), rtol=1e-9)
 
 
+def test_contrast_does_not_matter_to_the_residual():
+    image = noise(60, 80) // 2
+    assert_allclose(predict("spectral_residual", 2 * image), predict("spectral_residual", image), rtol=1e-4)
+
+
 @pytest.mark.parametrize("axis", [0, 1])
-def test_whitening_of_a_mirrored_picture(axis):
+@pytest.mark.parametrize("spec", ["spectral_residual", "spectral_whitening"])
+def test_a_mirrored_picture_has_the_mirrored_map(spec, axis):
     image = noise(120, 160)
-    mirrored = np.flip(predict("spectral_whitening", np.flip(image, axis)), axis)
-    assert_allclose(mirrored, predict("spectral_whitening", image), rtol=1e-6)
+    mirrored = np.flip(predict(spec, np.flip(image, axis)), axis)
+    assert_allclose(mirrored, predict(spec, image), rtol=1e-4)
 
 
 @pytest.mark.parametrize("spec", ["spectral_whitening", "spectral_whitening:rgb"])
