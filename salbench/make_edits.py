@@ -159,12 +159,15 @@ def edit_one(
     *,
     caption: str | None = None,
     mask: Path | str | None = None,
+    color: str | None = None,
     **options: Any,
 ) -> MadeEdits:
     """Edit one sample.
 
     Args:
         method, sample, wanted, options: see `SaliencyMethod.edit`.
+        color: the colour's word for types that need one, or several words separated by commas. The id of the sample
+            decides which of several is used.
         caption: replaces the caption of the sample.
         mask: picture of the region, or SALIENCY.
 
@@ -173,7 +176,8 @@ def edit_one(
     """
     sample = sample if caption is None else replace(sample, caption=caption)
     region = mask if mask is None or mask == SALIENCY else read_map(mask)
-    return method.edit(sample, wanted, mask=region, **options)
+    words = color.split(",") if color else [None]
+    return method.edit(sample, wanted, mask=region, color=words[int(hash_bytes(sample.id), 16) % len(words)], **options)
 
 
 def predicting(method: SaliencyMethod) -> Callable[[np.ndarray], np.ndarray] | None:

@@ -160,8 +160,8 @@ def random_effects_difference(values: ArrayLike, baseline: ArrayLike, *, level: 
     such p-values up to 14 and 5 times too small.
 
     The detectable difference adds the quantile of the power to that of the interval, both from these distributions,
-    and corrects the standard error of so few seeds for its bias. In simulations its power is 0.71 to 0.79 with two seeds
-    and 0.77 to 0.82 with five.
+    and corrects the standard error of so few seeds for its bias. In simulations its power is 0.71 to 0.79 with two
+    seeds and 0.77 to 0.82 with five.
 
     MS_seed is not raised to MS_error if it is below. Otherwise, intervals would hold the truth in 0.98 to 0.99 of all
     cases if seeds do not matter.

@@ -52,7 +52,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="strengths for every type, as in 1.5,2 or, if the first is negative, --strength=-0.2,0.2 (default: those "
         "of each type); see: salbench list edits",
     )
-    group.add_argument("--color", metavar="WORD", help="the new colour, such as purple, for types that need one")
+    group.add_argument(
+        "--color",
+        metavar="WORD,...",
+        help="the new colour, such as purple, for types that need one; one of several is drawn for each image",
+    )
     group.add_argument("--caption", metavar="TEXT", help="caption of the image")
     group.add_argument("--word", help="word of the caption whose region is edited (default: the most salient word)")
     group.add_argument(

@@ -101,6 +101,25 @@ class TestDataSet:
         assert (setup["color"], setup["word"]) == ("red", "bar")
         assert (setup["constrained"], setup["scaled"]) == (False, False)
 
+    def test_one_of_several_colours_is_drawn_for_each_image(self, edit, tmp_path):
+        words = (
+            "--type",
+            "color",
+            "--color",
+            "red,green,blue",
+            "--strength",
+            "1",
+            "--limit",
+            "8",
+            "--out",
+            tmp_path / "e",
+        )
+        assert edit("--dataset", "popout", "--mask", "saliency", *words) in (0, 1)
+        made = edits.read(tmp_path / "e")
+        colours = {source: made.of(source)[0].facts["color"] for source in made.sources if made.of(source)}
+        assert set(colours.values()) <= {"red", "green", "blue"}
+        assert len(set(colours.values())) > 1
+
 
 class TestNewType:
     """A type of edit is one row: it is listed, has default strengths, and says whether --color is for it."""

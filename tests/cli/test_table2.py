@@ -5,11 +5,18 @@ import shutil
 import numpy as np
 import pandas
 import pytest
+import torch
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from small_networks import imagenet_state, small_networks
 
-from salbench import registry
+from salbench import datasets, registry, weights
 from salbench.cli import _options
+from salbench.edit_controls import changed
 from salbench.edits import NewEdit, Writer
 from salbench.files import read_image
+from salbench.training import checkpoint
+from salbench.training.checkpoint import Record
 
 
 @pytest.fixture
@@ -65,3 +72,80 @@ def test_a_kept_training_is_a_row_of_its_own(network, salbench, tmp_path, write_
     options = _options.Namespace(methods="all", methods_dir=None, weights_root=tmp_path / "weights")
     assert f"small:aug={tmp_path / 'weights' / 'small+aug'}" in _options.methods(options)
     assert registry.create(f"small:aug={tmp_path / 'weights' / 'small+aug'}").label == "small+aug"
+
+
+def write_salicon(root, split, number, seed):
+    """A part of SALICON in its published folders, with pictures of fixations: people look at a bright disc."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:480, :640]
+    for i in range(number):
+        stem, (x, y) = f"COCO_{split}2014_{i + 1:012d}", rng.uniform((60, 60), (580, 420))
+        image = np.full((480, 640, 3), rng.integers(60, 120, 3), np.uint8)
+        image[np.hypot(columns - x, rows - y) < 40] = rng.integers(150, 255, 3)
+        points = rng.normal((x, y), 25, (24, 2)).clip(0, (639, 479)).astype(int)
+        fixated = np.zeros((480, 640), np.uint8)
+        fixated[points[:, 1], points[:, 0]] = 255
+        density = gaussian_filter(fixated.astype(float), 19)
+        parts = {"images": image, "fixations": fixated, "maps": np.uint8(255 * density / density.max())}
+        for part, picture in parts.items():
+            (root / "SALICON" / part / split).mkdir(parents=True, exist_ok=True)
+            suffix = ".jpg" if part == "images" else ".png"
+            Image.fromarray(picture).save(root / "SALICON" / part / split / f"{stem}{suffix}")
+
+
+def write_edits(folder, samples):
+    """Edits of contrast, brightness and colour of every image, in its middle."""
+    writer = Writer(folder, {"method": "by hand"})
+    mask = np.zeros((480, 640))
+    mask[160:320, 200:440] = 1
+    for sample in samples:
+        image = sample.image
+        made = {
+            "contrast": changed("contrast", image, mask, 1.5),
+            "brightness": changed("brightness", image, mask, 0.2),
+        }
+        made["color"] = np.where(mask[..., None] > 0, np.roll(image, 1, axis=2), image)
+        edits = [NewEdit(type, 1.5, 1.5, 1, picture) for type, picture in made.items()]
+        writer.add(sample.id, image, dict.fromkeys(made, mask), edits, source=image)
+    writer.finish()
+
+
+SIZES = {
+    "simplenet": "64x64",
+    "tempsal": "64x64",
+    "deepgaze_iie": "128x160",
+    "unisal": "64x96",
+    "diffusion_readout": None,
+}
+
+
+@pytest.mark.slow
+def test_all_networks_of_the_table_on_a_part_of_salicon(salbench, tmp_path, capsys):
+    """The networks have few weights and see small images: what surrounds them is tried."""
+    write_salicon(tmp_path, "train", 40, 0)
+    write_salicon(tmp_path, "val", 20, 1)
+    with datasets.allow_partial():
+        write_edits(tmp_path / "edits", datasets.load("salicon_train", tmp_path).samples)
+    words = ["--edits", tmp_path / "edits", "--data-root", tmp_path, "--partial", "--epochs", 1, "--batch-size", 8]
+    words += ["--weights-root", tmp_path / "w", "--out", tmp_path / "r", "--checkpoints", tmp_path / "c"]
+    with small_networks() as patch:
+        patch.setattr(registry.get("diffusion_readout"), "timesteps", 2)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # for features
+        write_weights(tmp_path / "w")
+        for name, size in SIZES.items():
+            assert salbench("table2", *words, "--methods", name, *(["--size", size] if size else [])) == 0
+    printed = capsys.readouterr().out.rpartition("Table 2:")[2]
+    for name in SIZES:
+        assert all(float(cell.strip("*")) for cell in cells(printed, f"{name} (measured)"))
+        assert [len(list((tmp_path / "r").rglob(f"{name}+{arm}*.csv"))) for arm in ("none", "edits")] == [1, 1]
+    assert "20 test images x 1 seeds" in printed
+
+
+def write_weights(root):
+    """Random weights in place of ImageNet's and of the published ones, for networks that need a start."""
+    weights.folder("imagenet", root).mkdir(parents=True)
+    for name in SIZES:
+        for file in registry.get(name).imagenet:
+            torch.save(imagenet_state(name), weights.folder("imagenet", root) / file.file)
+    state = registry.create("deepgaze_iie").build_network().state_dict()
+    checkpoint.save(weights.converted("deepgaze_iie", root), state, Record())
