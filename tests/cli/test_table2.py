@@ -138,7 +138,7 @@ def test_all_networks_of_the_table_on_a_part_of_salicon(salbench, tmp_path, caps
     for name in SIZES:
         assert all(float(cell.strip("*")) for cell in cells(printed, f"{name} (measured)"))
         assert [len(list((tmp_path / "r").rglob(f"{name}+{arm}*.csv"))) for arm in ("none", "edits")] == [1, 1]
-    assert "20 test images x 1 seeds" in printed
+    assert "20 images x 1 seeds" in printed
 
 
 def write_weights(root):
