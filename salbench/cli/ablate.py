@@ -96,7 +96,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Train, score and compare; returns 1 if an arm failed."""
-    from salbench.ablation import report
+    from salbench.ablation import gradient_shares, report
     from salbench.ablation.run import ablate
     from salbench.ablation.splits import Ablation
 
@@ -127,6 +127,8 @@ def execute(options: argparse.Namespace) -> int:
     for failure in failures:
         print(f"failed: {failure.arm}, seed {failure.seed}: {failure.reason}", file=sys.stderr)
     print(report.table(options.out, ablation))
+    if of_losses := gradient_shares.table(options.checkpoints, ablation):
+        print(of_losses)
     print(f"print this again, and draw it: {_command(options)} --figure FILE")
     return int(bool(failures))
 
