@@ -27,10 +27,12 @@ def shares(checkpoints: Path | str, ablation: Ablation) -> pandas.DataFrame:
     """
     import pandas
 
-    logs = [_of_one(path) for path in sorted((Path(checkpoints) / ablation.checkpoints).glob("*/*/seed*/log.csv"))]
+    paths = sorted((Path(checkpoints) / ablation.checkpoints).glob("*/*/seed*/log.csv"))
+    logs = [log for path in paths if not (log := _of_one(path)).empty]
     columns = ["method", "arm", "loss", "share", "seeds"]
-    measured = pandas.concat(logs) if logs else pandas.DataFrame(columns=[*columns, "seed"])
-    found = measured.groupby(["method", "arm", "loss"], sort=False)
+    if not logs:
+        return pandas.DataFrame(columns=columns)
+    found = pandas.concat(logs).groupby(["method", "arm", "loss"], sort=False)
     return found.agg(share=("share", "median"), seeds=("seed", "nunique")).reset_index()[columns]
 
 
@@ -39,10 +41,12 @@ def _of_one(log: Path) -> pandas.DataFrame:
     import pandas
 
     norms = pandas.read_csv(log).filter(like=PREFIX).dropna()
-    of_losses = norms.drop(columns=OF_ORIGINALS, errors="ignore").rename(columns=lambda name: name.removeprefix(PREFIX))
-    ratios = of_losses.div(norms[OF_ORIGINALS], axis=0) if len(norms) else of_losses
+    if norms.empty:
+        return norms
+    of_losses = norms.drop(columns=OF_ORIGINALS).rename(columns=lambda name: name.removeprefix(PREFIX))
+    shares = of_losses.div(norms[OF_ORIGINALS], axis=0).melt(var_name="loss", value_name="share")
     method, arm, seed = log.parts[-4:-1]
-    return ratios.melt(var_name="loss", value_name="share").assign(method=method, arm=arm, seed=seed)
+    return shares.assign(method=method, arm=arm, seed=seed)
 
 
 def table(checkpoints: Path | str, ablation: Ablation) -> str:
