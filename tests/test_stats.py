@@ -434,6 +434,15 @@ class TestCrossedSlope:
             assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
         assert (found.n_participants, found.n_images) == (6, 15)
 
+    def test_more_participants_than_images(self):
+        """The interval at the level of one minus p ends at zero."""
+        participants, images, version = self.latin(24, 8)
+        y = 0.05 * version + np.random.default_rng(2).normal(size=192)
+        p = crossed_slope(version, y, participants, images).p
+        found = crossed_slope(version, y, participants, images, level=1 - p)
+        assert 0.01 < p < 0.99
+        assert min(abs(found.low), abs(found.high)) < 1e-9
+
     def test_the_slope_is_that_of_least_squares_with_an_intercept_for_each(self):
         participants, images, version = self.latin(8, 10)
         kept = np.random.default_rng(0).random(80) > 0.2  # no design is complete

@@ -1,4 +1,4 @@
-"""Intervals of mean slopes hold the true slope as often as they say, and p-values are below 0.05 in 5 % of all cases."""
+"""Intervals of mean slopes hold the true slope as often as they say, and 5 % of the p-values are below 0.05."""
 
 import numpy as np
 import pytest
