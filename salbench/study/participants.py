@@ -1,4 +1,4 @@
-"""Where each participant looked on the versions of images that he or she was shown, and what edits change.
+"""Where each participant looked on the versions of images that a plan shows, and what edits change.
 
 Participants need not see all versions: `salbench.stats.crossed_slope` takes participants and images as random effects.
 """

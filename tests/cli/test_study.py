@@ -138,7 +138,6 @@ USAGE = "study needs --original, --edited and --masks; or --edits with --methods
         (("--edits", "x", "--plan", "--methods", "uniform"), "--plan needs --edits, and no methods"),
         (("--edits", "x", "--methods", "uniform", "--participants", "8"), "--participants requires --plan"),
         (("--edits", "x", "--methods", "uniform", "--all-versions"), "--all-versions requires --plan"),
-        (("--edits", "x", "--plan", "--blank", "-1"), "expected a number of seconds, 0 or above, got '-1'"),
         (("--edits", "x", "--plan"), "x: expected the folder of an edit set"),
         (("--edits", "x", "--methods", "uniforn"), "Did you mean 'uniform'"),
         (("--edits", "x", "--methods", "uniform"), "x: expected the folder of an edit set"),
@@ -151,3 +150,9 @@ def test_errors_before_anything_is_written(words, message, salbench, capsys, tmp
     assert salbench("study", *words) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_blank_of_less_than_no_time(salbench, capsys):
+    with pytest.raises(SystemExit):
+        salbench("study", "--edits", "x", "--plan", "--blank", "-1")
+    assert "expected a number of seconds, 0 or above, got '-1'" in capsys.readouterr().err
