@@ -120,7 +120,7 @@ def _plan(options: argparse.Namespace) -> int:
     if not options.edits or any(getattr(options, name) for name in others):
         raise ValueError("--plan needs --edits, and no methods, fixations, masks, images or figure")
     plan.check_free(options.out)
-    drawn = plan.draw(edits.read(options.edits), plan.Design(**_given(options, plan.Design)))
+    drawn = plan.draw(edits.read(options.edits), plan.Design(**_given(options)))
     text = power.text(drawn)
     plan.write(drawn, options.out, text)
     print(text)
@@ -128,17 +128,18 @@ def _plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def _given(options: argparse.Namespace, design: type) -> dict[str, Any]:
-    """The fields of a design that were typed."""
-    return {f.name: value for f in fields(design) if (value := getattr(options, f.name, None)) is not None}
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The numbers of a plan that were typed."""
+    from salbench.study.plan import Design
+
+    return {field.name: value for field in fields(Design) if (value := getattr(options, field.name)) is not None}
 
 
 def _analyse(options: argparse.Namespace) -> int:
     from salbench import figure
     from salbench.study import report
-    from salbench.study.plan import Design
 
-    for name in (field.name for field in fields(Design) if hasattr(options, field.name)):
+    for name in _given(options):
         _options.require(options, name, "--plan")
     _check_combination(options)
     if options.figure:

@@ -131,7 +131,8 @@ def _fixations(path: Path, shown: Shown, study: Participants) -> dict[str, dict[
         gaze = cleaned(gaze, sizes[name], f"{path}: {name}", "drop")
         study.n_fixations += len(gaze.points)
         study.n_off_image += gaze.n_off_image
-        of_each = {k: gaze.points[gaze.observers == k] for k in np.unique(gaze.observers)}
+        observers = np.asarray(gaze.observers)
+        of_each = {k: gaze.points[observers == k] for k in np.unique(observers)}
         found[str(name)] = {int(k) + 1: points for k, points in of_each.items()}
     return found
 
