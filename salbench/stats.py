@@ -1,5 +1,6 @@
-"""Confidence intervals, paired comparisons, and correction for multiple comparisons."""
+"""Confidence intervals, paired comparisons, slopes of mixed models, and correction for multiple comparisons."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ FEWEST_TO_RESAMPLE = 5  # with fewer values, most resamples hold only one or two
 POWER = 0.8  # of the differences that an experiment is said to detect
 _ROUNDING = 1e-12  # a relative spread below this is rounding
 _SMALLEST_P = 1e-100
+_DRAWS = 10_000  # for a power: its standard error is at most 0.005
 
 
 def bootstrap_means(
@@ -245,10 +247,11 @@ def _p_value(ratio, share, df_seeds, df_images):
         return _critical(np.exp(log_p) / 2, share, df_seeds, df_images) - ratio
 
     margin = 1e-9  # because of rounding
-    lowest = np.log(max(of_images, _SMALLEST_P)) - margin
+    low, high = sorted((of_images, 2 * stdtr(df_seeds, -ratio)))
+    lowest = np.log(max(low, _SMALLEST_P)) - margin
     if excess(lowest) < 0:
         return _SMALLEST_P
-    highest = np.log(2 * stdtr(df_seeds, -ratio)) + margin
+    highest = np.log(high) + margin
     return min(1.0, float(np.exp(brentq(excess, lowest, highest, rtol=1e-12))))
 
 
@@ -319,6 +322,314 @@ def paired_change(before: ArrayLike, after: ArrayLike, *, seed: int) -> PairedCh
         len(before), float(before.mean()), float(after.mean()), mean, low, high,
         float(t), float(p_t), float(p_wilcoxon), float(d_z),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Mean slope of a mixed model; see `mean_slope` and `crossed_slope`.
+
+    Attributes:
+        mean: mean change of y when x rises by one.
+        error: its standard error.
+        low: lower end of its confidence interval.
+        high: upper end of that interval.
+        p: two-sided p-value of no slope. NaN if the slopes do not vary.
+        n_images: number of images.
+        n_participants: number of participants; 0 if they are not a random effect.
+    """
+
+    mean: float
+    error: float
+    low: float
+    high: float
+    p: float
+    n_images: int
+    n_participants: int = 0
+
+
+def mean_slope(curves: Sequence[tuple[ArrayLike, ArrayLike]], *, level: float = 0.95) -> Slope:
+    """Fit a line to each image and estimate the mean slope over images.
+
+    Model: y_ij = a_i + (mu + b_i) x_ij + e_ij for point j of image i. Slopes (mu + b_i) vary at random between images,
+    intercepts (a_i) in any way. The result is for mu.
+
+    The least-squares slope of an image has the variance tau^2 + sigma^2 / S_i, where tau^2 is the variance of the true
+    slopes, sigma^2 that of e, and S_i the sum of squares of x about its mean. sigma^2 is the pooled variance about the
+    lines, tau^2 the Paule-Mandel estimate. The mean slope is weighted by one over these variances. Its squared error is
+    the weighted variance of the slopes over k - 1 (Hartung and Knapp), with Student's t for k - 1 degrees of freedom
+    for k images.
+
+    If all images have the same x, the weights are equal. This is then the one-sample t-test of the slopes, which is
+    exact, and the result of restricted maximum likelihood for random intercepts and slopes.
+
+    In simulations of 6 to 30 images, some with weaker or fewer edits, 95 % intervals hold the truth in 0.94 to 0.96 of
+    all cases; in 0.92 of all cases if the variances of the slopes of 12 images differ a hundredfold.
+
+    Args:
+        curves: (x, y) of each image. Images with fewer than two different x are left out.
+        level: coverage of the interval.
+
+    Returns:
+        The slope. With one image, all but `mean` are NaN.
+
+    Raises:
+        ValueError: no image has two different x.
+
+    References: Laird, Ware (1982), Biometrics 38(4), for the model; Paule, Mandel (1982), J. Res. Natl. Bur. Stand.
+    87(5); Hartung, Knapp (2001), Statistics in Medicine 20(24).
+    """
+    points = [(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)) for x, y in curves]
+    points = [(x, y) for x, y in points if len(x) and np.ptp(x)]
+    if not points:
+        raise ValueError("expected an image with two or more different x, got none")
+    squares = np.array([((x - x.mean()) ** 2).sum() for x, _ in points])
+    slopes = np.array([(x - x.mean()) @ (y - y.mean()) for x, y in points]) / squares
+    k = len(slopes)
+    if k < 2:
+        return Slope(float(slopes[0]), np.nan, np.nan, np.nan, np.nan, k)
+    if np.ptp(slopes) <= _ROUNDING * max(np.abs(y).max() / np.ptp(x) for x, y in points):
+        mean = float(slopes.mean())
+        return Slope(mean, 0.0, mean, mean, np.nan, k)
+    weights = _weights_of_slopes(slopes, _variance_about_lines(points, slopes) / squares)
+    mean = float(weights @ slopes)
+    error = float(np.sqrt(weights @ (slopes - mean) ** 2 / (k - 1)))
+    half = error * float(stdtrit(k - 1, (1 + level) / 2))
+    return Slope(mean, error, mean - half, mean + half, float(2 * stdtr(k - 1, -abs(mean) / error)), k)
+
+
+def _variance_about_lines(points, slopes):
+    """Pooled variance of points about the line of their image; 0 if no image has three points."""
+    rest = sum(((y - y.mean() - b * (x - x.mean())) ** 2).sum() for (x, y), b in zip(points, slopes, strict=True))
+    df = sum(len(x) - 2 for x, _ in points)
+    return rest / df if df else 0.0
+
+
+def _weights_of_slopes(slopes, sampling):
+    """Weights that sum to one: inverse to the Paule-Mandel variance between images plus the `sampling` variances."""
+    from scipy.optimize import brentq  # slow to import
+
+    def excess(between):
+        w = 1 / (between + sampling)
+        return w @ (slopes - w @ slopes / w.sum()) ** 2 - (len(slopes) - 1)
+
+    between = slopes.var(ddof=1)  # never less than the estimate, and equal to it without sampling variances
+    if sampling.any():
+        between = 0.0 if excess(0.0) <= 0 else brentq(excess, 0.0, between)
+    weights = 1 / (between + sampling)
+    return weights / weights.sum()
+
+
+def crossed_slope(
+    x: ArrayLike, y: ArrayLike, participants: ArrayLike, images: ArrayLike, *, level: float = 0.95
+) -> Slope:
+    """Estimate the mean slope over participants and images from trials of which each is one participant's on one image.
+
+    Model: y = a_p + b_i + (mu + u_p + v_i) x + e for a trial of participant p and image i. Slopes vary at random and
+    independently between participants (u) and between images (v); intercepts (a, b) vary in any way. The result is for
+    mu: what other participants and other images would show on average. If most trials belong to pairs of participant
+    and image with several trials, each pair has an intercept of its own. No participant has to see all images, and no
+    pair has to be complete.
+
+    The mean slope is that of least squares. The variances of u, v and e are estimated without bias by equating three
+    sums of squares with their expected values (Henderson's method: sums over participants, over images, and over
+    trials). They give the squared error of the mean slope in two parts: that of participants and e, and that of images.
+    The critical value is the mean of two quantiles of Student's t, weighted by these parts, as in
+    `random_effects_difference`, whose result this is if each pair has one trial with x = 0 and one with x = 1.
+
+    The second part has the number of images minus one as its degrees of freedom. Those of the first part are
+    Satterthwaite's, for this part as if only u varied, or only e, whichever are fewer: they depend on the design, not
+    on noisy estimates. For versions of images that rotate over participants, they are about the number of participants
+    minus that of versions.
+
+    In simulations of 8 or more participants who each see one of four versions of 8 to 50 images, 95 % intervals hold
+    the truth in 0.94 to 0.97 of all cases.
+
+    Args:
+        x: (n,) such as the strength of an edit.
+        y: (n,) such as the share of fixations.
+        participants: (n,) labels.
+        images: (n,) labels.
+        level: coverage of the interval.
+
+    Returns:
+        The slope. If the design does not tell the random effects apart, all but `mean` are NaN.
+
+    Raises:
+        ValueError: fewer than two participants or images, or no x that varies within them.
+
+    References: Baayen, Davidson, Bates (2008), J. Memory and Language 59(4), for the model; Searle, Casella, McCulloch
+    (1992), Variance Components, chapter 5, for Henderson's method; Satterthwaite (1946), Biometrics Bulletin 2(6);
+    Cochran, Cox (1950), Experimental Designs, for the critical value.
+    """
+    return CrossedDesign(x, participants, images).slope(np.asarray(y, dtype=np.float64), level=level)
+
+
+class CrossedDesign:
+    """Which participant saw which image, and with which x: what `crossed_slope` knows before y is measured.
+
+    Attributes:
+        n_images: number of images.
+        n_participants: number of participants.
+        parts: (2, 3), the parts of the squared error of the mean slope (of participants and trials; of images), for
+            variances of one in u, v and e; see `crossed_slope`.
+        df_participants: degrees of freedom of the first part.
+        is_estimable: whether trials tell both parts apart, with one degree of freedom or more.
+    """
+
+    n_images: int
+    n_participants: int
+    parts: np.ndarray
+    df_participants: float
+    is_estimable: bool
+
+    def __init__(self, x: ArrayLike, participants: ArrayLike, images: ArrayLike) -> None:
+        """Prepare the equations of a design.
+
+        Args:
+            x: (n,) finite.
+            participants: (n,) labels.
+            images: (n,) labels.
+
+        Raises:
+            ValueError: fewer than two participants or images, or no x that varies within them.
+        """
+        labels = [np.unique(group, return_inverse=True)[1] for group in (participants, images)]
+        self.n_participants, self.n_images = (int(group.max(initial=-1)) + 1 for group in labels)
+        if min(self.n_participants, self.n_images) < 2:
+            raise ValueError(
+                "expected trials of two or more participants on two or more images, got "
+                f"{self.n_participants} participants and {self.n_images} images"
+            )
+        x = np.asarray(x, dtype=np.float64)
+        self._scale = float(np.ptp(x)) or 1.0  # keeps the equations well conditioned
+        x = x / self._scale
+        self._without_intercepts, df = _intercepts(*labels)
+        self._x = self._without_intercepts(x[:, None])[:, 0]
+        self._square = _square(self._x)
+        if self._square <= _ROUNDING * len(x):
+            raise ValueError("expected participants who saw images with different x, got none")
+        members = [np.eye(int(group.max()) + 1)[group] for group in labels]
+        self._scores = [self._x[:, None] * of_each for of_each in members]
+        self._set_equations([x[:, None] * of_each for of_each in members], df - 1)
+
+    def slope(self, y: np.ndarray, *, level: float = 0.95) -> Slope:
+        """Estimate the mean slope of y (n,); see `crossed_slope`."""
+        mean = float(self._x @ y) / self._square / self._scale
+        of_participants, of_images = np.maximum(self.parts @ self._variances(y), 0.0)
+        error = float(np.sqrt(of_participants + of_images))
+        counts = self.n_images, self.n_participants
+        if not self.is_estimable:
+            return Slope(mean, np.nan, np.nan, np.nan, np.nan, *counts)
+        if error <= _ROUNDING * np.abs(y).max() / self._scale:
+            return Slope(mean, 0.0, mean, mean, np.nan, *counts)
+        share, dfs = of_participants / error**2, (self.df_participants, self.n_images - 1)
+        half = error * float(_critical((1 - level) / 2, share, *dfs))
+        return Slope(mean, error, mean - half, mean + half, _p_value(abs(mean) / error, share, *dfs), *counts)
+
+    def power(self, slope: float, variances: ArrayLike, *, level: float = 0.95) -> float:
+        """Probability that the interval of `slope` will exclude zero; NaN if there will be no interval.
+
+        The estimated slope is drawn from a normal distribution, and each part of its squared error from a scaled
+        chi-squared distribution, from which the images' part subtracts the trials' part, as in analyses of variance.
+
+        Args:
+            slope: the true mean slope.
+            variances: (3,), of u, v and e; see `crossed_slope`.
+            level: coverage of the interval.
+        """
+        if not self.is_estimable:
+            return np.nan
+        variances, dfs = np.asarray(variances, dtype=np.float64), (self.df_participants, self.n_images - 1)
+        true, of_trials = self.parts @ variances, self.parts[0, 2] * variances[2]
+        rng = np.random.default_rng(0)  # the same draws each time, so power rises smoothly with the slope
+        estimates = slope + np.sqrt(true.sum()) * rng.standard_normal(_DRAWS)
+        first, second = (rng.chisquare(df, _DRAWS) / df for df in dfs)
+        of_participants, of_images = true[0] * first, np.maximum((true[1] + of_trials) * second - of_trials, 0.0)
+        total = of_participants + of_images
+        quantiles = -stdtrit(dfs, (1 - level) / 2)
+        critical = (of_participants * quantiles[0] + of_images * quantiles[1]) / total
+        return float(np.mean(np.abs(estimates) > critical * np.sqrt(total)))
+
+    def _variances(self, y):
+        """Unbiased estimates of the (3,) variances of u, v and e in y; they may be negative."""
+        rest = self._residuals(y[:, None])
+        return self._solution @ ([_square(scores.T @ rest) for scores in self._scores] + [_square(rest)])
+
+    def _residuals(self, columns):
+        """What intercepts and x leave of (n, k) columns."""
+        columns = self._without_intercepts(columns)
+        return columns - np.outer(self._x, self._x @ columns) / self._square
+
+    def _set_equations(self, effects, df):
+        """Set `parts`, and how three sums of squares give the variances, from the (n, k) columns of u and of v."""
+        scores = [self._residuals(columns) for columns in self._scores]
+        kept = [self._residuals(columns) for columns in effects]
+        of_scores = [[one.T @ effect for effect in effects] for one in scores]
+        expected = [[*map(_square, row), _square(one)] for row, one in zip(of_scores, scores, strict=True)]
+        expected.append([*map(_square, kept), df])
+        lengths = np.linalg.norm(expected, axis=1)
+        equations = np.array(expected) / lengths[:, None]
+        inverse = np.linalg.pinv(equations, rcond=1e-8)
+        self._solution = inverse / lengths
+        of_u, of_v = (_square(self._x @ columns) / self._square**2 for columns in effects)
+        parts = np.array([[of_u, 0, 1 / self._square], [0, of_v, 0]])
+        self.parts = parts / self._scale**2
+        weights = parts[0] @ self._solution
+        if_u = [of_one[0].T @ of_one[0] for of_one in of_scores] + [kept[0].T @ kept[0]]
+        of_participants = sum(weight * form for weight, form in zip(weights, if_u, strict=True))
+        self.df_participants = min(_df(of_participants), _df_of_trials(weights, scores, df))
+        is_solved = np.allclose(parts @ inverse @ equations, parts, rtol=0, atol=1e-6 * parts.max())
+        self.is_estimable = bool(is_solved and self.df_participants >= 1)
+
+
+def _square(values):
+    return float((values**2).sum())
+
+
+def _intercepts(participants, images):
+    """What removes intercepts from (n, k) columns, and the degrees of freedom that remain of n.
+
+    Each pair of participant and image has an intercept if most trials belong to pairs with several trials. Otherwise,
+    participants and images have intercepts that add up.
+    """
+    from scipy import sparse  # slow to import
+
+    def members(groups):
+        return sparse.csr_array((np.ones(len(groups)), (np.arange(len(groups)), groups)))
+
+    _, pairs, sizes = np.unique(participants * (images.max() + 1) + images, return_inverse=True, return_counts=True)
+    if np.mean(sizes[pairs] > 1) > 0.5:
+        of_pairs = members(pairs)
+        return lambda columns: columns - of_pairs @ (of_pairs.T @ columns / sizes[:, None]), len(pairs) - len(sizes)
+    both = sparse.hstack([members(participants), members(images)]).tocsr()
+    products = (both.T @ both).toarray()
+    inverse = np.linalg.pinv(products, hermitian=True)
+    rank = round(np.trace(inverse @ products))
+    return lambda columns: columns - both @ (inverse @ (both.T @ columns)), len(pairs) - rank
+
+
+def _df(form):
+    """Satterthwaite's degrees of freedom of a quadratic form, given as its (k, k) matrix."""
+    return float(np.trace(form) ** 2 / _square(form))
+
+
+def _df_of_trials(weights, scores, df):
+    """Degrees of freedom of the participants' part if only trials vary.
+
+    Its matrix is the sum of those of the three sums of squares, times their weights: the product of each (n, k) in
+    `scores` with its transpose, and the projection on the `df` dimensions that intercepts and x leave.
+    """
+    of_participants, of_images, of_trials = weights
+    first, second = scores
+    trace = of_participants * _square(first) + of_images * _square(second) + of_trials * df
+    square = (
+        of_participants**2 * _square(first.T @ first)
+        + of_images**2 * _square(second.T @ second)
+        + of_trials**2 * df
+        + 2 * of_participants * of_images * _square(first.T @ second)
+        + 2 * of_trials * (of_participants * _square(first) + of_images * _square(second))
+    )
+    return float(trace**2 / square)
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:

@@ -1,9 +1,18 @@
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
-from salbench.stats import N_RESAMPLES, bootstrap_means, paired_change, random_effects_difference, ratio_of_means
+from salbench.stats import (
+    N_RESAMPLES,
+    bootstrap_means,
+    crossed_slope,
+    mean_slope,
+    paired_change,
+    random_effects_difference,
+    ratio_of_means,
+)
 
 
 @pytest.fixture
@@ -326,3 +335,166 @@ class TestRatioOfMeans:
             _, low, high = ratio_of_means(values, others, seed=seed)
             hits += low <= truth <= high
         assert 0.92 <= hits / 300 <= 0.98
+
+
+class TestMeanSlope:
+    # Shares of twelve images at three strengths, and what statsmodels 0.15.0 says of them:
+    #   mixedlm("share ~ strength", data, groups="image", re_formula="~strength").fit(reml=True)
+    STRENGTHS = (1.3, 1.6, 2.0)
+    SHARES = (
+        (0.310, 0.331, 0.341), (0.292, 0.313, 0.335), (0.260, 0.294, 0.321), (0.234, 0.283, 0.305),
+        (0.206, 0.227, 0.228), (0.186, 0.208, 0.234), (0.224, 0.244, 0.266), (0.372, 0.409, 0.418),
+        (0.177, 0.210, 0.208), (0.221, 0.255, 0.290), (0.302, 0.323, 0.332), (0.357, 0.391, 0.405),
+    )  # fmt: skip
+    STATSMODELS = 0.06323198, 0.00645450  # slope and its standard error
+
+    def curves(self):
+        return [(self.STRENGTHS, shares) for shares in self.SHARES]
+
+    def test_equals_restricted_maximum_likelihood_of_statsmodels(self):
+        found = mean_slope(self.curves())
+        assert (found.mean, found.error) == pytest.approx(self.STATSMODELS, rel=1e-4)
+        assert found.n_images == 12
+
+    def test_equals_the_t_test_of_slopes_that_numpy_fits(self):
+        slopes = [np.polyfit(*curve, 1)[0] for curve in self.curves()]
+        found = mean_slope(self.curves())
+        test = scipy.stats.ttest_1samp(slopes, 0)
+        assert found.p == pytest.approx(test.pvalue)
+        assert (found.low, found.high) == pytest.approx(test.confidence_interval())
+
+    def test_unequal_strengths_weigh_as_their_variance_says(self):
+        """Three steep images on a tenth of the range: their slopes are uncertain and hardly count."""
+        rng = np.random.default_rng(0)
+        wide = [(x := np.array([1.0, 2.0, 3.0]), 0.1 * x + rng.normal(0, 0.02, 3)) for _ in range(9)]
+        narrow = [(x := np.array([1.0, 1.1, 1.2]), 0.9 * x + rng.normal(0, 0.02, 3)) for _ in range(3)]
+        alone, together = mean_slope(wide), mean_slope([*wide, *narrow])
+        plain = np.mean([np.polyfit(*curve, 1)[0] for curve in [*wide, *narrow]])
+        assert alone.mean < together.mean < plain
+
+    def test_weights_are_those_of_paule_and_mandel(self):
+        """Their example has no lines; here the weighted squares equal k - 1, which defines their estimate."""
+        rng = np.random.default_rng(1)
+        curves = [(x := np.arange(2 + k % 4) * (1 + k % 3), rng.normal(0.2, 0.3) * x) for k in range(10)]
+        curves = [(x, y + rng.normal(0, 0.2, len(y))) for x, y in curves]
+        slopes = np.array([np.polyfit(*curve, 1)[0] for curve in curves])
+        squares = np.array([np.var(x) * len(x) for x, _ in curves])
+        rest = sum(np.square(y - np.polyval(np.polyfit(x, y, 1), x)).sum() for x, y in curves)
+        sampling = rest / sum(len(x) - 2 for x, _ in curves) / squares
+        found = mean_slope(curves)
+
+        def weighted(between):
+            return np.average(slopes, weights=1 / (between + sampling))
+
+        def excess(between):
+            return (np.square(slopes - weighted(between)) / (between + sampling)).sum() - 9
+
+        between = scipy.optimize.bisect(excess, 0, 10, xtol=1e-14)
+        assert found.mean == pytest.approx(weighted(between))
+        assert found.error == pytest.approx(np.sum(1 / (between + sampling)) ** -0.5)
+
+    def test_two_strengths_have_equal_weights(self):
+        curves = [((1.0, 2.0), (0.0, 0.2)), ((1.0, 1.5), (0.1, 0.3)), ((1.0, 3.0), (0.0, 0.1))]
+        assert mean_slope(curves).mean == pytest.approx((0.2 + 0.4 + 0.05) / 3)
+
+    def test_images_without_two_strengths_do_not_count(self):
+        more = [((1.0,), (0.5,)), ((2.0, 2.0), (0.1, 0.9)), ((), ())]
+        assert mean_slope([*self.curves(), *more]) == mean_slope(self.curves())
+        with pytest.raises(ValueError, match="expected an image with two or more different x, got none"):
+            mean_slope(more)
+
+    def test_slopes_that_do_not_vary(self):
+        found = mean_slope([((1.0, 2.0), (0.3, 0.3)), ((1.0, 2.0), (0.1, 0.1))])
+        assert (found.mean, found.error, found.low, found.high) == (0, 0, 0, 0)
+        assert np.isnan(found.p)
+
+    def test_one_image(self):
+        found = mean_slope([((1.0, 2.0), (0.1, 0.3))])
+        assert found.mean == pytest.approx(0.2)
+        assert np.isnan([found.error, found.low, found.high, found.p]).all()
+
+
+class TestCrossedSlope:
+    @staticmethod
+    def latin(n_participants, n_images, n_versions=4):
+        """Participants, images and versions of trials in which versions rotate."""
+        participants, images = (a.ravel() for a in np.indices((n_participants, n_images)))
+        return participants, images, (participants + images) % n_versions
+
+    def test_equals_the_two_way_comparison_if_everybody_sees_everything(self):
+        rng = np.random.default_rng(0)
+        before = rng.normal(size=(6, 15))
+        after = before + rng.normal(0.3, 1, (6, 1)) + rng.normal(0, 1, (6, 15))
+        participants, images = (np.tile(a.ravel(), 2) for a in np.indices((6, 15)))
+        x, y = np.repeat([0, 1], 90), np.concatenate([before.ravel(), after.ravel()])
+        shuffled = rng.permutation(180)
+        found = crossed_slope(*(a[shuffled] for a in (x, y, participants, images)))
+        expected = random_effects_difference(after, before)
+        for name in ("mean", "error", "low", "high", "p"):
+            assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
+        assert (found.n_participants, found.n_images) == (6, 15)
+
+    def test_more_participants_than_images(self):
+        """The interval at the level of one minus p ends at zero."""
+        participants, images, version = self.latin(24, 8)
+        y = 0.05 * version + np.random.default_rng(2).normal(size=192)
+        p = crossed_slope(version, y, participants, images).p
+        found = crossed_slope(version, y, participants, images, level=1 - p)
+        assert 0.01 < p < 0.99
+        assert min(abs(found.low), abs(found.high)) < 1e-9
+
+    def test_the_slope_is_that_of_least_squares_with_an_intercept_for_each(self):
+        participants, images, version = self.latin(8, 10)
+        kept = np.random.default_rng(0).random(80) > 0.2  # no design is complete
+        x, y = version[kept] * 1.0, np.random.default_rng(1).normal(size=kept.sum())
+        dummies = np.concatenate([np.eye(8)[participants[kept]], np.eye(10)[images[kept]]], axis=1)
+        expected = np.linalg.lstsq(np.column_stack([x, dummies]), y, rcond=None)[0][0]
+        assert crossed_slope(x, y, participants[kept], images[kept]).mean == pytest.approx(expected)
+
+    def test_is_close_to_restricted_maximum_likelihood_of_statsmodels(self):
+        """The slope is the same; the error comes from another estimate of the same variances.
+
+        statsmodels 0.15.0: mixedlm("y ~ x", data, groups=ones, vc_formula={"p": "0 + C(p)", "px": "0 + C(p):x",
+        "i": "0 + C(i)", "ix": "0 + C(i):x"}).fit(reml=True, method="lbfgs")
+        """
+        rng = np.random.default_rng(11)
+        participants, images, version = self.latin(12, 16)
+        y = 0.3 + rng.normal(0, 0.1, 12)[participants] + rng.normal(0, 0.15, 16)[images] + rng.normal(0, 0.1, 192)
+        y += version * (0.05 + rng.normal(0, 0.03, 12)[participants] + rng.normal(0, 0.03, 16)[images])
+        found = crossed_slope(version, np.round(y, 3), participants, images)
+        assert found.mean == pytest.approx(0.03444792, rel=1e-6)
+        assert found.error == pytest.approx(0.01525035, rel=0.05)
+
+    def test_unit_and_origin_of_x(self):
+        participants, images, version = self.latin(8, 12)
+        y = np.random.default_rng(0).normal(size=96)
+        one, other = (crossed_slope(x, y, participants, images) for x in (version, 5 + version / 1000))
+        assert (other.mean, other.error, other.p) == pytest.approx((1000 * one.mean, 1000 * one.error, one.p))
+
+    def test_intercepts_say_nothing(self):
+        rng = np.random.default_rng(0)
+        participants, images, version = self.latin(8, 12)
+        y = rng.normal(size=96)
+        more = y + rng.normal(0, 9, 8)[participants] + rng.normal(0, 9, 12)[images]
+        one, other = (crossed_slope(version, values, participants, images) for values in (y, more))
+        assert (other.mean, other.error, other.p) == pytest.approx((one.mean, one.error, one.p))
+
+    def test_one_participant_for_each_version_is_too_few(self):
+        """Persons and versions cannot be told apart: there is a slope, but no error."""
+        participants, images, version = self.latin(4, 12)
+        shown = version % 3 == 0
+        found = crossed_slope(version[shown], np.arange(shown.sum()), participants[shown], images[shown])
+        assert np.isfinite(found.mean)
+        assert np.isnan([found.error, found.low, found.high, found.p]).all()
+
+    def test_nothing_varies(self):
+        participants, images, version = self.latin(8, 12)
+        found = crossed_slope(version, np.full(96, 0.3), participants, images)
+        assert (found.mean, found.low, found.high) == pytest.approx((0, 0, 0), abs=1e-15)
+        assert np.isnan(found.p)
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match=r"two or more participants .* got 1 participants and 3 images"):
+            crossed_slope([0, 1, 2], [0, 1, 2], [0, 0, 0], [0, 1, 2])
+        with pytest.raises(ValueError, match="expected participants who saw images with different x, got none"):
+            crossed_slope([1, 1, 1, 1], [0, 1, 2, 3], [0, 0, 1, 1], [0, 1, 0, 1])

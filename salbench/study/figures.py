@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salbench.edits import EDIT_TYPES
-from salbench.stats import PairedChange
+from salbench.stats import PairedChange, Slope
 from salbench.study.observed import Observed
-from salbench.study.predicted import Predicted
+from salbench.study.predicted import PEOPLE, Predicted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +21,9 @@ _COLORS = (
     "#cc79a7",
     "#e69f00",
     "#56b4e9",
+    "#999999",
 )  # Okabe, Ito: safe for colour-blind readers
-_MARKERS = "osD^vP"
+_MARKERS = "osD^vPX"
 
 
 def observed_figure(study: Observed) -> "Figure":
@@ -58,6 +59,7 @@ def predicted_figure(study: Predicted) -> "Figure":
     from matplotlib.figure import Figure
 
     changes = study.changes()
+    of_people = {group: c.slope for group, c in study.participants.changes.items()} if study.participants else {}
     types = list(dict.fromkeys(type for type, _ in changes))
     drawing = Figure(figsize=(7.2, 0.4 + 2.8 * len(types)), layout="constrained")
     for (left, right), type in zip(drawing.subplots(len(types), 2, squeeze=False), types, strict=True):
@@ -65,11 +67,14 @@ def predicted_figure(study: Predicted) -> "Figure":
         curves = {strength: by_quantity for (kind, strength), by_quantity in changes.items() if kind == type}
         _curve(left, edit_type.neutral, curves, edit_type.label, "0.25", "o")
         left.set_ylabel(f"change of {type}\n({edit_type.unit})")
+        people = {strength: {PEOPLE: slope} for (kind, strength), slope in of_people.items() if kind == type}
+        if people:
+            _curve(right, edit_type.neutral, people, PEOPLE, "0.25", "o")
         for k, model in enumerate(study.models):
             color, marker = _COLORS[k % len(_COLORS)], _MARKERS[k % len(_MARKERS)]
             _curve(right, edit_type.neutral, curves, model, color, marker)
         right.set_ylabel("change of saliency\n(share inside the region)")
-        if study.models:
+        if study.models or people:
             right.legend(frameon=False, fontsize=8)
         for panel in (left, right):
             panel.axhline(0, color="0.4", linewidth=0.8, zorder=0)
@@ -90,7 +95,7 @@ def _counted(curves: Mapping[float, Mapping[str, PairedChange]], quantity: str) 
 def _curve(
     panel: "Axes",
     neutral: float,
-    curves: Mapping[float, Mapping[str, PairedChange]],
+    curves: Mapping[float, Mapping[str, PairedChange] | Mapping[str, Slope]],
     quantity: str,
     color: str,
     marker: str,

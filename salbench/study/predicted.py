@@ -22,8 +22,10 @@ from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.runtime import Runtime
 from salbench.sample import Sample
-from salbench.stats import PairedChange, bootstrap_means, paired_change
+from salbench.stats import PairedChange, Slope, bootstrap_means, mean_slope, paired_change
+from salbench.study import participants
 from salbench.study.gaze import Shares, by_stem, counted_in, kind_of, measure
+from salbench.study.participants import Participants
 from salbench.study.regions import INSIDE, SEED, edited_property, fitted, psnr_outside, share_of_map
 from salbench.weights import WeightsProblem
 
@@ -84,7 +86,8 @@ class Predicted:
     Attributes:
         edit_set: the edit set.
         edits: the edits that could be measured, in the order of the set.
-        models: labels of the methods that ran; PEOPLE comes first if gaze was given.
+        models: labels of the methods that ran; PEOPLE comes first if one file of gaze per image was given.
+        participants: where each participant looked, if a table of their fixations was given.
         left_out: {source or edit: why it could not be measured}.
         skipped: {method: why it did not run}.
         failures: {(model, image): why it failed}.
@@ -94,6 +97,7 @@ class Predicted:
     edit_set: EditSet
     edits: list[Measured] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
+    participants: Participants | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -124,6 +128,24 @@ class Predicted:
             if len(values) > 1:
                 found[quantity] = paired_change(*values.T, seed=SEED)
         return found
+
+    def slopes(self) -> dict[str, dict[str, Slope]]:
+        """Dose and response: by how much each quantity rises per unit of strength, averaged over sources.
+
+        As in `trends`, the strengths are those that were used, and the unedited image is no point.
+
+        Returns:
+            {type: {quantity: its slope}}; see `salbench.stats.mean_slope`. Two sources need two strengths of the type.
+            The slope of PEOPLE is that of the participants if a table of their fixations was given.
+        """
+        found: dict[str, dict[str, Slope]] = defaultdict(dict)
+        for (type, quantity), curves in self._curves().items():
+            lines = [(x, y) for x, y in (np.array(curve).T for curve in curves) if np.ptp(x)]
+            if len(lines) > 1:
+                found[type][quantity] = mean_slope(lines)
+        for type, slope in (self.participants.slopes if self.participants else {}).items():
+            found[type][PEOPLE] = slope
+        return dict(found)
 
     def trends(self) -> dict[str, dict[str, Trend]]:
         """How strictly the change of each quantity follows the strength.
@@ -164,6 +186,7 @@ def predict(
     runtime: Runtime,
     *,
     gaze: tuple[Path | str, Path | str] | None = None,
+    fixations: Path | str | None = None,
 ) -> Predicted:
     """Measure every edit of a set, and let methods predict on the edited and on the unedited images.
 
@@ -178,18 +201,21 @@ def predict(
         runtime: where and how methods run.
         gaze: two folders with people's gaze on originals and on edited images, one file per image with the stems above;
             see `gaze.measure`.
+        fixations: a table of fixations with a column for the participant; see `participants.read`.
 
     Raises:
         MethodProblem: an unknown method.
         JournalProblem: another study is writing to the same folder.
         ValueError: the edits of fewer than two images can be measured, or the gaze is on none of the edits, or of both
-            kinds.
+            kinds; or the fixations are of fewer than two participants.
     """
     methods, skipped = _created(specs, runtime)
     study = _measured(edit_set)
     study.skipped |= skipped
     if gaze is not None:
         _add_gaze(study, *gaze)
+    if fixations is not None:
+        _add_participants(study, Path(fixations))
     for spec, method in methods.items():
         try:
             _add_shares(study, method, runtime, Path(out) / "shares")
@@ -288,6 +314,11 @@ def _add_gaze(study: Predicted, original: Path | str, edited: Path | str) -> Non
         raise ValueError(f"{edited}: expected gaze on edits, in files such as {next(iter(edits))}.csv; {first}: {why}")
     study.models.append(PEOPLE)
     study.notes[PEOPLE] = [f"share of their {kind_of(shares)}.", *counted_in(list(shares.values()))]
+
+
+def _add_participants(study: Predicted, path: Path) -> None:
+    study.participants = participants.read(path, {m.edit.id: (m.edit, m.size) for m in study.edits})
+    study.failures |= {(PEOPLE, name): why for name, why in study.participants.failures.items()}
 
 
 def _add_shares(study: Predicted, method: SaliencyMethod, runtime: Runtime, folder: Path) -> None:

@@ -13,6 +13,7 @@ from salbench.files import atomic_write
 from salbench.stats import PairedChange
 from salbench.study.gaze import counted_in
 from salbench.study.observed import Observed
+from salbench.study.participants import Participants
 from salbench.study.predicted import Predicted
 from salbench.study.regions import OUTSIDE
 
@@ -21,21 +22,26 @@ _TESTS = (
     "Brackets: 95 % bootstrap interval over images. t and p: paired t-test; p Wilcoxon: signed-rank test; both "
     "two-sided. d_z: mean change divided by its standard deviation (Cohen)."
 )
+_SLOPES = (
+    "Slope: by how much the measured quantity rises when the strength rises by 1, such as from 1 to 2. A line is "
+    "fitted to the edits of each image, without the unedited image; interval and p: Student's t over images."
+)
 _REGION = "The region is where the mask exceeds half of its peak"
 
 
-def write(out: Path | str, text: str, rows: Iterable[Sequence[Any]]) -> None:
-    """Write study.md and images.csv.
+def write(out: Path | str, text: str, tables: Mapping[str, Iterable[Sequence[Any]]]) -> None:
+    """Write study.md and CSV files.
 
     Args:
         out: folder.
-        text: the tables.
-        rows: rows of the CSV, the header first; None is an empty cell.
+        text: content of study.md.
+        tables: {name of a CSV file: its rows, the header first}; None is an empty cell.
     """
     with atomic_write(Path(out) / "study.md") as file:
         file.write(text)
-    with atomic_write(Path(out) / "images.csv") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+    for name, rows in tables.items():
+        with atomic_write(Path(out) / name) as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def observed_table(study: Observed) -> str:
@@ -57,11 +63,19 @@ def observed_rows(study: Observed) -> list[list[Any]]:
 
 
 def predicted_table(study: Predicted) -> str:
-    """Markdown of a predicted study: changes by strength, trends over strength, and changes outside the region."""
+    """Markdown of a predicted study: changes by strength, trends over strength, and changes outside the region.
+
+    If the fixations of each participant are known, what edits change for them is a table of its own.
+    """
     rows = [
         [type, f"{strength:g}", quantity, *_statistics(change)]
         for (type, strength), by_quantity in study.changes().items()
         for quantity, change in by_quantity.items()
+    ]
+    slopes = [
+        [type, quantity, slope.n_images, _interval(slope.mean, slope.low, slope.high), _p(slope.p)]
+        for type, by_quantity in study.slopes().items()
+        for quantity, slope in by_quantity.items()
     ]
     trends = [
         [type, quantity, n, _interval(mean, low, high, digits=2)]
@@ -71,12 +85,47 @@ def predicted_table(study: Predicted) -> str:
     parts = [
         "Change against the unedited reconstruction, inside the region\n",
         _table(["edit", "strength", "measured", *_STATISTICS], rows),
+        *(_people_table(study.participants) if study.participants else ()),
+        *_if_any(
+            "Dose and response: change for each unit of strength, mean over images\n",
+            ["edit", "measured", "images", "slope [95 % interval]", "p"],
+            slopes,
+        ),
         "Spearman correlation with the strength within an image, mean over images\n",
         _table(["edit", "measured", "images", "correlation [95 % interval]"], trends),
         f"Outside the region (mask below {OUTSIDE:g} of its peak), against the unedited reconstruction\n",
         _table(["edit", "strength", "images", "PSNR, median", "PSNR, lowest", "region covers"], _outside(study)),
     ]
     return "\n".join(parts) + _bullets(_notes(study))
+
+
+def _if_any(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[str, ...]:
+    """A titled table; empty without rows."""
+    return (title, _table(header, rows)) if rows else ()
+
+
+def _people_table(study: Participants) -> tuple[str, ...]:
+    """What edits change for participants."""
+    rows = []
+    for (type, strength), change in study.changes.items():
+        slope, counts = change.slope, (change.slope.n_participants, change.slope.n_images, change.trials)
+        means = f"{change.before:.4f}", f"{change.after:.4f}"
+        rows.append([type, f"{strength:g}", *counts, *means, _interval(slope.mean, slope.low, slope.high), _p(slope.p)])
+    counted = ["participants", "images", "trials"]
+    header = ["edit", "strength", *counted, "unedited", "edited", "change [95 % interval]", "p"]
+    return _if_any("People: share of fixations inside the region, against the unedited image\n", header, rows)
+
+
+def _people_notes(study: Participants) -> list[str]:
+    """Notes on the fixations of participants."""
+    off_image = f", without {study.n_off_image} off their image" if study.n_off_image else ""
+    notes = [
+        f"people: {study.n_participants} participants, {study.n_fixations} fixations{off_image}. Unedited, edited: "
+        "means over trials. Changes, slopes, intervals and p: mixed model, participants and images as random effects."
+    ]
+    if any(np.isnan(c.slope.low) for c in study.changes.values()):
+        notes.append("–: too few participants for an interval; give each version of an image to two or more.")
+    return notes
 
 
 def _outside(study: Predicted) -> list[list[Any]]:
@@ -96,6 +145,10 @@ def _notes(study: Predicted) -> list[str]:
     notes = [f"{_TESTS} p values are not corrected for the number of rows."]
     notes += [f"{EDIT_TYPES[type].label}: {EDIT_TYPES[type].definition}." for type in types]
     notes.append(f"Other rows: share of predicted saliency, or of people's attention, inside the region. {_REGION}.")
+    if study.slopes():
+        notes.append(_SLOPES)
+    if study.participants:
+        notes += _people_notes(study.participants)
     lowered = sum(e.edit.strength != e.edit.asked for e in study.edits)
     if lowered:
         notes.append(
@@ -143,7 +196,10 @@ def _statistics(c: PairedChange) -> list[Any]:
 
 
 def _interval(*values: float, digits: int = 4) -> str:
-    mean, low, high = (f"{round(value, digits) + 0.0:+.{digits}f}" for value in values)  # + 0.0: no "-0.0000"
+    mean, low, high = (
+        "–" if np.isnan(value) else f"{round(value, digits) + 0.0:+.{digits}f}"  # + 0.0: no "-0.0000"
+        for value in values
+    )
     return f"{mean} [{low}, {high}]"
 
 

@@ -88,6 +88,30 @@ def test_people_on_an_edit_set(edit_set, salbench, tmp_path, capsys):
     assert "| people " in capsys.readouterr().out
 
 
+def test_a_plan_and_its_fixations(edit_set, salbench, tmp_path, capsys):
+    """Two commands, into one folder."""
+    study = "study", "--edits", edit_set, "--out", tmp_path / "out"
+    numbers = "--participants", 4, "--per-type", 3, "--strengths", 1, "--seconds", 4, "--blank", 0.5
+    assert salbench(*study, "--plan", *numbers) == 0
+    printed = capsys.readouterr()
+    assert (tmp_path / "out" / "plan.md").read_text() == printed.out.removesuffix("\n")
+    assert printed.err == f"plan: {tmp_path / 'out'}\n"
+    with open(tmp_path / "out" / "presentations.csv", newline="") as file:
+        trials = list(csv.DictReader(file))
+    assert {(t["seconds"], t["blank_seconds"]) for t in trials} == {("4", "0.5")}
+    assert len(trials) == 4 * 3
+    lines = [
+        f"{t['participant']},{t['file']},{x:.1f},{y:.1f}" for t in trials for x, y in points(3, len(t["file"]) - 10)
+    ]
+    (tmp_path / "fixations.csv").write_text("\n".join(["participant,image,x,y", *lines]))
+    assert salbench(*study, "--plan") == 2
+    assert "expected a folder without a plan, got one with presentations.csv" in capsys.readouterr().err
+    assert salbench(*study, "--fixations", tmp_path / "fixations.csv") == 0
+    assert "People: share of fixations inside the region, against the unedited image" in capsys.readouterr().out
+    with open(tmp_path / "out" / "trials.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4 * 3
+
+
 def test_a_method_that_cannot_run_makes_no_complete_study(edit_set, salbench, tmp_path, capsys):
     study = "study", "--edits", edit_set, "--methods", "center_bias", "--out", tmp_path / "out"
     assert salbench(*study) == 1
@@ -108,6 +132,13 @@ USAGE = "study needs --original, --edited and --masks; or --edits with --methods
         (("--edits", "x", "--original", "y"), USAGE),
         (("--edits", "x", "--methods", "uniform", "--edited", "y"), USAGE),
         (("--edits", "x", "--methods", "uniform", "--original", "y"), USAGE),
+        (("--fixations", "x", "--original", "y", "--edited", "z", "--masks", "m"), USAGE),
+        (("--edits", "x", "--fixations", "f", "--original", "y", "--edited", "z"), USAGE),
+        (("--plan",), "--plan needs --edits, and no methods"),
+        (("--edits", "x", "--plan", "--methods", "uniform"), "--plan needs --edits, and no methods"),
+        (("--edits", "x", "--methods", "uniform", "--participants", "8"), "--participants requires --plan"),
+        (("--edits", "x", "--methods", "uniform", "--all-versions"), "--all-versions requires --plan"),
+        (("--edits", "x", "--plan"), "x: expected the folder of an edit set"),
         (("--edits", "x", "--methods", "uniforn"), "Did you mean 'uniform'"),
         (("--edits", "x", "--methods", "uniform"), "x: expected the folder of an edit set"),
         (("--edits", "x", "--methods", "uniform", "--figure", "f.gif"), "f.gif: expected a name ending in .png"),
@@ -119,3 +150,9 @@ def test_errors_before_anything_is_written(words, message, salbench, capsys, tmp
     assert salbench("study", *words) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_blank_of_less_than_no_time(salbench, capsys):
+    with pytest.raises(SystemExit):
+        salbench("study", "--edits", "x", "--plan", "--blank", "-1")
+    assert "expected a number of seconds, 0 or above, got '-1'" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Small pictures, regions and edits for studies, and what they give by hand."""
 
+from functools import partial
+
 import numpy as np
 
 from salbench import edits
@@ -50,6 +52,20 @@ def bright_share(strength, k):
     """What a method that returns the distance from grey 128 says: mass inside over all mass."""
     inside = 36 * (20 * strength + k)
     return inside / (inside + 156 * 10)
+
+
+def small_set(n_sources, **strengths):
+    """An edit set, not on disk, of pictures s00, s01, ..., each with edits of {type: strengths} in INSIDE."""
+    of_each, originals = {}, {}
+    for k in range(n_sources):
+        id = f"s{k:02d}"
+        originals[id] = partial(chequers, 1, k)
+        of_each[id] = [
+            edits.Edit(id, type, s, 1, partial(chequers, 1 + s / 9, k), partial(np.divide, MASK, 200), asked=s)
+            for type, asked in sorted(strengths.items())
+            for s in asked
+        ]
+    return edits.EditSet("small", {}, "0" * 16, "CC0", of_each, originals)
 
 
 def predicted(edit_set, specs, gaze=None, **runtime):

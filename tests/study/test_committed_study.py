@@ -35,6 +35,18 @@ def test_the_table_is_of_these_images(rows, name, column, strength):
     assert f"{change:+.3f}" in (RESULTS / "edits_and_saliency.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("column", ["spectral_residual_", "lite_"])
+def test_slopes_are_those_of_lines_through_each_image(rows, column):
+    curves = {}
+    for row in rows:
+        change = float(row[f"{column}after"]) - float(row[f"{column}before"])
+        curves.setdefault(row["source"], []).append((float(row["strength"]), change))
+    slopes = [np.polyfit(*np.transpose(points), 1)[0] for points in curves.values()]
+    low, high = scipy.stats.ttest_1samp(slopes, 0).confidence_interval()
+    text = (RESULTS / "study_augsal" / "study.md").read_text(encoding="utf-8")
+    assert f"| 100      | {np.mean(slopes):+.4f} [{low:+.4f}, {high:+.4f}] | < 0.001 |" in text
+
+
 def test_the_control_is_exactly_zero(rows):
     assert len(rows) == 300
     assert all(row["uniform_before"] == row["uniform_after"] for row in rows)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from studies import BRIGHT, CONTRAST, COVERED, MASK, SIZE, bright_share, chequers, points, predicted
+from studies import BRIGHT, CONTRAST, CONTRASTS, COVERED, MASK, SIZE, bright_share, chequers, points, predicted
 
 from salbench import edits, registry
 from salbench.edits import NewEdit, Writer
@@ -101,6 +101,28 @@ def test_trends(edit_set, add_method):
     assert "jumps" not in trends["contrast"]
     assert "uniform" not in trends["contrast"]  # it never changes
     assert "color" not in trends  # one strength
+
+
+def test_slopes(edit_set, add_method):
+    """The edited property is a straight line with a slope for each image; a method's is that of the shares."""
+    add_method("bright", BRIGHT)
+    slopes = predicted(edit_set, ["bright", "uniform"]).slopes()
+    assert slopes.keys() == {"contrast"}  # colour has one strength
+    assert list(slopes["contrast"]) == [CONTRAST, "bright", "uniform"]
+    assert slopes["contrast"][CONTRAST].mean == pytest.approx(20 / 255)
+    fits = [np.polyfit(CONTRASTS, [bright_share(s, k) for s in CONTRASTS], 1)[0] for k in range(4)]
+    test = scipy.stats.ttest_1samp(fits, 0)
+    found = slopes["contrast"]["bright"]
+    assert (found.mean, found.n_images) == pytest.approx((np.mean(fits), 4))
+    assert (found.low, found.high) == pytest.approx(test.confidence_interval())
+    control = slopes["contrast"]["uniform"]
+    assert (control.mean, control.low, control.high) == (0, 0, 0)
+
+
+def test_slopes_are_in_the_table(edit_set):
+    text = report.predicted_table(predicted(edit_set, ["uniform"]))
+    assert "| contrast | contrast (SD of grey) | 4        | +0.0784 [+0.0784, +0.0784] | – " in text
+    assert "- Slope: by how much the measured quantity rises when the strength rises by 1" in text
 
 
 def test_trends_are_over_the_strengths_that_were_used(tmp_path):
