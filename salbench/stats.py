@@ -198,14 +198,14 @@ def random_effects_difference(values: ArrayLike, baseline: ArrayLike, *, level: 
     n_seeds, n_images = difference.shape
     mean = float(difference.mean()) if n_images else np.nan
     if n_images < 2:
-        return Difference(mean, *[np.nan] * 4, n_seeds, n_images, np.nan)
+        return Difference(mean, np.nan, np.nan, np.nan, np.nan, n_seeds, n_images, np.nan)
     rounding = _ROUNDING * max(np.abs(values[:, known]).max(), np.abs(baseline[:, known]).max())
     if np.ptp(difference) <= rounding:
         return Difference(mean, 0.0, mean, mean, float(abs(mean) <= rounding), n_seeds, n_images, 0.0)
     of_seeds, of_images = _squared_errors(difference)
     total = of_seeds + of_images
     if not total:
-        return Difference(mean, *[np.nan] * 4, n_seeds, n_images, np.nan)
+        return Difference(mean, np.nan, np.nan, np.nan, np.nan, n_seeds, n_images, np.nan)
     error, share = float(np.sqrt(total)), of_seeds / total
     half, more = (error * float(_critical(q, share, n_seeds - 1, n_images - 1)) for q in ((1 - level) / 2, 1 - POWER))
     detectable = (half + more) * (share / _bias_of_deviation(n_seeds) + 1 - share)
