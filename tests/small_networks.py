@@ -93,6 +93,8 @@ def small_networks():
         resnet, dense = _own("transalnet_res"), _own("transalnet_dense")
         patch.setattr(resnet, "ResNet50", partial(resnet.ResNet50, width_per_group=1))
         patch.setattr(dense, "DENSENET161", dense.DENSENET161._replace(first=8, growth=4, blocks=(1, 1, 1, 1)))
+        for method in map(registry.get, ("dsclrcn", "opensalicon")):
+            patch.setattr(method, "recipe", method.recipe.at((64, 96)))
         yield patch
 
 
