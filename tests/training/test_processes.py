@@ -1,16 +1,13 @@
-"""Several processes, as on several GPUs: they make the weights that one process makes.
+"""Several processes, as on several GPUs: they make the weights that one process makes."""
 
-This file is also the program of these processes: it is started with the folders of `fit`.
-"""
-
+import multiprocessing
 import os
-import subprocess
-import sys
-from pathlib import Path
+import socket
 
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 from salbench import datasets, edits, registry
@@ -19,7 +16,6 @@ from salbench.runtime import Runtime
 from salbench.training import checkpoint
 from salbench.training_plan import Plan
 
-ROOT = Path(__file__).resolve().parents[2]
 METHOD = """
 import torch
 from torch import nn
@@ -73,6 +69,31 @@ def write_edits(folder):
         writer.add(f"picture{i}", original, {"grey": np.eye(8)}, [NewEdit("grey", 1.0, 1.0, 1, original)])
 
 
+def in_two_processes(function, *args):
+    """Call a function in two processes, which find each other by the variables that torchrun sets.
+
+    They are forks, which saves importing torch twice; torchrun would import it three times.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_one_of_two, args=(rank, port, function, *args)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=300)
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+def _one_of_two(rank, port, function, *args):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    AcceleratorState._reset_state(reset_partial_state=True)  # that of the process that was forked
+    function(*args)
+    assert AcceleratorState().num_processes == 2
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A folder with the trainings of `fit` in one process and in two: one/ and two/."""
@@ -84,10 +105,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_FOLDERS", list(registry._FOLDERS))
         fit(place, place / "one")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [*torchrun, __file__, place, place / "two"]
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+        in_two_processes(fit, place, place / "two")
     return place
 
 
@@ -98,7 +116,3 @@ def test_two_processes_make_the_weights_of_one(trained, kind):
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-6, msg=name)
-
-
-if __name__ == "__main__":
-    fit(*map(Path, sys.argv[1:]))
