@@ -16,6 +16,7 @@ from salbench.datasets import default_sigma, load
 from salbench.edits import MadeEdits, NewEdit
 from salbench.files import atomic_write, image_size, read_fixations, read_image
 from salbench.maps import resize
+from salbench.overlay import draw_heat
 from salbench.sample import Sample
 
 Tile = Image.Image
@@ -145,15 +146,7 @@ def _saliency_tile(density: np.ndarray, mask: np.ndarray, image: np.ndarray) -> 
 
 def _heat_tile(values: np.ndarray, image: np.ndarray, name: str, text: str, mask: np.ndarray | None = None) -> Tile:
     """A map as heat over its image in grey, with the outline of a region."""
-    from matplotlib import colormaps  # slow to import
-
-    weight = resize(np.asarray(values, np.float64), image.shape[:2])
-    weight = np.clip(weight / max(weight.max(), 1e-300), 0, 1)
-    heat = 255 * colormaps["inferno"](weight)[..., :3]
-    grey = 40 + 0.6 * image.mean(2, keepdims=True)
-    opacity = np.clip(1.5 * weight[..., None], 0, 0.85)
-    shown = np.round(opacity * heat + (1 - opacity) * grey).astype(np.uint8)
-    return _picture_tile(shown, name, text, region=mask)
+    return _picture_tile(draw_heat(image, values), name, text, region=mask)
 
 
 def _principal_components(features: np.ndarray) -> tuple[np.ndarray, float]:
