@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
 from salbench.augment import augment, get
-from salbench.datasets import default_sigma, load
+from salbench.datasets import Dataset, default_sigma, load
 from salbench.edits import MadeEdits, NewEdit
 from salbench.files import atomic_write, image_size, read_fixations, read_image
 from salbench.maps import resize
@@ -197,8 +197,16 @@ def sample_of_dataset(name: str, id: str | None = None, root: Path | str | None 
         ValueError: unknown name or id, or the data set is not on disk.
     """
     dataset = load(name, root)
+    return dataset.samples[0] if id is None else sample_of_id(dataset, id)
+
+
+def sample_of_id(dataset: Dataset, id: str) -> Sample:
+    """The sample of an open data set with this id.
+
+    Raises:
+        ValueError: unknown id.
+    """
     samples = {sample.id: sample for sample in dataset.samples}
-    id = next(iter(samples)) if id is None else id
     if id not in samples:
         near = difflib.get_close_matches(id, samples, 1) or list(samples)[:1]
         raise ValueError(f"{dataset.name}: no image has the id {id!r}; expected one such as {near[0]!r}")

@@ -27,7 +27,7 @@ EXAMPLES = (
     "salbench figure examples --images osie_test:1008,popout:color_03 --methods lite,gaze_lite --data-root DIR",
     "salbench figure ablation --datasets osie --metrics auc,nss,kl",
 )
-_NEEDS = {  # option: figures that take it
+_TAKEN_BY = {  # option: figures that take it
     "datasets": ("ranking", "scatter", "matrix", "ablation"),
     "metrics": ("ranking", "scatter", "matrix", "ablation"),
     "protocol": ("ranking", "scatter", "matrix", "ablation"),
@@ -80,7 +80,7 @@ def execute(options: argparse.Namespace) -> int:
     """Draw the figure."""
     from salbench import figure
 
-    for name, kinds in _NEEDS.items():
+    for name, kinds in _TAKEN_BY.items():
         if options.kind not in kinds:
             _options.require(options, name, f"figure {' or '.join(kinds)}")
     path = options.out or f"{options.kind}.{options.format or 'pdf'}"

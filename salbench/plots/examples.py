@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salbench import datasets, figure, registry
-from salbench.contact_sheet import sample_of_dataset
+from salbench.contact_sheet import sample_of_id
 from salbench.datasets import Dataset
 from salbench.maps import minmax
 from salbench.overlay import draw_heat
@@ -54,9 +54,9 @@ def examples(
     """
     from matplotlib.figure import Figure
 
-    opened = [_opened(image, root) for image in images]
-    if not opened or not methods:
+    if not images or not methods:
         raise ValueError("examples: expected at least one image and one method")
+    opened = _opened(images, root)
     per_row = min(columns or 1 + len(methods), 1 + len(methods))
     width = (figure.PAGE - (per_row - 1) * _GAP) / per_row
     made = [registry.create(name, runtime) for name in methods]
@@ -91,12 +91,14 @@ class _Row:
         return width * rows / columns + (_TITLE if self.titles else 0) + _GAP
 
 
-def _opened(image: str, root: Path | str | None) -> tuple[Dataset, Sample]:
-    """The data set and the sample of DATASET:ID."""
-    name, _, id = image.rpartition(":")
-    if not name or not id:
-        raise ValueError(f"examples: expected an image as DATASET:ID, such as popout:orientation_04, got {image!r}")
-    return datasets.load(name, root), sample_of_dataset(name, id, root)
+def _opened(images: Sequence[str], root: Path | str | None) -> list[tuple[Dataset, Sample]]:
+    """The data set and the sample of each DATASET:ID."""
+    names = [(image.rpartition(":")[0], image.rpartition(":")[2]) for image in images]
+    for image, (name, id) in zip(images, names, strict=True):
+        if not name or not id:
+            raise ValueError(f"examples: expected an image as DATASET:ID, such as popout:orientation_04, got {image!r}")
+    loaded = {name: datasets.load(name, root) for name in dict.fromkeys(name for name, _ in names)}
+    return [(loaded[name], sample_of_id(loaded[name], id)) for name, id in names]
 
 
 def _tiles(
