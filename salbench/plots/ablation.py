@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS = 3
+_LONG = 24  # letters; longer names of arms leave little width to the panels
 
 
 @figure.style()
@@ -37,7 +38,8 @@ def ablation(out: Path | str, which: Ablation, metrics: Sequence[str] = tuple(ME
     names = sorted({arm for changes in by_method.values() for arm in changes}, reverse=True)
     n_columns = min(len(metrics), _COLUMNS)
     n_rows = -(-len(metrics) // n_columns)
-    size = (figure.PAGE if n_columns > 1 else figure.COLUMN, 0.5 + n_rows * (0.45 + 0.14 * len(names) * len(by_method)))
+    is_wide = n_columns > 1 or max(map(len, names)) > _LONG
+    size = (figure.PAGE if is_wide else figure.COLUMN, 0.5 + n_rows * (0.45 + 0.14 * len(names) * len(by_method)))
     drawing = Figure(figsize=size, layout="constrained")
     panels = drawing.subplots(n_rows, n_columns, sharey=True, squeeze=False).ravel()
     for panel, metric in zip(panels, metrics, strict=False):
@@ -68,5 +70,5 @@ def _panel(
     panel.set_yticks(range(len(names)), names)
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
-    panel.locator_params(axis="x", nbins=5)
+    panel.locator_params(axis="x", nbins=3 if max(map(len, names)) > _LONG else 5)
     figure.label_axis(panel.xaxis, metric, METRICS[metric], "change of {}")
