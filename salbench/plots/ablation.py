@@ -53,7 +53,7 @@ def ablation(out: Path | str, which: Ablation, metrics: Sequence[str] = tuple(ME
 
 
 def _panel(
-    panel: "Axes", metric: str, by_method: Mapping[str, Mapping[str, arms.Change]], names: Sequence[str]
+    panel: "Axes", metric: str, by_method: Mapping[str, Mapping[str, Mapping[str, arms.Change]]], names: Sequence[str]
 ) -> None:
     for k, (method, changes) in enumerate(by_method.items()):
         color, marker = figure.COLORS[k % len(figure.COLORS)], figure.MARKERS[k % len(figure.MARKERS)]

@@ -130,5 +130,6 @@ def _draw(drawing: "Figure", row: _Row, top: float, width: float) -> None:
 
 
 def _dots(panel: "Axes", fixations: np.ndarray, shape: Sequence[int]) -> None:
-    panel.scatter(*fixations.T - 0.5, s=4, color=_DOT, edgecolors="black", linewidths=0.3)
+    x, y = fixations.T - 0.5
+    panel.scatter(x, y, s=4, color=_DOT, edgecolors="black", linewidths=0.3)
     panel.set(xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5))

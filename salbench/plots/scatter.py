@@ -76,7 +76,7 @@ def scatter(
         limits = {"xlim": panel.get_xlim(), "ylim": panel.get_ylim()}
         panel.axline((0, 0), slope=1, color="0.7", linewidth=0.8, dashes=(3, 3), zorder=0.6)
         panel.set(**limits)
-    _name(panel, {name: (point.x["mean"], point.y["mean"]) for name, point in points.items()})
+    _name(drawing, panel, {name: (point.x["mean"], point.y["mean"]) for name, point in points.items()})
     return drawing
 
 
@@ -94,11 +94,10 @@ def _points(out, x, y, protocol, methods) -> dict[str, _Point]:
     }
 
 
-def _name(panel: "Axes", places: Mapping[str, tuple[float, float]]) -> None:
+def _name(drawing: "Figure", panel: "Axes", places: Mapping[str, tuple[float, float]]) -> None:
     """Write the name of each point near it, where it covers no marker and no other name if there is such a place."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    drawing = panel.get_figure()
     drawing.draw_without_rendering()  # fixes the scale and the size of the panel
     renderer = FigureCanvasAgg(drawing).get_renderer()
     room, point = panel.get_window_extent(renderer).extents, drawing.dpi / 72
@@ -106,7 +105,7 @@ def _name(panel: "Axes", places: Mapping[str, tuple[float, float]]) -> None:
     taken = [(*(place - 2 * point), *(place + 2 * point)) for place in markers]
     for (name, place), marker in zip(places.items(), markers, strict=True):
         text = panel.annotate(name, place, (0, 0), textcoords="offset points", fontsize=6, in_layout=False)
-        size = text.get_window_extent(renderer).size
+        size = np.array(text.get_window_extent(renderer).size)
         boxes = [_box(marker + np.multiply(offset, point), offset, size) for offset in _OFFSETS]
         costs = [
             sum(_overlap(box, other) for other in taken) + _outside(box, room) + _crossing(marker, box, markers, point)

@@ -109,7 +109,7 @@ def _difference(one: Run, other: Run) -> str:
         return "other scores have no value"
     gap = np.where(known, np.abs(one.scores - other.scores), 0.0)
     if gap.max(initial=0) > SAME:
-        image, metric = np.unravel_index(int(gap.argmax()), gap.shape)
+        image, metric = map(int, np.unravel_index(int(gap.argmax()), gap.shape))
         n = int((gap > SAME).any(1).sum())
         return (
             f"the scores of {n} of {len(one.ids)} images, most on {one.ids[image]}: {list(METRICS)[metric]} "
