@@ -1,4 +1,4 @@
-"""MkDocs hooks: fill the pages with what the code says, and add the pages of results/ to the site.
+"""MkDocs hooks: fill the pages with what the code says, and add notebooks and the pages of results/ to the site.
 
 A page asks for a table or a help text with a comment on a line of its own:
 
@@ -14,6 +14,7 @@ The line after it, "*On the site ...*", is for readers of the clone. The site le
 
 import argparse
 import ast
+import json
 import os
 import re
 import sys
@@ -42,16 +43,27 @@ _TO_PAGES = "](../docs/pages/"  # as written in results/
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of results/, the tables of the studies, and every figure."""
+    """Add the pages of results/, the tables of the studies, every figure, and notebooks as pages."""
     for pattern in ("*.md", "*/*.md", "*/*.png"):
         for path in sorted((ROOT / "results").glob(pattern)):
             files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+    for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        files.append(File.generated(config, file.src_uri.replace(".ipynb", ".md"), content=_page(file)))
     return files
+
+
+def _page(file: File) -> str:
+    """A notebook as a page: its text and its code."""
+    cells = json.loads(file.content_string)["cells"]
+    parts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    parts = [text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in parts]
+    title, *rest = "\n\n".join(parts).split("\n\n")
+    return "\n\n".join([title, f'<a href="{Path(file.src_uri).name}" download>The notebook of this page</a>', *rest])
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Replace the comments, and point links between docs/pages and results/ to the site."""
-    markdown = _TO_RESULTS.sub(r"](\1", markdown).replace(_TO_PAGES, "](../")
+    markdown = _TO_RESULTS.sub(r"](\1", markdown).replace(_TO_PAGES, "](../").replace(".ipynb)", ".md)")
     return _COMMENT.sub(_filled, markdown)
 
 

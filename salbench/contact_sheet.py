@@ -12,10 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
 from salbench.augment import augment, get
-from salbench.datasets import default_sigma, load
+from salbench.datasets import Dataset, default_sigma, load
 from salbench.edits import MadeEdits, NewEdit
 from salbench.files import atomic_write, image_size, read_fixations, read_image
 from salbench.maps import resize
+from salbench.overlay import draw_heat
 from salbench.sample import Sample
 
 Tile = Image.Image
@@ -145,15 +146,7 @@ def _saliency_tile(density: np.ndarray, mask: np.ndarray, image: np.ndarray) -> 
 
 def _heat_tile(values: np.ndarray, image: np.ndarray, name: str, text: str, mask: np.ndarray | None = None) -> Tile:
     """A map as heat over its image in grey, with the outline of a region."""
-    from matplotlib import colormaps  # slow to import
-
-    weight = resize(np.asarray(values, np.float64), image.shape[:2])
-    weight = np.clip(weight / max(weight.max(), 1e-300), 0, 1)
-    heat = 255 * colormaps["inferno"](weight)[..., :3]
-    grey = 40 + 0.6 * image.mean(2, keepdims=True)
-    opacity = np.clip(1.5 * weight[..., None], 0, 0.85)
-    shown = np.round(opacity * heat + (1 - opacity) * grey).astype(np.uint8)
-    return _picture_tile(shown, name, text, region=mask)
+    return _picture_tile(draw_heat(image, values), name, text, region=mask)
 
 
 def _principal_components(features: np.ndarray) -> tuple[np.ndarray, float]:
@@ -204,8 +197,16 @@ def sample_of_dataset(name: str, id: str | None = None, root: Path | str | None 
         ValueError: unknown name or id, or the data set is not on disk.
     """
     dataset = load(name, root)
+    return dataset.samples[0] if id is None else sample_of_id(dataset, id)
+
+
+def sample_of_id(dataset: Dataset, id: str) -> Sample:
+    """The sample of an open data set with this id.
+
+    Raises:
+        ValueError: unknown id.
+    """
     samples = {sample.id: sample for sample in dataset.samples}
-    id = next(iter(samples)) if id is None else id
     if id not in samples:
         near = difflib.get_close_matches(id, samples, 1) or list(samples)[:1]
         raise ValueError(f"{dataset.name}: no image has the id {id!r}; expected one such as {near[0]!r}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 from tqdm import tqdm
 
@@ -251,7 +252,9 @@ class Evaluation:
         rows = [{"id": e["id"]} | _floats(e.get("scores")) for e in ordered]
         metrics: dict[str, dict[str, float] | None] = dict.fromkeys(METRICS)
         if good and not failures:
-            metrics = self._means(rows, [e["fixations"] for e in good])
+            values = np.array([[row[name] for name in METRICS] for row in rows])
+            weights = np.ones(len(good)) if self.protocol.averaging == "image" else [e["fixations"] for e in good]
+            metrics = means(values, weights, self.runtime.seed)
         result = Result(
             identity=identity,
             metrics=metrics,
@@ -275,17 +278,23 @@ class Evaluation:
         )
         return result, rows
 
-    def _means(self, rows: Sequence[Mapping[str, Any]], fixations: Sequence[int]) -> dict[str, dict[str, float] | None]:
-        values = np.array([[row[name] for name in METRICS] for row in rows])
-        weights = np.ones(len(rows)) if self.protocol.averaging == "image" else np.array(fixations)
-        mean, low, high = bootstrap_means(values, weights, seed=self.runtime.seed)
-        lowest, highest = np.transpose([metric.bounds for metric in METRICS.values()])
-        low, high = np.maximum(low, lowest), np.minimum(high, highest)  # no mean can be beyond the metric's bounds
-        columns = zip(METRICS, mean, low, high, np.isfinite(values).sum(0), strict=True)
-        return {
-            name: {"mean": float(mean), "low": float(low), "high": float(high), "n": int(n)} if n else None
-            for name, mean, low, high, n in columns
-        }
+
+def means(values: np.ndarray, weights: ArrayLike, seed: int) -> dict[str, dict[str, float] | None]:
+    """The field `metrics` of a result: means over images with their 95 % bootstrap intervals.
+
+    Args:
+        values: (images, metrics), in the order of `METRICS`; NaN means no value.
+        weights: (images,) >= 0.
+        seed: random seed for the bootstrap.
+    """
+    mean, low, high = bootstrap_means(values, weights, seed=seed)
+    lowest, highest = np.transpose([metric.bounds for metric in METRICS.values()])
+    low, high = np.maximum(low, lowest), np.minimum(high, highest)  # no mean can be beyond the metric's bounds
+    columns = zip(METRICS, mean, low, high, np.isfinite(values).sum(0), strict=True)
+    return {
+        name: {"mean": float(mean), "low": float(low), "high": float(high), "n": int(n)} if n else None
+        for name, mean, low, high, n in columns
+    }
 
 
 def identity_of(

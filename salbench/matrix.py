@@ -52,11 +52,11 @@ def table(
     if metric not in METRICS:
         raise TableProblem(f"--metric: expected one of {', '.join(METRICS)}, got {metric!r}")
     names = list(dict.fromkeys(map(results_name, datasets)))
-    columns = [_read(Path(out), name, protocol, methods) for name in names]
+    columns = [read(out, name, protocol, methods) for name in names]
     values = {column.dataset: column.cells(metric) for column in columns}
     shares = {f"{column.dataset} explained": column.shares() for column in columns}
     shares = {name: cells for name, cells in shares.items() if cells}
-    rows = _rows(values, METRICS[metric].higher_is_better)
+    rows = rows_of(values, METRICS[metric].higher_is_better)
     if style == "csv":
         merged = [replace(row, cells={**row.cells, **_cells(shares, row.name)}) for row in rows]
         return tables.render("", merged, dict.fromkeys([*values, *shares], METRICS[metric]), [], style)
@@ -69,7 +69,7 @@ def table(
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """The results on one data set, all on the same images under the same protocol."""
 
     out: Path
@@ -98,7 +98,11 @@ class _Column:
         return results.read_scores(self.out, self.dataset, result.method)[metric].to_numpy()
 
     def cells(self, metric: str) -> dict[str, tables.Cell]:
-        """{name of a row: cell}; if a method is compared with the best, with the p-value of the difference."""
+        """{name of a row: cell}.
+
+        Cells of methods that learned from this data set have "seen". If a method is compared with the best one, its
+        cell has the p-value of the difference.
+        """
         p_values = self._p_values(metric)
         found = [r for r in self.results if not r.n_failed]
         cells = {r.method: self._cell(r, r.metrics[metric], p_values.get(r.method, {})) for r in found}
@@ -140,7 +144,20 @@ def _mean(result: Result, metric: str) -> float:
     return cell["mean"] if cell else np.nan
 
 
-def _read(out: Path, dataset: str, protocol: str, methods: Collection[str] | None) -> _Column:
+def read(out: Path | str, dataset: str, protocol: str, methods: Collection[str] | None = None) -> Column:
+    """The results on one data set by one protocol. Networks with random weights are left out.
+
+    Args:
+        out: folder of the results.
+        dataset: its name in results.
+        protocol: its name.
+        methods: labels of the methods to read; ceilings are always read. By default all that have results.
+
+    Raises:
+        TableProblem: no results, or results of several versions.
+        ResultProblem: a file is not a result of this version.
+    """
+    out = Path(out)
     scored = [r for r in results.read_all(out, dataset).values() if r.identity["protocol"] == protocol]
     found = [r for r in scored if not r.untrained and (methods is None or r.method in methods or r.ceiling)]
     command = f"salbench run --dataset {dataset} --protocol {protocol} --out {out}"
@@ -157,7 +174,7 @@ def _read(out: Path, dataset: str, protocol: str, methods: Collection[str] | Non
             f"{out / dataset}: expected results on the same images by the same version of the protocol, found several "
             f"kinds ({groups}). Make them anew: {command} --overwrite"
         )
-    return _Column(out, found)
+    return Column(out, found)
 
 
 def learned(result: Result) -> list[str]:
@@ -181,8 +198,14 @@ def _first_word(name: str) -> str:
     return found[0] if found else ""
 
 
-def _rows(cells: Mapping[str, Mapping[str, tables.Cell]], higher: bool, *, ranked: bool = True) -> list[Row]:
-    """A row per method, the best mean over data sets on top; ceilings last."""
+def rows_of(cells: Mapping[str, Mapping[str, tables.Cell]], higher: bool, *, ranked: bool = True) -> list[Row]:
+    """A row per method, the best mean over data sets on top; ceilings last.
+
+    Args:
+        cells: {column: {name of a row: cell}}.
+        higher: whether higher values are better.
+        ranked: whether rows compete; a ceiling never does.
+    """
     names = list(dict.fromkeys(name for of_one in cells.values() for name in of_one))
     rows = [Row(name, _cells(cells, name), ranked=ranked and not name.endswith(CEILING)) for name in names]
 
@@ -197,7 +220,7 @@ def _cells(by_column: Mapping[str, Mapping[str, tables.Cell]], name: str) -> dic
     return {column: cells.get(name) for column, cells in by_column.items()}
 
 
-def _explained(shares: Mapping[str, Mapping[str, tables.Cell]], columns: Sequence[_Column], style: str) -> str:
+def _explained(shares: Mapping[str, Mapping[str, tables.Cell]], columns: Sequence[Column], style: str) -> str:
     names = sorted({column.ceiling.method for column in columns if column.ceiling})
     without = [column.dataset for column in columns if column.ceiling is None]
     notes = [
@@ -209,10 +232,10 @@ def _explained(shares: Mapping[str, Mapping[str, tables.Cell]], columns: Sequenc
         notes.append(f"Without a ceiling: {', '.join(without)}.")
     shown = {name.removesuffix(" explained"): cells for name, cells in shares.items()}
     heads = dict.fromkeys(shown, METRICS[EXPLAINED])
-    return tables.render("Explained information", _rows(shown, higher=True, ranked=False), heads, notes, style)
+    return tables.render("Explained information", rows_of(shown, higher=True, ranked=False), heads, notes, style)
 
 
-def _notes(columns: Sequence[_Column], metric: str, values: Mapping[str, Mapping[str, tables.Cell]]) -> Iterator[str]:
+def _notes(columns: Sequence[Column], metric: str, values: Mapping[str, Mapping[str, tables.Cell]]) -> Iterator[str]:
     fewest = min(column.results[0].n_images for column in columns)
     interval = "bootstrap interval" if fewest >= FEWEST_TO_RESAMPLE else "interval"
     yield f"±: half the width of the 95 % {interval} over images. Bold: best ranked value of a column."
@@ -231,7 +254,7 @@ def _notes(columns: Sequence[_Column], metric: str, values: Mapping[str, Mapping
     yield from tables.method_notes(_once(column.results for column in columns))
 
 
-def _about_seen(columns: Sequence[_Column]) -> Iterator[str]:
+def _about_seen(columns: Sequence[Column]) -> Iterator[str]:
     seen = {(r.method, column.dataset): r for column in columns for r in column.results if r.method in column.seen}
     if not seen:
         return
@@ -247,7 +270,7 @@ def _about_seen(columns: Sequence[_Column]) -> Iterator[str]:
             yield f"{method} on {dataset}: trained on {result.n_seen} of these images."
 
 
-def _about(column: _Column, metric: str) -> Iterator[str]:
+def _about(column: Column, metric: str) -> Iterator[str]:
     first = column.results[0]
     gaze = "SIMULATED gaze" if first.gaze == "simulated" else first.gaze
     counts = {int(cell["n"]) for r in column.results if (cell := r.metrics[metric])}

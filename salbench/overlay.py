@@ -1,4 +1,4 @@
-"""An overlay: a picture, with colour and two lines where a density says that people look."""
+"""A map over its picture: as an overlay with colour and two lines, or as heat over the picture in grey."""
 
 import numpy as np
 from PIL import Image
@@ -11,6 +11,7 @@ _COLOURS = (0.2, 0.95)  # the part of the colour map that is used: its dark end 
 _OPACITY = 0.6  # at most, so that the picture stays visible
 _SMOOTHING = 0.006  # of the longer side; standard deviation that turns jagged lines into curves
 _LINE_WIDTH = 1 / 400  # of the longer side
+_HEAT_OPACITY = 0.85  # at most
 _DETAIL = 400  # pixels; longer side of the map that colours and lines are made from, which is smooth
 
 
@@ -42,6 +43,26 @@ def draw_overlay(image: np.ndarray, density: np.ndarray) -> np.ndarray:
         drawn *= 1 - 0.45 * opacity * _line(enclosed, share, 2.2 * width)  # a dark rim, to be seen on white
         drawn += opacity * line * (255 - drawn)
     return np.round(drawn).astype(np.uint8)
+
+
+def draw_heat(image: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Draw a map as heat over its picture in grey. Pixels of value 0 stay grey.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        values: (h, w) of any size and scale; what is below 0 counts as 0.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    from matplotlib import colormaps  # slow to import
+
+    weight = resize(np.asarray(values, np.float64), image.shape[:2])
+    weight = np.clip(weight / max(weight.max(), 1e-300), 0, 1)
+    heat = 255 * colormaps["inferno"](weight)[..., :3]
+    grey = 40 + 0.6 * image.mean(2, keepdims=True)
+    opacity = np.clip(1.5 * weight[..., None], 0, _HEAT_OPACITY)
+    return np.round(opacity * heat + (1 - opacity) * grey).astype(np.uint8)
 
 
 def _within(longest: int, image: np.ndarray) -> tuple[int, int]:

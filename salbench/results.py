@@ -138,18 +138,31 @@ def read(path: Path | str) -> Result:
     Raises:
         ResultProblem: not a result, or another schema version.
     """
+    return parse(Path(path).read_bytes(), path)
+
+
+def parse(content: bytes, name: Path | str) -> Result:
+    """Read a result from the content of its file.
+
+    Args:
+        content: of the JSON file.
+        name: its path, for errors.
+
+    Raises:
+        ResultProblem: not a result, or another schema version.
+    """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        schema = content.pop("schema")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ResultProblem(f"{path}: expected a salbench result, got something else ({error})") from error
+        fields = json.loads(content.decode("utf-8"))
+        schema = fields.pop("schema")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ResultProblem(f"{name}: expected a salbench result, got something else ({error})") from error
     if schema != SCHEMA:
-        raise ResultProblem(f"{path}: written in format {schema}, this version reads {SCHEMA}; run the method again")
+        raise ResultProblem(f"{name}: written in format {schema}, this version reads {SCHEMA}; run the method again")
     try:
-        result = Result(**content | {"identity": Identity(content["identity"])})
+        result = Result(**fields | {"identity": Identity(fields["identity"])})
         _ = result.method, result.dataset, result.protocol
-    except (TypeError, KeyError, ValueError) as error:
-        raise ResultProblem(f"{path}: expected the fields of a salbench result: {error}") from error
+    except (TypeError, KeyError, ValueError, RecursionError) as error:
+        raise ResultProblem(f"{name}: expected the fields of a salbench result: {error}") from error
     return result
 
 

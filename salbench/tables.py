@@ -109,7 +109,7 @@ def _chosen(found: Mapping[str, Result], methods: Sequence[str] | None, metrics:
 def _one_table(group: Sequence[Result], style: str, *, in_order: bool) -> str:
     found, needing_fixations = _measurable([result for result in group if not result.untrained])
     first = found[0]
-    rows = list(map(_measured, found))
+    rows = list(map(row_of, found))
     if not in_order:
         rows = [*sorted(rows, key=_rank), *claimed(first.dataset, first.identity["protocol"])]
     gaze = "SIMULATED gaze" if first.gaze == "simulated" else first.gaze
@@ -162,7 +162,7 @@ def paper_table(name: str, out: Path | str, style: str = "md", folder: Path = PA
     for row in table["rows"]:
         rows.append(Row(f"{row['model']} (paper)", _bare(row["values"]), ranked=True))
         for result in (measured[method] for method in row["methods"] if method in measured):
-            ours = _measured(result)
+            ours = row_of(result)
             where = f"measured on {measured_on}, {result.identity['protocol']}"
             rows.append(Row(f"{ours.name} ({where})", ours.cells))
             by_note.add(result)
@@ -221,7 +221,8 @@ def _bare(values: Mapping[str, float]) -> dict[str, Cell]:
     return {name: {"mean": value} for name, value in values.items()}
 
 
-def _measured(result: Result) -> Row:
+def row_of(result: Result) -> Row:
+    """The row of a result. Ceilings, and methods that were trained on the scored images, are not ranked."""
     name = result.method
     if result.ceiling:
         name += " (ceiling)"
@@ -380,7 +381,7 @@ def render(title: str, rows: Sequence[Row], columns: Mapping[str, Metric], notes
     if style == "csv":
         return _csv(rows, list(columns))
     header = ["method"] + [f"{name} {_arrow(metric, style)}" for name, metric in columns.items()]
-    best = {name: _best(rows, name, metric) for name, metric in columns.items()}
+    best = {name: best_value(rows, name, metric) for name, metric in columns.items()}
     body = [
         [_text(row.name, style)] + [_cell(row, name, columns[name], best[name], style) for name in columns]
         for row in rows
@@ -409,8 +410,17 @@ def _competes(row: Row, cell: Cell) -> bool:
     return bool(row.ranked and cell and "seen" not in cell)
 
 
-def _best(rows: Sequence[Row], name: str, metric: Metric) -> float | None:
-    """The best value among ranked rows as printed, so that rows that print the same are all best."""
+def best_value(rows: Sequence[Row], name: str, metric: Metric) -> float | None:
+    """The best value among ranked rows as printed, so that rows that print the same are all best.
+
+    Args:
+        rows: of a table.
+        name: of the column.
+        metric: says what is better.
+
+    Returns:
+        Rounded to `DIGITS`; None if no ranked row has a value.
+    """
     cells = [cell for row in rows if (cell := row.cells.get(name)) and _competes(row, cell)]
     values = [round(cell["mean"], DIGITS) for cell in cells]
     if not values:
@@ -432,6 +442,12 @@ def _cell(row: Row, name: str, metric: Metric, best: float | None, style: str) -
     if "seen" in cell:
         text += SEEN if style == "md" else r"$^\dagger$"
     return text
+
+
+def value_text(cell: Mapping[str, float]) -> str:
+    """The mean with its star and dagger, without the interval, such as "0.872*" or "0.739†"."""
+    mark = ("*" if _is_significant(cell) else "") + (SEEN if "seen" in cell else "")
+    return f"{round(cell['mean'], DIGITS) + 0.0:.{DIGITS}f}{mark}"  # no "-0.000"
 
 
 def _half_width(cell: Mapping[str, float], is_cut: bool) -> float:

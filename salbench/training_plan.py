@@ -25,6 +25,7 @@ class Plan:
         recipe: fields of the method's `Recipe` to change, such as {"epochs": 2}.
         start: what the training starts from: "none" (random weights), "imagenet", "published", or a checkpoint or
             folder of another training; None: what is usual for the method. See `salbench.training.start`.
+        logger: what is written after every epoch beside the checkpoints: "none", "csv" (log.csv) or "tensorboard".
     """
 
     folder: Path | str | None = None
@@ -33,3 +34,4 @@ class Plan:
     edits: EditSet | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     start: Path | str | None = None
+    logger: str = "csv"

@@ -29,7 +29,7 @@ def test_the_resolution_of_a_png(tmp_path):
 
 def test_another_ending_is_refused_before_anything_is_written(tmp_path):
     for refuse in (figure.check, lambda path: figure.save(drawing(), path)):
-        with pytest.raises(ValueError, match=r"figure\.gif: expected a name ending in \.png, \.pdf, \.svg"):
+        with pytest.raises(ValueError, match=r"figure\.gif: expected a name ending in \.png, \.pdf, \.svg, \.jpg"):
             refuse(tmp_path / "figure.gif")
     assert not list(tmp_path.iterdir())
 

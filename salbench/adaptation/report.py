@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from salbench import figure as figures
 from salbench import results, tables
 from salbench.adaptation.draws import ALL
 from salbench.adaptation.run import UNADAPTED, Adaptation
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 SHOWN = ("ig", "nss", "auc", "kl")
 GAP = "ig"  # the metric in which the gap to the ceiling is measured
-_COLOR = "#0072b2"
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,7 @@ def _fitted(adaptation: Adaptation, point: _Point) -> str:
     )
 
 
+@figures.style()
 def figure(adaptation: Adaptation, out: Path | str) -> Figure:
     """Draw each metric against the number of images, with bands of 95 % intervals and a dot per random draw.
 
@@ -208,19 +209,17 @@ def figure(adaptation: Adaptation, out: Path | str) -> Figure:
     from matplotlib.figure import Figure
 
     points, ceiling = _points(adaptation), _ceiling(adaptation, out)
-    drawing = Figure(figsize=(10, 3.3), layout="constrained")
+    drawing = Figure(figsize=(figures.PAGE, 2.3), layout="constrained")
     panels = drawing.subplots(1, len(SHOWN))
     for panel, metric in zip(panels, SHOWN, strict=True):
         _curve(panel, adaptation, points, metric)
         if ceiling and (highest := ceiling.metrics[metric]):
             panel.axhline(highest["mean"], color="0.4", linewidth=1, linestyle="--", label="ceiling")
-        panel.set_title(f"{metric} {'↑' if METRICS[metric].higher_is_better else '↓'}", fontsize=10)
-        panel.set_xlabel("images fitted to", fontsize=9)
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.tick_params(labelsize=8)
+        panel.set_title(f"{figures.metric_title(metric)} {'↑' if METRICS[metric].higher_is_better else '↓'}")
+        panel.set_xlabel("images fitted to")
     handles, labels = panels[0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8)
-    drawing.suptitle(_title(adaptation), fontsize=10)
+    drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    drawing.suptitle(_title(adaptation), fontsize=7.5)
     return drawing
 
 
@@ -229,8 +228,10 @@ def _curve(panel: Axes, adaptation: Adaptation, points: Sequence[_Point], metric
     cells = [_mean(unadapted[metric], seed), *(point.mean(metric, seed) for point in points)]
     places = [k for k, cell in enumerate(cells) if cell]
     mean, low, high = ([cell[part] for cell in cells if cell] for part in ("mean", "low", "high"))
-    panel.fill_between(places, low, high, color=_COLOR, alpha=0.2, linewidth=0, label="95 % interval over images")
-    panel.plot(places, mean, "-o", color=_COLOR, markersize=5, linewidth=1.6, label="mean over held-out images")
+    panel.fill_between(
+        places, low, high, color=figures.COLORS[0], alpha=0.2, linewidth=0, label="95 % interval over images"
+    )
+    panel.plot(places, mean, "-o", color=figures.COLORS[0], label="mean over held-out images")
     for k, point in enumerate(points, 1):
         if point.images != ALL and _n_draws(point) > 1:
             spread = np.linspace(-0.12, 0.12, _n_draws(point))

@@ -129,12 +129,14 @@ def execute(options: argparse.Namespace) -> int:
     print(report.table(options.out, ablation))
     if of_losses := gradient_shares.table(options.checkpoints, ablation):
         print(of_losses)
-    print(f"print this again, and draw it: {_command(options)} --figure FILE")
+    print(f"print this again: {_command(options, 'table', '--ablation', '--out')}")
+    print(f"draw it: {_command(options, 'figure', 'ablation', '--datasets', '--results')}")
     return int(bool(failures))
 
 
-def _command(options: argparse.Namespace) -> str:
-    """The command that prints the tables."""
+def _command(options: argparse.Namespace, *words: str) -> str:
+    """A command that reads the results: its first words, the option for the data set, and the one for the folder."""
+    *first, dataset, folder = words
     test = ["--test", options.test] if options.test else []
-    scored = [*test, "--protocol", options.protocol]
-    return shlex.join(["salbench", "table", "--ablation", options.dataset, *scored, "--out", str(options.out)])
+    scored = [dataset, options.dataset, *test, "--protocol", options.protocol]
+    return shlex.join(["salbench", *first, *scored, folder, str(options.out)])

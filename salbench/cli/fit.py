@@ -1,6 +1,6 @@
 """Train methods on a data set.
 
-Each training writes its checkpoints and log.csv to OUT/METHOD/DATASET/seedN. Rerun the same command to resume a
+Each training writes its checkpoints and its log to OUT/METHOD/DATASET/seedN. Rerun the same command to resume a
 training that was stopped. To score what was trained: salbench run --methods METHOD:FOLDER
 
 Some images are held out to choose the best epoch. With --augment, the network also sees augmented or edited versions
@@ -57,6 +57,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=WEIGHT,...",
         help="losses on edited images: agreement, increase, kl, cc, nss, sim (default: agreement=1, as in the paper)",
     )
+    group.add_argument(
+        "--logger",
+        choices=("none", "csv", "tensorboard"),
+        default="csv",
+        help="what to write after every epoch: nothing, log.csv, or events for TensorBoard, in the folder tensorboard "
+        "(default: csv)",
+    )
     _options.add_runtime(parser, "device", "backbone", "workers")
     _options.add_folders(parser, "data_root", "weights_root", "methods_dir", "augmentations_dir")
 
@@ -76,7 +83,8 @@ def execute(options: argparse.Namespace) -> int:
         method = registry.create(spec, runtime)
         place = _place(dataset, names, edit_set, recipe) + suffix
         folder = options.out / method.name / place / f"seed{options.seed}"
-        method.fit(dataset.samples, Plan(folder, dataset.name, tuple(names), edit_set, recipe, options.start))
+        plan = Plan(folder, dataset.name, tuple(names), edit_set, recipe, options.start, options.logger)
+        method.fit(dataset.samples, plan)
         print(f"trained; score it with: {_command(options, f'{method.name}:{folder}')}")
     return 0
 

@@ -4,7 +4,6 @@ Nothing is computed anew: the table shows the results that `run` or `ablate` wro
 """
 
 import argparse
-import sys
 
 from salbench.cli import _options, _values
 
@@ -13,7 +12,7 @@ EXAMPLES = (
     "salbench table --dataset osie_test --format latex",
     "salbench table --dataset osie_test --methods lite,center_bias --metrics auc,nss",
     "salbench table --paper table2",
-    "salbench table --ablation salicon --protocol augsal --figure ablation.pdf",
+    "salbench table --ablation salicon --protocol augsal",
 )
 
 
@@ -41,20 +40,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol", metavar="NAME", help="protocol that --ablation was scored by (default: tuebingen)"
     )
-    parser.add_argument(
-        "--figure", type=_values.path, metavar="FILE", help="also draw --ablation, as .png, .pdf or .svg"
-    )
     parser.add_argument("--format", choices=("md", "latex", "csv"), default="md", help="format (default: md)")
     _options.add_out(parser, "results", "folder with results")
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Print the table, and draw the figure if there is one."""
+    """Print the table."""
     if not options.dataset:
         for name in ("methods", "metrics"):
             _options.require(options, name, "--dataset")
     if not options.ablation:
-        for name in ("test", "protocol", "figure"):
+        for name in ("test", "protocol"):
             _options.require(options, name, "--ablation")
     print(_table(options), end="")
     return 0
@@ -79,7 +75,4 @@ def _table(options: argparse.Namespace) -> str:
     from salbench.ablation.splits import PROTOCOL, Ablation
 
     ablation = Ablation(options.ablation, options.test, options.protocol or PROTOCOL)
-    if options.figure:
-        report.figure(options.out, ablation, options.figure)
-        print(f"figure: {options.figure}", file=sys.stderr)
     return report.table(options.out, ablation, options.format)

@@ -7,8 +7,6 @@ weights (which is validated and kept), validation by the protocol's metrics afte
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
 import time
@@ -30,12 +28,12 @@ from tqdm import tqdm
 
 from salbench.augment import get
 from salbench.code_hash import definition_hash
-from salbench.files import atomic_write, hash_bytes
+from salbench.files import hash_bytes
 from salbench.identity import Identity
 from salbench.metrics import METRICS, Pair, measure
 from salbench.protocol import PROTOCOLS, Others
 from salbench.sample import Sample
-from salbench.training import checkpoint, gradients, model_card
+from salbench.training import checkpoint, gradients, loggers, model_card
 from salbench.training.checkpoint import Checkpoint, Counts, EditCounts, Record
 from salbench.training.data import Batch, NoTrainingData, TrainingSet
 from salbench.training.losses import needed
@@ -80,7 +78,7 @@ def _has_fixations(sample: Sample) -> bool:
 
 
 class Trainer:
-    """One training, in a folder that holds the checkpoints `last` and `best` and `log.csv`.
+    """One training, in a folder that holds the checkpoints `last` and `best`, and what the plan's logger writes.
 
     A training with the same identity that was stopped there is resumed.
 
@@ -90,13 +88,15 @@ class Trainer:
             what to train and validate, see `LearnedMethod`.
         samples: to train on.
         validation: to validate on.
-        plan: folder, augmentations, edits and name of the data set. `plan.recipe` is not used: the method's recipe is
-            already changed by it.
+        plan: folder, augmentations, edits, logger and name of the data set. `plan.recipe` is not used: the method's
+            recipe is already changed by it.
         start: what the network's weights are.
 
     Raises:
         NoTrainingData: too few images.
         TrainingProblem: the plan has no folder.
+        ValueError: the plan names an unknown logger.
+        ModuleNotFoundError: its logger needs a package that is not installed.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class Trainer:
     ) -> None:
         if plan.folder is None:
             raise TrainingProblem(f"{method.name}: expected a plan with a folder for the checkpoints, got one without")
+        self._log = loggers.named(plan.logger)
         self.method, self.recipe, self.folder = method, method.recipe, Path(plan.folder)
         recipe, runtime = self.recipe, method.runtime
         self.data = TrainingSet(
@@ -189,7 +190,6 @@ class Trainer:
         self.history.append(row | {"busy": round(busy / trained, 4)})
         if self.accelerator.is_main_process:
             self._save()
-            _to_tensorboard(self.folder, self.history[-1])
 
     def _gradients(self, batch: Batch | None) -> dict[str, float]:
         """Norms of the gradients of the averaged weights on a batch with edits; {} in a training without edits.
@@ -278,8 +278,7 @@ class Trainer:
         average = self.average.module.state_dict()
         if self._best() is self.history[-1]:
             checkpoint.save(self.folder / "best.safetensors", average, record)
-        with atomic_write(self.folder / "log.csv") as file:
-            file.write(_csv(self.history))
+        self._log(self.folder, self.history)
         tensors = _prefixed("average", average) | _prefixed("network", self._own().state_dict())
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= _prefixed(f"optimizer.{i}", {n: torch.as_tensor(t) for n, t in state.items()})
@@ -436,22 +435,3 @@ def _prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, tor
 def _out_of_memory(error: Exception) -> bool:
     """Whether torch says that memory is short. On the CPU it raises a plain RuntimeError."""
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _to_tensorboard(folder: Path, row: Mapping[str, float]) -> None:
-    """Write the scalars of one epoch if TensorBoard is installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return
-    with SummaryWriter(folder / "tensorboard") as writer:
-        for name, value in row.items():
-            writer.add_scalar(name, value, row["epoch"])
-
-
-def _csv(rows: Sequence[Mapping[str, float]]) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()

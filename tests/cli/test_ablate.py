@@ -52,14 +52,15 @@ def test_what_is_compared(called, capsys, tmp_path):
     printed = capsys.readouterr()
     assert printed.err == "failed: hflip, seed 1: no\n"
     assert "the table\n" in printed.out
-    assert f"salbench table --ablation folder:x --protocol tuebingen --out {tmp_path}/r --figure FILE" in printed.out
+    assert f"salbench table --ablation folder:x --protocol tuebingen --out {tmp_path}/r\n" in printed.out
+    assert f"salbench figure ablation --datasets folder:x --protocol tuebingen --results {tmp_path}/r\n" in printed.out
 
 
 def test_how_it_is_scored(called, capsys, tmp_path):
     arguments = called("--dataset", "osie", "--test", "nus_scene", "--protocol", "augsal")
     assert arguments["ablation"] == Ablation("osie", "nus_scene", "augsal")
     printed = capsys.readouterr().out
-    assert f"table --ablation osie --test nus_scene --protocol augsal --out {tmp_path}/r --figure FILE" in printed
+    assert f"table --ablation osie --test nus_scene --protocol augsal --out {tmp_path}/r\n" in printed
 
 
 def test_by_default(called):
@@ -79,11 +80,11 @@ def test_from_pictures_to_a_figure(network, write_data_set, salbench, tmp_path, 
     assert salbench(*ablate, "--augmentations", "hflip", *out, "--checkpoints", tmp_path / "c") == 0
     printed = capsys.readouterr().out
     assert "| hflip " in printed
-    figure = tmp_path / "ablation.png"
-    table = "table", "--ablation", f"folder:{tmp_path}/mine", *out, "--figure", figure
-    assert salbench(*table) == 0
-    assert figure.stat().st_size > 1000
+    assert salbench("table", "--ablation", f"folder:{tmp_path}/mine", *out) == 0
     assert capsys.readouterr().out.rstrip("\n") in printed
+    drawn = "figure", "ablation", "--datasets", f"folder:{tmp_path}/mine", "--results", tmp_path / "r"
+    assert salbench(*drawn, "--out", tmp_path / "ablation.png") == 0
+    assert (tmp_path / "ablation.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(

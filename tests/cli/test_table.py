@@ -34,8 +34,6 @@ def test_the_paper(name, salbench, tmp_path, capsys):
         (["--paper", "table3"], "table1, table2"),
         (["--paper", "table2", "--methods", "lite"], "--methods requires --dataset"),
         (["--ablation", "osie", "--metrics", "auc"], "--metrics requires --dataset"),
-        (["--paper", "table2", "--figure", "x.png"], "--figure requires --ablation"),
-        (["--dataset", "osie", "--figure", "x.png"], "--figure requires --ablation"),
         (["--dataset", "osie", "--protocol", "mit"], "--protocol requires --ablation"),
         (["--paper", "table2", "--test", "osie_test"], "--test requires --ablation"),
         (

@@ -140,6 +140,14 @@ def read_log(folder):
         return list(csv.DictReader(file))
 
 
+def test_the_plan_names_the_logger(make_spots, tmp_path):
+    plan = Plan(folder=tmp_path, logger="none")
+    Traced(network(), Plain(), make_spots(8), make_spots(3, seed=1), plan).run()
+    assert not (tmp_path / "log.csv").exists()
+    with pytest.raises(ValueError, match="logger: expected one of none, csv, tensorboard"):
+        Traced(network(), Plain(), make_spots(8), make_spots(3, seed=1), Plan(folder=tmp_path, logger="x"))
+
+
 class TestRepeats:
     def test_same_seed_same_weights(self, trainer, whole, tmp_path):
         trainer("again").run()
