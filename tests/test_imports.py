@@ -18,7 +18,8 @@ LAYERS = {
     "contact_sheet": 3, "converters": 3, "dataset_files": 3, "listing": 3, "prediction": 3, "tables": 3, "training": 3,
     "evaluation": 4, "make_edits": 4, "matrix": 4, "predict_pictures": 4, "submission": 4,
     "ablation": 5, "adaptation": 5, "api": 5, "speed": 5, "study": 5,
-    "cli": 6, "__main__": 7,
+    "report": 6,
+    "cli": 7, "__main__": 8,
 }  # fmt: skip
 METHODS_MAY_IMPORT = {
     "archives", "checks", "edits", "files", "identity", "maps", "optional_packages", "registry", "runtime", "sample",
