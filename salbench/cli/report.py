@@ -10,7 +10,10 @@ import sys
 from salbench.cli import _options, _values
 
 USAGE = "[options]"
-EXAMPLES = ("salbench report --out site",)
+EXAMPLES = (
+    "salbench report --out site",
+    "salbench report --datasets osie_test --maps MAPS --data-root DIR",
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -24,14 +27,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="data sets to show, separated by commas (default: all with results)",
     )
+    parser.add_argument(
+        "--maps",
+        type=_values.path,
+        metavar="DIR",
+        help="maps to show, as saved by `salbench run --save-maps DIR` (default: no maps)",
+    )
+    parser.add_argument(
+        "--pictures",
+        choices=("allowed", "all", "none"),
+        default="allowed",
+        help="whose images and fixations to show: of data sets whose licence allows to pass them on; of all, for "
+        "private use; or of none (default: allowed)",
+    )
     _options.add_out(parser, "site", "folder for the site")
+    _options.add_runtime(parser, "workers")
+    _options.add_folders(parser, "data_root")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Make the site and print where it is."""
     from salbench import report
 
-    for line in report.build(options.out, options.results, datasets=options.datasets):
-        print(line, file=sys.stderr)
+    left_out = report.build(
+        options.out,
+        options.results,
+        datasets=options.datasets,
+        root=options.data_root,
+        maps=options.maps,
+        pictures=options.pictures,
+        runtime=_options.runtime(options),
+    )
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
     print(f"site: {options.out / 'index.html'}")
     return 0

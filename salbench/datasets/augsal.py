@@ -53,6 +53,7 @@ def load(split: str, root: Path) -> Dataset:
         whole=part_of(samples, IMAGES),
         gaze="mouse movements (SALICON), as densities only",
         licence=SOURCE.licence,
+        redistribute=True,
         citation="Aydemir et al., Data Augmentation via Latent Diffusion for Saliency Prediction, ECCV 2024",
     )
 

@@ -111,6 +111,10 @@ class Board:
         """The first ranked result."""
         return self.results[0] if is_ranked(self.results[0]) else None
 
+    def result(self, label: str) -> Result:
+        """The result of a method."""
+        return self.results[self.methods.index(label)]
+
     def texts(self) -> dict[str, str]:
         """{style: the table as text}."""
         chosen = None if self.is_alone else self.methods

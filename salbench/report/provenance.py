@@ -18,6 +18,13 @@ def command(result: Result) -> str:
     return shlex.join([*words, "--data-root", "DIR"])
 
 
+def save_maps(result: Result) -> str:
+    """The command that saves the maps of methods on the data set of a result."""
+    name, limit = without_limit(result.dataset)
+    words = ["salbench", "run", "--methods", "NAMES", "--dataset", _typed(name), "--save-maps", "MAPS"]
+    return shlex.join([*words, *(["--limit", str(limit)] if limit else [])])
+
+
 def without_limit(dataset: str) -> tuple[str, int | None]:
     """The name of a data set and the number of its first images, if it was reduced to them: ("osie_test", 5)."""
     match = _FIRST.match(dataset)

@@ -86,7 +86,7 @@
             "li", {},
             make(
               "a", { href: link(k) },
-              board.thumbnails ? make("img", { src: board.thumbnails[k], alt: "", loading: "lazy", width: 80, height: 60 }) : null,
+              board.pictures ? make("img", { src: board.pictures.thumbnails[k], alt: "", loading: "lazy", width: 80, height: 60 }) : null,
               make("span", { class: "id" }, board.ids[k]),
             ),
             make("span", { class: "number" }, text(difference, true), make("small", {}, ` ${text(a)} against ${text(b)}`)),
