@@ -34,6 +34,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="maps to show, as saved by `salbench run --save-maps DIR` (default: no maps)",
     )
     parser.add_argument(
+        "--edits",
+        type=_values.path,
+        metavar="DIR",
+        help="an edit set, to show on the page of its study, before and after",
+    )
+    parser.add_argument(
         "--pictures",
         choices=("allowed", "all", "none"),
         default="allowed",
@@ -49,16 +55,15 @@ def execute(options: argparse.Namespace) -> int:
     """Make the site and print where it is."""
     from salbench import report
 
-    left_out = report.build(
-        options.out,
-        options.results,
-        datasets=options.datasets,
+    content = report.Content(
+        results=options.results,
+        datasets=options.datasets or (),
         root=options.data_root,
         maps=options.maps,
+        edits=options.edits,
         pictures=options.pictures,
-        runtime=_options.runtime(options),
     )
-    for line in left_out:
+    for line in report.build(options.out, content, _options.runtime(options)):
         print(f"left out: {line}", file=sys.stderr)
     print(f"site: {options.out / 'index.html'}")
     return 0

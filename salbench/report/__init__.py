@@ -5,6 +5,7 @@ network. All numbers are those of `salbench.tables`, `salbench.matrix` and `salb
 is escaped; names of files are made harmless.
 """
 
-from salbench.report.site import ReportProblem, build
+from salbench.report.build import Content, build
+from salbench.report.site import ReportProblem
 
-__all__ = ["ReportProblem", "build"]
+__all__ = ["Content", "ReportProblem", "build"]

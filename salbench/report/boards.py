@@ -273,6 +273,11 @@ def number(value: float) -> str:
     return f"{round(value, tables.DIGITS) + 0.0:.{tables.DIGITS}f}"
 
 
+def signed(value: float) -> str:
+    """A change as tables print it, with its sign."""
+    return f"{value + 0.0:+.{tables.DIGITS}f}"
+
+
 def percent(value: float, scale: tuple[float, float]) -> float:
     """Where a value is on a scale from its low to its high end, 0 to 100."""
     low, high = scale

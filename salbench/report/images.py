@@ -18,8 +18,8 @@ from salbench.protocol import PROTOCOLS, Others, Protocol, Truth
 from salbench.report import explain
 from salbench.report.boards import Board, numbers
 from salbench.report.names import harmless
-from salbench.report.pictures import Pictures
 from salbench.report.provenance import without_limit
+from salbench.report.site import Site
 from salbench.runtime import Runtime
 from salbench.sample import Sample
 
@@ -30,8 +30,6 @@ _THUMBNAIL = {"longest": 200, "quality": 55}
 _MAP = {"longest": 240, "quality": 70}
 _CURVE = 40  # points of a drawn ROC curve
 _FORMAT = "1"  # goes up when the content of the scripts changes
-
-Write = Callable[[str, Any], None]
 
 
 class NoPictures(ValueError):
@@ -105,14 +103,12 @@ def _opened(board: Board, typed: Mapping[str, str], root: Path | str | None) -> 
     return dataset if limit is None else dataset.first(limit)
 
 
-def write(album: Album, pictures: Pictures, out: Path, write_script: Write, runtime: Runtime) -> dict[str, Any]:
+def write(album: Album, site: Site, runtime: Runtime) -> dict[str, Any]:
     """Write the pictures and a script for each image.
 
     Args:
         album: what they are made of.
-        pictures: of the site.
-        out: folder of the site.
-        write_script: writes a record as the script of a name.
+        site: where they belong.
         runtime: number of threads, and whether there is a progress bar.
 
     Returns:
@@ -120,37 +116,36 @@ def write(album: Album, pictures: Pictures, out: Path, write_script: Write, runt
         (height, width), and "mapped", the methods with saved maps.
     """
     samples = {sample.id: sample for sample in album.dataset.samples}
-    samples_ = [samples[id] for id in album.board.ids()]
+    ordered = [samples[id] for id in album.board.ids()]
     others = Others(list(map(_with_points, album.dataset.split or album.dataset.samples)), album.protocol)
-    one = partial(_one, album, others, pictures, out, write_script)
-    bar = tqdm(total=len(samples_), desc=album.board.slug, unit="image", disable=not runtime.progress)
+    one = partial(_one, album, others, site)
+    bar = tqdm(total=len(ordered), desc=album.board.slug, unit="image", disable=not runtime.progress)
     with bar, ThreadPoolExecutor(runtime.workers) as pool:
         found = []
-        for record in pool.map(one, range(len(samples_)), samples_):
+        for record in pool.map(one, range(len(ordered)), ordered):
             found.append(record)
             bar.update()
     return {
         "photographs": [record["photograph"] for record in found],
         "thumbnails": [record["thumbnail"] for record in found],
-        "sizes": [list(sample.size) for sample in samples_],
+        "sizes": [list(sample.size) for sample in ordered],
         "mapped": [label for label in album.board.methods if label in album.maps],
     }
 
 
-def _one(
-    album: Album, others: Others, pictures: Pictures, out: Path, write_script: Write, number: int, sample: Sample
-) -> dict[str, Any]:
+def _one(album: Album, others: Others, site: Site, number: int, sample: Sample) -> dict[str, Any]:
     """The record of an image; its script and pictures are written unless they exist."""
     sample, image = _with_points(sample), sample.image
     photograph = hash_bytes(image.tobytes(), repr(image.shape))
     maps = dict(_map_files(album, sample))
     made_of = [photograph, *(f"{label} {hash_file(path)}" for label, path in maps.items()), *_facts(album, sample)]
     key, name = hash_bytes(_FORMAT, *made_of), f"data/{album.board.slug}/{number}.js"
-    old = _read(out / name, key)
-    if old and pictures.keep(list(_paths(old))):
+    old = _read(site.out / name, key)
+    if old and site.pictures.keep(list(_paths(old))):
+        site.keep(name)
         return old
-    record = {"key": key, "index": number, **_ground_truth(album, sample)}
-    add = partial(pictures.add, album.folder)
+    record = {"key": key, **_ground_truth(album, sample)}
+    add = partial(site.pictures.add, album.folder)
     record["photograph"] = add(sample.id, [photograph], lambda: image, **_PHOTOGRAPH)
     record["thumbnail"] = add(sample.id, [photograph], lambda: image, **_THUMBNAIL)
     truth = album.protocol.truth(sample, others)
@@ -160,7 +155,7 @@ def _one(
     )
     explained = partial(_explained, album, sample, truth, of_density, add)
     record["maps"] = {label: explained(label, path) for label, path in maps.items()}
-    write_script(name, record)
+    site.script(name, f"salbench.images[{number}]", record)
     return record
 
 

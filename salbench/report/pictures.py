@@ -1,13 +1,14 @@
 """Pictures of the site: WebP files named after what they are made of, so that those that exist are kept."""
 
 import io
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from salbench.files import atomic_write, hash_bytes
+from salbench.files import hash_bytes
 from salbench.report.names import harmless
 
 FOLDER = "pictures"
@@ -48,8 +49,7 @@ class Pictures:
             picture = Image.fromarray(make())
             picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
             picture.save(file, "WEBP", quality=quality, method=2)
-            with atomic_write(self._out / path, "wb") as target:
-                target.write(file.getvalue())
+            _write(self._out / path, file.getvalue())
         self._used.add(path)
         return path
 
@@ -65,3 +65,14 @@ class Pictures:
         for path in sorted((self._out / FOLDER).rglob("*.webp")):
             if path.relative_to(self._out).as_posix() not in self._used:
                 path.unlink()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Thousands of pictures do not wait for the disk: they can be made again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{threading.get_ident()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

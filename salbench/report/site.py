@@ -1,32 +1,21 @@
-"""The site: which pages there are, and their files."""
+"""The site as files: its folder, its templates, its scripts."""
 
 import json
-import logging
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salbench import __version__
-from salbench.datasets import results_name
 from salbench.files import atomic_write
 from salbench.metrics import METRICS
-from salbench.report import boards, citations, generalisation, images, provenance
-from salbench.report.boards import Board
-from salbench.report.images import Album
-from salbench.report.names import Names
+from salbench.report import boards
 from salbench.report.pictures import Pictures
-from salbench.runtime import Runtime
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-log = logging.getLogger(__name__)
-ASSETS = ("report.css", "report.js", "compare.js", "images.js")
-HEAT = (  # red, green and blue of the colour map inferno from 0.2 to 0.95, at equal steps
-    ".26 .41 .56 .71 .84 .93 .98 .98 .95", ".04 .09 .14 .20 .29 .42 .58 .76 .94", ".41 .43 .41 .35 .25 .14 .03 .16 .46",
-)  # fmt: skip
+ASSETS = ("report.css", "report.js", "compare.js", "images.js", "edits.js")
 _MARK = "assets/report.js"  # a folder with this file is a site
 
 
@@ -36,16 +25,20 @@ class ReportProblem(ValueError):
 
 @dataclass
 class Site:
-    """The pages and files of a site while it is made.
+    """The files of a site while it is made.
 
     Attributes:
-        out: its folder.
+        out: its folder: a new one, or one with an earlier site.
+        navigation: (page, text) of the links on every page.
         left_out: what a reader could expect but the site does not show, with the reason.
+
+    Raises:
+        ReportProblem: the folder holds other files.
     """
 
     out: Path
-    left_out: list[str] = field(default_factory=list)
     navigation: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.out.exists() and not self.out.is_dir():
@@ -55,12 +48,19 @@ class Site:
                 f"{self.out}: expected an empty folder or a site made by `salbench report`, found other files; "
                 "choose another --out"
             )
+        self.pictures = Pictures(self.out)
         self._environment = _environment()
+        self._written: set[Path] = set()
 
     def write(self, name: str, text: str) -> None:
         """Write a text file of the site, whole or not at all."""
         with atomic_write(self.out / name) as file:
             file.write(text)
+        self.keep(name)
+
+    def keep(self, name: str) -> None:
+        """Keep a file of an earlier site."""
+        self._written.add(self.out / name)
 
     def page(self, name: str, template: str, **values: Any) -> None:
         """Write a page from a template."""
@@ -77,6 +77,13 @@ class Site:
         for name in ASSETS:
             source = resources.files("salbench.report") / "assets" / name
             self.write(f"assets/{name}", source.read_text(encoding="utf-8"))
+
+    def remove_others(self) -> None:
+        """Delete pages, scripts and pictures of an earlier site that this one does not have."""
+        self.pictures.remove_others()
+        for path in [*self.out.glob("*.html"), *(self.out / "data").rglob("*.js")]:
+            if path not in self._written:
+                path.unlink()
 
 
 def to_json(value: Any) -> str:
@@ -98,90 +105,5 @@ def _environment() -> "Environment":
     environment.filters["json"] = lambda value: Markup(to_json(value))
     environment.filters["breakable"] = lambda text: Markup("_<wbr>").join(text.split("_"))
     environment.filters["number"] = boards.number
+    environment.filters["signed"] = boards.signed
     return environment
-
-
-def build(
-    out: Path | str,
-    results: Path | str,
-    *,
-    datasets: Collection[str] | None = None,
-    root: Path | str | None = None,
-    maps: Path | str | None = None,
-    pictures: str = images.ALLOWED,
-    runtime: Runtime | None = None,
-) -> list[str]:
-    """Make or update a site.
-
-    Args:
-        out: its folder: a new one, or one with an earlier site.
-        results: folder of results.
-        datasets: data sets to show, as typed on the command line; by default all that have results.
-        root: folder of the data sets; see `salbench.datasets.data_root`.
-        maps: folder that was given to `salbench run --save-maps`; by default the site has no maps of methods.
-        pictures: whose pictures it has: "allowed" (data whose licence allows it), "all" or "none".
-        runtime: number of threads, and whether to show progress bars.
-
-    Returns:
-        What was left out, and why.
-
-    Raises:
-        ReportProblem: there is nothing to show, or `out` holds other files.
-        ResultProblem: a file is not a result of this version.
-    """
-    if not Path(results).is_dir():
-        raise ReportProblem(f"{results}: expected a folder of results, found none. Make some: salbench run")
-    site, names = Site(Path(out)), Names()
-    typed = {results_name(name): name for name in datasets or ()}
-    found = boards.read(results, names, typed or None)
-    if not found:
-        raise ReportProblem(f"{results}: expected results of runs, found none. Make some: salbench run")
-    site.navigation = [("index.html", "Results"), ("provenance.html", "Provenance")]
-    site.assets()
-    shown = Pictures(site.out)
-    about = {}
-    for board in found:
-        try:
-            album = images.open_album(board, typed, root, maps, pictures)
-        except images.NoPictures as problem:
-            site.left_out.append(f"Pictures of {board.dataset}: {problem}")
-            about[board.slug] = _write_board(site, board, None, str(problem), shown, runtime or Runtime())
-        else:
-            about[board.slug] = _write_board(site, board, album, "", shown, runtime or Runtime())
-    shown.remove_others()
-    matrices = generalisation.read(results, found)
-    for matrix in matrices:
-        matrix.texts["bibtex"] = citations.bibtex(citations.of_methods(line.name for line in matrix.lines))
-    several = len({matrix.protocol for matrix in matrices}) > 1
-    site.page("index.html", "index.html", boards=found, matrices=matrices, several_protocols=several, others=[])
-    site.page(
-        "provenance.html", "provenance.html", boards=found, left_out=site.left_out,
-        about=about,
-        commands={board.slug: [provenance.command(result) for result in board.results] for board in found},
-    )  # fmt: skip
-    return site.left_out
-
-
-def _write_board(
-    site: Site, board: Board, album: Album | None, reason: str, shown: Pictures, runtime: Runtime
-) -> dict[str, str]:
-    """Write the pages of a leaderboard; returns licence and citation of the data set if it was opened."""
-    record = {"slug": board.slug, **boards.data(board), "pictures": None}
-    about = {"licence": "", "citation": ""}
-    if album is not None:
-        write = lambda name, value: site.script(name, f"salbench.images[{value['index']}]", value)  # noqa: E731
-        record["pictures"] = images.write(album, shown, site.out, write, runtime)
-        about = {"licence": album.dataset.licence, "citation": album.dataset.citation}
-    site.script(f"data/{board.slug}/scores.js", "salbench.board", record)
-    lines, texts = board.lines(), board.texts()
-    cited = citations.of_methods(board.methods) | (citations.of_paper() if lines["claimed"] else {})
-    cited |= {board.dataset: about["citation"]} if about["citation"] else {}
-    site.page(
-        f"scores-{board.slug}.html", "scores.html", board=board, lines=lines,
-        texts={**texts, "bibtex": citations.bibtex(cited)}, notes=boards.notes_of(texts["md"]),
-    )  # fmt: skip
-    site.page(
-        f"images-{board.slug}.html", "images.html", board=board, about=about, reason=reason, heat=HEAT,
-        mapped=bool(record["pictures"] and record["pictures"]["mapped"]), save_maps=provenance.save_maps(board.first),
-    )  # fmt: skip
-    return about

@@ -106,7 +106,7 @@
       make(
         "button", { type: "button", "aria-current": board.ids[k] === state.id ? "true" : false, onclick: () => open(k) },
         pictures ? make("img", { src: pictures.thumbnails[k], alt: `Image ${board.ids[k]}`, loading: "lazy", width, height }) : null,
-        make("span", { class: "id" }, board.ids[k]),
+        make("span", { class: "id" }, ...salbench.breakable(board.ids[k])),
         make("span", { class: "number" }, value),
       ),
     );
@@ -244,7 +244,7 @@
     const view = views(record).some(([name]) => name === state.show) ? state.show : "density";
     state.show = view;
     const canvas = make(
-      "div", { class: "stage", style: `aspect-ratio:${width}/${height}` },
+      "div", { class: "stage", style: `aspect-ratio:${width}/${height};max-width:${(78 * width) / height}vh` },
       make("img", { src: pictures.photographs[k], alt: `Image ${state.id} with ${record.points.length} fixations`, width, height }),
       overlay(record),
       state.points === "1" || view === "nss" || view === "ig" ? dots(record, [height, width]) : null,
@@ -290,7 +290,7 @@
           make("span", { class: "stage", style: `aspect-ratio:${width}/${height}` },
             make("img", { src: pictures.thumbnails[k], alt: "", width, height }),
             source(method) ? make("img", { src: source(method), alt: "", class: `over ${state.show === "kl" ? "paid" : "heat"}` }) : null),
-          make("span", { class: "id" }, method),
+          make("span", { class: "id" }, ...salbench.breakable(method)),
           make("span", { class: "number" }, text(column(method)[k])))))
     );
   }
@@ -332,8 +332,8 @@
     read();
     sort();
     root.replaceChildren(
-      make("section", { id: "image", "aria-label": "Chosen image" }),
       make("p", { class: "controls", id: "controls" }, ...controls()),
+      make("section", { id: "image", "aria-label": "Chosen image" }),
       make("section", { id: "grid", "aria-label": "All images" }),
     );
     drawGrid();

@@ -17,6 +17,12 @@ const salbench = {
     return element;
   },
 
+  // A name that may break after an underscore.
+  breakable(text) {
+    const last = text.split("_").length - 1;
+    return text.split("_").flatMap((part, k) => (k < last ? [`${part}_`, document.createElement("wbr")] : [part]));
+  },
+
   say(text) {
     document.getElementById("said").textContent = text;
   },
