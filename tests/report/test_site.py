@@ -97,9 +97,13 @@ def test_a_second_build_makes_only_what_changed(runs, site, monkeypatch, tmp_pat
     original = changed.read_bytes()
     added = []
     add = Pictures.add
-    monkeypatch.setattr(Pictures, "add", lambda self, folder, name, *a, **k: added.append(name) or add(self, folder, name, *a, **k))
+    monkeypatch.setattr(
+        Pictures, "add", lambda self, folder, name, *a, **k: added.append(name) or add(self, folder, name, *a, **k)
+    )
     try:
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, load("popout").samples[0].size, np.uint8)).save(changed)
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, load("popout").samples[0].size, np.uint8)).save(
+            changed
+        )
         report.build(out, content, QUIET)
     finally:
         changed.write_bytes(original)

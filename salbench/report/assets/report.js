@@ -36,7 +36,7 @@ const salbench = {
 
   select(label, options, chosen, change) {
     const { make } = salbench;
-    const box = make("select", { onchange: (event) => change(event.target.value) });
+    const box = make("select", { "aria-label": label, onchange: (event) => change(event.target.value) });
     for (const [value, text] of options) box.append(make("option", { value, selected: value === chosen }, text));
     return make("label", {}, label, box);
   },
