@@ -132,11 +132,8 @@ def test_an_ablation_is_that_of_the_command():
         assert {bar.name for bar in forest.bars} == set(rows)
         for bar in forest.bars:
             row, name = rows[bar.name], forest.metric
-            assert [repr(v) for v in (bar.mean, bar.low, bar.high)] == [
-                row[name],
-                row[f"{name}_low"],
-                row[f"{name}_high"],
-            ]
+            expected = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+            assert [repr(value) for value in (bar.mean, bar.low, bar.high)] == expected
             assert bar.is_sure == (float(row[f"{name}_p"]) < 0.05)
             assert bar.at_low <= bar.at_mean <= bar.at_high
 
