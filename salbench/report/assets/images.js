@@ -15,6 +15,10 @@
     ["difference", "first minus second method"],
     ...(ceilings.length ? [["ceiling", `score of ${ceilings[0]}`]] : []),
   ];
+  const ORDERS = {
+    order: [["down", "first to last"], ["up", "last to first"]],
+    difference: [["down", "first method ahead most"], ["up", "first method ahead least"]],
+  };
   const VIEWS = { map: "Map", density: "Density of fixations", kl: "KL: where it is paid", nss: "NSS: where it is won", ig: "IG: fixations that are missed", roc: "AUC: ROC curve" };
   const defaults = {
     id: null, sort: "order", way: "down", metric: board.metrics[0].name, a: board.methods[0],
@@ -85,7 +89,7 @@
       choose("Metric", "metric", board.metrics.map(({ name, up }) => [name, `${name} ${up ? "↑" : "↓"}`])),
       needs.a ? choose("First method", "a", names) : null,
       needs.b ? choose("Second method", "b", names) : null,
-      choose("Way", "way", state.sort === "order" ? [["down", "first to last"], ["up", "last to first"]] : [["down", "best first"], ["up", "worst first"]]),
+      choose("Order", "way", ORDERS[state.sort] ?? [["down", "best first"], ["up", "worst first"]]),
     ].filter(Boolean);
   }
 
