@@ -19,7 +19,7 @@ LAYERS = {
     "tables": 3, "training": 3,
     "evaluation": 4, "listing": 4, "make_edits": 4, "matrix": 4, "predict_pictures": 4, "submission": 4,
     "ablation": 5, "adaptation": 5, "api": 5, "speed": 5, "study": 5,
-    "plots": 6, "result_archives": 6,
+    "plots": 6, "report": 6, "result_archives": 6,
     "cli": 7, "__main__": 8,
 }  # fmt: skip
 METHODS_MAY_IMPORT = {

@@ -231,6 +231,7 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
         samples=[sample for dataset in datasets for sample in dataset.samples],
         gaze="; ".join(dataset.gaze for dataset in datasets),
         licence="; ".join(dataset.licence for dataset in datasets),
+        redistribute=all(dataset.redistribute for dataset in datasets),
         citation="; ".join(dataset.citation for dataset in datasets),
     )
 

@@ -40,6 +40,7 @@ class Dataset:
         notes: what every table of this data set must say, a sentence each.
         left_out: {"off_image", "lost": number of recorded fixations that no sample holds}; empty if there are none.
         whole: number of images of the published split if only a part of it is on disk (see `allow_partial`), or None.
+        redistribute: whether the licence allows to pass on the images and fixations, such as in a site of results.
 
     Raises:
         DatasetProblem: no samples, or two with the same id.
@@ -55,6 +56,7 @@ class Dataset:
     notes: Sequence[str] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     whole: int | None = None
+    redistribute: bool = False
 
     def __post_init__(self) -> None:
         if not self.samples:

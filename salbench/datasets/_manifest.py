@@ -10,6 +10,7 @@
     pixels_per_degree = 35              sigma of densities made from fixations; or sigma = 24, in pixels
     gaze = "eye tracking, 15 observers, 3 s"
     licence = "CC BY 4.0"
+    redistribute = true                 the licence allows to pass on images and fixations (default: false)
     citation = "..."
 
     [splits]                            ids, a pattern of ids, or a file with an id per line
@@ -51,6 +52,7 @@ class Manifest:
     pixels_per_degree: float | None = None
     gaze: str = "as its owner recorded it"
     licence: str = "as its owner grants it"
+    redistribute: bool = False
     citation: str = "none: your own images"
     splits: Mapping[str, list[str] | str] = field(default_factory=dict)
 
@@ -78,6 +80,7 @@ _CHECKS: dict[str, _Check] = {
     "pixels_per_degree": _POSITIVE,
     "gaze": _TEXT,
     "licence": _TEXT,
+    "redistribute": (lambda value: isinstance(value, bool), "true or false"),
     "citation": _TEXT,
     "splits": (lambda value: isinstance(value, dict) and all(map(_is_split, value.values())), "a table of splits, each "
                'a list of ids ["dog", "cat"], a pattern "val_*" or a file "val.txt"'),

@@ -66,6 +66,7 @@ def load(split: str, root: Path) -> Dataset:
         whole=part_of(samples, IMAGES),
         gaze=f"mouse movements (SALICON){only_densities}",
         licence=SOURCE.licence,
+        redistribute=True,
         citation="Aydemir et al., Data Augmentation via Latent Diffusion for Saliency Prediction, ECCV 2024",
     )
 

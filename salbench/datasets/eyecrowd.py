@@ -56,5 +56,6 @@ def load(split: str, root: Path) -> Dataset:
         whole=part_of(samples, len(stems)),
         gaze="eye tracker, 16 observers, free viewing",
         licence=SOURCE.licence,
+        redistribute=True,
         citation="Jiang, Xu, Zhao, Saliency in crowd, ECCV 2014",
     )

@@ -79,6 +79,7 @@ def opened(root: Path, split: str, manifest: Manifest) -> tuple[Dataset, Files]:
         samples=[_sample(id, files, sizes[id], gaze, captions.get(id), manifest) for id in files.images],
         gaze=manifest.gaze,
         licence=manifest.licence,
+        redistribute=manifest.redistribute,
         citation=manifest.citation,
         notes=[*notes, *said],
         left_out=left_out,

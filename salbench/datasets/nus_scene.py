@@ -97,6 +97,7 @@ def load(split: str, root: Path) -> Dataset:
         whole=part_of(samples, len(stems)),
         gaze="eye tracker, 12 observers, free viewing",
         licence=SOURCE.licence,
+        redistribute=True,
         citation="Liang et al., Saliency prediction with scene structural guidance, IEEE SMC 2017",
     )
 

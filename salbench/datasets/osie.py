@@ -51,5 +51,6 @@ def load(split: str, root: Path) -> Dataset:
         whole=part_of(samples, len(stems)),
         gaze="eye tracker, 15 observers, 3 s of free viewing",
         licence=SOURCE.licence,
+        redistribute=True,
         citation="Xu et al., Predicting human gaze beyond pixels, Journal of Vision 14(1):28, 2014",
     )
