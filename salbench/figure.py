@@ -24,8 +24,9 @@ COLORS = (  # Okabe and Ito: safe for colour-blind readers
     "#cc79a7",
     "#e69f00",
     "#56b4e9",
+    "#999999",
 )
-MARKERS = "osD^vP"  # one per colour, for prints in grey
+MARKERS = "osD^vPX"  # one per colour, for prints in grey
 GREY, LIGHT = "0.45", "0.88"  # what does not compete; lines of a grid
 _TITLES = {"auc_judd": "AUC-Judd", "auc_borji": "AUC-Borji", "sauc": "sAUC"}  # others are in capitals
 _STYLE: dict[str, Any] = {

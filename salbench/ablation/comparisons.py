@@ -1,4 +1,4 @@
-"""Comparisons of arms that were planned before the training: from a file to a table and a figure.
+"""Comparisons of arms that were planned before the training: from a file to a table.
 
 The file is TOML::
 
@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from salbench import figure as figures
 from salbench.ablation import arms
 from salbench.ablation.splits import PROTOCOL, Ablation, AblationProblem
 from salbench.datasets import results_name
@@ -32,7 +31,6 @@ from salbench.stats import POWER, Difference, holm, random_effects_difference
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.figure import Figure
 
 LEVEL = 0.05
 
@@ -195,44 +193,3 @@ def table(planned: Planned, answers: Answers) -> str:
 def _p(row: Any) -> str:
     text = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
     return f"**{text}**" if row.p < LEVEL else text
-
-
-def figure(planned: Planned, answers: Answers, path: Path | str) -> None:
-    """Draw the differences: a panel for each data set, a line for each comparison, better to the right.
-
-    Args:
-        planned: the comparisons.
-        answers: from `answer`.
-        path: ends in .png, .pdf or .svg.
-
-    Raises:
-        ValueError: a path with another ending.
-    """
-    figures.check(path)
-    figures.save(_draw(planned, answers), path)
-
-
-def _draw(planned: Planned, answers: Answers) -> Figure:
-    from matplotlib.figure import Figure
-
-    heights = range(len(planned.comparisons), 0, -1)
-    drawing = Figure(figsize=(5 + 2.6 * len(planned.tests), 1.2 + 0.3 * len(heights)), layout="constrained")
-    panels = drawing.subplots(1, len(planned.tests), sharey=True, squeeze=False)[0]
-    for panel, test in zip(panels, planned.tests, strict=True):
-        for y, one in zip(heights, answers[test], strict=True):
-            d = one.difference
-            panel.plot([d.low, d.high], [y, y], color="C0", linewidth=1.4)
-            panel.plot(d.mean, y, "o", color="C0", markersize=5, markerfacecolor="C0" if one.p < LEVEL else "white")
-        panel.axvline(0, color="0.3", linewidth=0.8, zorder=0)
-        panel.grid(axis="x", color="0.9", zorder=0)
-        panel.set_title(f"{results_name(test)} ({answers[test][0].difference.n_images} images)", fontsize=9)
-        panel.tick_params(labelsize=8)
-        if not planned.higher_is_better:
-            panel.invert_xaxis()
-    panels[0].set_yticks(list(heights), [comparison.question for comparison in planned.comparisons], fontsize=8)
-    drawing.supxlabel(
-        f"difference in {planned.metric}, better to the right; lines: 95 % intervals; filled: p < {LEVEL:g} after "
-        "Holm's correction",
-        fontsize=8,
-    )
-    return drawing

@@ -4,18 +4,18 @@ PLAN is a TOML file that names arms to compare, written before the trainings. Ev
 a 95 % interval over images and seeds, a p-value after Holm's correction over all comparisons and test sets, and the
 smallest difference that the experiment could have shown.
 
-Nothing is trained: train the arms first, with `salbench ablate`, once for each test set.
+Nothing is trained: train the arms first, with `salbench ablate`, once for each test set. To draw the differences, see:
+salbench figure --help
 """
 
 import argparse
-import sys
 
 from salbench.cli import _options, _values
 
 USAGE = "PLAN [options]"
 EXAMPLES = (
     "salbench compare comparisons.toml --out mine",
-    "salbench compare comparisons.toml --out mine --figure comparisons.pdf",
+    "salbench compare comparisons.toml --out mine --csv",
 )
 
 
@@ -23,21 +23,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `salbench compare`."""
     parser.add_argument("plan", type=_values.path, metavar="PLAN", help="TOML file of the planned comparisons")
     _options.add_out(parser, "results", "folder with results")
-    parser.add_argument(
-        "--figure", type=_values.path, metavar="FILE", help="also draw the differences, as .png, .pdf or .svg"
-    )
     parser.add_argument("--csv", action="store_true", help="print CSV instead of tables")
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Print the answers, and draw them."""
+    """Print the answers."""
     from salbench.ablation import comparisons
 
     planned = comparisons.read(options.plan)
     answers = comparisons.answer(options.out, planned)
-    if options.figure:
-        comparisons.figure(planned, answers, options.figure)
-        print(f"figure: {options.figure}", file=sys.stderr)
     if options.csv:
         print(comparisons.frame(planned, answers).to_csv(index=False), end="")
     else:

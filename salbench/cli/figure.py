@@ -1,10 +1,11 @@
-"""Draw a figure for a paper: a ranking, a scatter plot, a matrix, examples, or an ablation.
+"""Draw a figure for a paper: a ranking, a scatter plot, a matrix, examples, an ablation, or planned comparisons.
 
-  ranking   methods on one data set, with 95 % intervals
-  scatter   methods by two metrics on one data set, or by one metric on two data sets
-  matrix    methods by data sets
-  examples  images with fixations, and the maps of methods, which are predicted anew
-  ablation  what each augmentation changed, with 95 % intervals
+  ranking      methods on one data set, with 95 % intervals
+  scatter      methods by two metrics on one data set, or by one metric on two data sets
+  matrix       methods by data sets
+  examples     images with fixations, and the maps of methods, which are predicted anew
+  ablation     what each augmentation changed, with 95 % intervals
+  comparisons  the planned comparisons of an ablation, with 95 % intervals; see: salbench compare --help
 
 All but examples are drawn from result files. Figures fit one column (3.35 inches) or the page (6.9 inches) of a paper,
 their fonts are embedded, and their colours are safe for colour-blind readers.
@@ -18,7 +19,7 @@ from salbench.cli import _options, _values
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-USAGE = "{ranking,scatter,matrix,examples,ablation} [options]"
+USAGE = "{ranking,scatter,matrix,examples,ablation,comparisons} [options]"
 EXAMPLES = (
     "salbench figure ranking --datasets osie_test --metrics nss",
     "salbench figure scatter --datasets osie_test --metrics auc,nss --out auc_nss.svg",
@@ -26,6 +27,7 @@ EXAMPLES = (
     "salbench figure matrix --datasets osie_test,nus_scene_test,eyecrowd_test --format png",
     "salbench figure examples --images osie_test:1008,popout:color_03 --methods lite,gaze_lite --data-root DIR",
     "salbench figure ablation --datasets osie --metrics auc,nss,kl",
+    "salbench figure comparisons --plan comparisons.toml --results mine",
 )
 _TAKEN_BY = {  # option: figures that take it
     "datasets": ("ranking", "scatter", "matrix", "ablation"),
@@ -35,6 +37,7 @@ _TAKEN_BY = {  # option: figures that take it
     "test": ("ablation",),
     "images": ("examples",),
     "columns": ("examples",),
+    "plan": ("comparisons",),
 }
 
 
@@ -42,9 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `salbench figure`."""
     parser.add_argument(
         "kind",
-        choices=("ranking", "scatter", "matrix", "examples", "ablation"),
+        choices=("ranking", "scatter", "matrix", "examples", "ablation", "comparisons"),
         metavar="KIND",
-        help="ranking, scatter, matrix, examples or ablation",
+        help="ranking, scatter, matrix, examples, ablation or comparisons",
     )
     parser.add_argument(
         "--datasets", type=_values.words, metavar="NAMES", help="data sets with results, separated by commas"
@@ -68,6 +71,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--columns", type=_values.positive, metavar="N", help="pictures side by side in examples (default: all)"
     )
+    parser.add_argument("--plan", type=_values.path, metavar="FILE", help="TOML file of the planned comparisons")
     group = parser.add_argument_group("files")
     group.add_argument("--results", type=_values.path, default="results", metavar="DIR", help="folder with results")
     group.add_argument("--out", type=_values.path, metavar="FILE", help="the file to write (default: KIND.FORMAT)")
@@ -140,12 +144,22 @@ def _ablation(options: argparse.Namespace) -> "Figure":
     return plots.ablation(options.results, which, _metrics(options, "one or more") if options.metrics else [*METRICS])
 
 
+def _comparisons(options: argparse.Namespace) -> "Figure":
+    from salbench import plots
+    from salbench.ablation import comparisons
+
+    if not options.plan:
+        raise ValueError("figure comparisons: expected --plan FILE, got none")
+    return plots.comparisons(options.results, comparisons.read(options.plan))
+
+
 _DRAWN = {
     "ranking": _ranking,
     "scatter": _scatter,
     "matrix": _matrix,
     "examples": _examples,
     "ablation": _ablation,
+    "comparisons": _comparisons,
 }
 
 

@@ -111,13 +111,13 @@ def _column(rows: Sequence[dict[str, str]], lines: Sequence[Line], name: str, me
             cells.append(None)
             continue
         mean, low, high = float(row[name]), _bound(row, name, "low"), _bound(row, name, "high")
-        places = (percent(value, scale) for value in (low, mean, high))
+        left, middle, right = (percent(value, scale) for value in (low, mean, high))
         competes = line.is_ranked and not _is_seen(row, name)
         is_best = competes and round(mean, tables.DIGITS) == best
         share = row.get(name + EXPLAINED)
         cells.append(
             Cell(
-                Value(mean, number(mean), number((high - low) / 2), *places, is_best),
+                Value(mean, number(mean), number((high - low) / 2), left, middle, right, is_best),
                 _is_seen(row, name),
                 float(row.get(f"{name}_p") or 1) < tables.SIGNIFICANT,
                 f"{float(share):.0%}" if share else "",

@@ -218,19 +218,19 @@ def _explained(
         kl = add(f"{name}-kl", [of_map, of_density], partial(_kl, protocol, values, truth, sample.size), **_MAP)
     found: dict[str, Any] = {"map": picture, "kl": kl, "nss": None, "ig": None, "roc": None}
     if len(points):
-        ddof = protocol.options.get("nss", {}).get("ddof", 0)
-        found["nss"] = numbers(explain.nss_won(values, points, **{"ddof": ddof}), 3)
+        ddof: Any = protocol.options.get("nss", {}).get("ddof", 0)
+        found["nss"] = numbers(explain.nss_won(values, points, ddof), 3)
         found["roc"] = _thinned(*explain.roc(values, points))
         if album.board.result(label).metrics.get("ig") and truth.baseline.any():
-            floor = protocol.options.get("ig", {}).get("floor", "min")
-            found["ig"] = numbers(explain.ig_won(values, truth.baseline, points, **{"floor": floor}), 3)
+            floor: Any = protocol.options.get("ig", {}).get("floor", "min")
+            found["ig"] = numbers(explain.ig_won(values, truth.baseline, points, floor), 3)
     return found
 
 
 def _kl(protocol: Protocol, values: np.ndarray, truth: Truth, size: tuple[int, int]) -> np.ndarray:
     prediction = protocol.prepare(values, "map", size).density_map
-    eps = protocol.options.get("kl", {}).get("eps", explain.EPS)
-    return explain.paid(prediction, truth.density, _MAP["longest"], **{"eps": eps})
+    eps: Any = protocol.options.get("kl", {}).get("eps", explain.EPS)
+    return explain.paid(prediction, truth.density, _MAP["longest"], eps)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> list[list[float]]:

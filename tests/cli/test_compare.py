@@ -33,11 +33,15 @@ def plan(tmp_path, monkeypatch):
 
 
 def test_prints_answers_and_draws_them(plan, salbench, tmp_path, capsys):
-    assert salbench("compare", plan, "--figure", tmp_path / "f.png") == 0
-    printed = capsys.readouterr()
-    assert "| Does mirroring help? | +0." in printed.out
-    assert f"figure: {tmp_path / 'f.png'}" in printed.err
-    assert (tmp_path / "f.png").stat().st_size > 5000
+    assert salbench("compare", plan) == 0
+    assert "| Does mirroring help? | +0." in capsys.readouterr().out
+    assert salbench("figure", "comparisons", "--plan", plan, "--out", tmp_path / "f.svg") == 0
+    assert "Does mirroring help?" in (tmp_path / "f.svg").read_text()
+
+
+def test_a_figure_needs_the_plan(salbench, capsys):
+    assert salbench("figure", "comparisons") == 2
+    assert "expected --plan FILE, got none" in capsys.readouterr().err
 
 
 def test_csv(plan, salbench, capsys):
