@@ -1,6 +1,7 @@
 """Planned comparisons of an ablation: differences with intervals on each test data set."""
 
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from salbench import figure
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_LINE = 46  # letters of a question
 
 
 @figure.style()
@@ -33,13 +36,13 @@ def comparisons(out: Path | str, planned: Planned) -> "Figure":
     from matplotlib.figure import Figure
 
     answers = planned_comparisons.answer(out, planned)
-    questions = [comparison.question for comparison in planned.comparisons]
-    drawing = Figure(figsize=(figure.PAGE, 0.6 + 0.17 * len(questions)), layout="constrained")
-    panels = drawing.subplots(1, len(planned.tests), sharey=True, squeeze=False)[0]
+    questions = [fill(comparison.question, _LINE) for comparison in planned.comparisons]
+    drawing = Figure(figsize=(figure.PAGE, 0.6 + 0.25 * len(questions)), layout="constrained")
+    panels = drawing.subplots(1, len(planned.tests), sharex=True, sharey=True, squeeze=False)[0]
     for panel, test in zip(panels, planned.tests, strict=True):
         _panel(panel, answers[test])
-        panel.set_title(f"{results_name(test)} ({answers[test][0].difference.n_images} images)")
-        figure.label_axis(panel.xaxis, planned.metric, METRICS[planned.metric], "difference in {}")
+        panel.set_title(f"{results_name(test)}\n{answers[test][0].difference.n_images} images")
+        figure.label_axis(panel.xaxis, planned.metric, METRICS[planned.metric], "change of {}")
     panels[0].set_yticks(range(len(questions), 0, -1), questions)
     return drawing
 

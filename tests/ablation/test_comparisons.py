@@ -91,7 +91,7 @@ def test_the_frame_has_a_row_for_each(planned):
 @pytest.mark.parametrize(("metric", "turned"), [("nss", False), ("kl", True)])
 def test_the_figure_puts_better_to_the_right(metric, turned, planned):
     drawing = plots.comparisons("out", planned(metric))
-    assert [panel.get_title() for panel in drawing.axes] == ["one (40 images)", "two (40 images)"]
+    assert [panel.get_title() for panel in drawing.axes] == ["one\n40 images", "two\n40 images"]
     for panel in drawing.axes:
         low, high = panel.get_xlim()
         assert bool(low > high) is turned
