@@ -1,15 +1,16 @@
 """Controls of an edit set: the same images, changed in ways that separate the causes of what edits do.
 
-Each control is an edit set with the same sources, types and strengths as the one it controls, so that trainings with
-both see the same images equally often. `CONTROLS` lists them. So a difference between two trainings has one cause: the
-reconstruction by the diffusion model, the change in its latents, or the place of the region.
+Each control is an edit set with the same sources, types and strengths asked for as the one it controls, so that
+trainings with both see the same images equally often. `CONTROLS` lists them. An edit that pixels cannot match is
+dropped and recorded.
 
-A region is moved as a whole, and what leaves the image on one side comes back on the other. So its area and its soft
-edges stay exactly the same.
+A region is moved as a whole, and what leaves the image on one side comes back on the other. So its area stays exactly
+the same, but at the border of the image it is cut in two.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from salbench.datasets import Dataset
 from salbench.edits import EDIT_TYPES, Edit, EditSet, EditSetProblem, NewEdit, Writer
 from salbench.files import atomic_write, hash_bytes
+from salbench.identity import Identity
 from salbench.maps import density_from_fixations, resize
 from salbench.sample import Sample
 
@@ -39,14 +41,14 @@ class _Source:
         edits: its edits.
         image: uint8 (H, W, 3), as the edit set has it without an edit.
         mask: float (H, W), 0 to 1, the region of its edits.
-        rng: random numbers of its own.
+        entropy: seeds random numbers of its own.
     """
 
     def __init__(self, edit_set: EditSet, sample: Sample, seed: int) -> None:
         self.sample, self.edits = sample, edit_set.of(sample.id)
         self.image = edit_set.originals[sample.id]()
         self.mask = resize(self.edits[0].read_mask(), self.image.shape[:2]).clip(0, 1)
-        self.rng = np.random.default_rng([seed, int(hash_bytes(sample.id), 16)])
+        self.entropy = [seed, int(hash_bytes(sample.id), 16)]
 
     @cached_property
     def strengths(self) -> list[float]:
@@ -91,7 +93,7 @@ def _everywhere(source: _Source) -> np.ndarray:
 
 
 def _random(source: _Source) -> np.ndarray:
-    return np.roll(source.mask, source.rng.integers(source.mask.shape), (0, 1))
+    return np.roll(source.mask, np.random.default_rng(source.entropy).integers(source.mask.shape), (0, 1))
 
 
 def _least(source: _Source) -> np.ndarray:
@@ -105,11 +107,11 @@ def _least(source: _Source) -> np.ndarray:
 CONTROLS = {
     "reconstruction": Control("the method's reconstruction, without an edit", _same, "original"),
     "pixels": Control("the same region, changed in pixels as much as by the edit", _same),
-    "pixels_random": Control("the change in pixels, in a random region of the same shape", _random),
-    "pixels_least": Control("the change in pixels, in the least salient region of the same shape", _least),
-    "pixels_everywhere": Control("the change in pixels, in the whole image", _everywhere),
-    "masks_random": Control("a random region of the same shape, for `edit --mask`", _random, "mask"),
-    "masks_least": Control("the least salient region of the same shape, for `edit --mask`", _least, "mask"),
+    "pixels_random": Control("the same strength in pixels, in a random region of equal area", _random),
+    "pixels_least": Control("the same strength in pixels, in the least salient region of equal area", _least),
+    "pixels_everywhere": Control("the same strength in pixels, in the whole image", _everywhere),
+    "masks_random": Control("a random region of equal area, for `edit --mask`", _random, "mask"),
+    "masks_least": Control("the least salient region of equal area, for `edit --mask`", _least, "mask"),
 }
 
 
@@ -153,7 +155,7 @@ def make(
     setup = {"of": f"{edit_set.name} {edit_set.fingerprint}", "seed": seed, "licence": edit_set.licence}
     setup |= {"dataset": f"{dataset.name} {dataset.fingerprint}"}
     writers: list[Callable[[_Source], None]] = [
-        _Masks(Path(folder) / name, CONTROLS[name])
+        _Masks(Path(folder) / name, CONTROLS[name], {"control": name} | setup)
         if CONTROLS[name].makes == "mask"
         else _Edits(Path(folder) / name, CONTROLS[name], {"control": name} | setup)
         for name in names
@@ -169,12 +171,16 @@ def make(
     return [Path(folder) / name for name in names]
 
 
-@dataclass(frozen=True)
 class _Masks:
-    """Writes the masks of a control."""
+    """Writes the masks of a control, and what they were made with as setup.json."""
 
-    folder: Path
-    control: Control
+    def __init__(self, folder: Path, control: Control, setup: Mapping[str, Any]) -> None:
+        self.folder, self.control, path = folder, control, folder / "setup.json"
+        if path.is_file():
+            found = Identity(json.loads(path.read_text(encoding="utf-8")))
+            Identity(setup).require_same(found, folder, "Choose another folder", EditSetProblem)
+        with atomic_write(path) as file:
+            file.write(json.dumps(Identity(setup).facts, indent=2) + "\n")
 
     def __call__(self, source: _Source) -> None:
         region = self.control.region(source)

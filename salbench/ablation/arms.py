@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +46,21 @@ def variant(arm: str, seed: int) -> str:
     return f"{arm}-seed{seed}"
 
 
-def read(out: Path | str, ablation: Ablation) -> dict[str, dict[str, Scores]]:
+def read(out: Path | str, ablation: Ablation, wanted: Collection[str] | None = None) -> dict[str, dict[str, Scores]]:
     """Per-image scores of a complete ablation.
 
     Args:
         out: folder of the results.
         ablation: as given to `ablate`.
+        wanted: names of the arms to read, beside the baseline; other arms do not matter, and a method without all of
+            these is left out. None: all arms of all methods.
 
     Returns:
-        {method: {arm: {metric: float (seeds, images)}}} for the seeds that all arms of a method have, the baseline
-        first; NaN if a metric is not defined for an image.
+        {method: {arm: {metric: float (seeds, images)}}} for the seeds that all these arms of a method have, the
+        baseline first; NaN if a metric is not defined for an image.
 
     Raises:
-        AblationProblem: no method, or one without a complete baseline and at least one more arm.
+        AblationProblem: no method; or without `wanted`, one without a complete baseline and at least one more arm.
     """
     folder = ablation.folder
     scores: dict[str, dict[str, dict[int, Scores]]] = defaultdict(lambda: defaultdict(dict))
@@ -68,8 +70,12 @@ def read(out: Path | str, ablation: Ablation) -> dict[str, dict[str, Scores]]:
         if not result.n_failed:
             rows = results.read_scores(out, folder, result.method).reindex(columns=list(METRICS))
             scores[method][arm][int(seed)] = {metric: rows[metric].to_numpy() for metric in METRICS}
+    if wanted is not None:
+        chosen = {BASELINE, *wanted}
+        having = {method: by_arm for method, by_arm in scores.items() if chosen <= by_arm.keys()}
+        scores = {method: {arm: by_arm[arm] for arm in chosen} for method, by_arm in having.items()}
     if not scores:
-        raise _incomplete(out, folder, "nothing")
+        raise _incomplete(out, folder, f"none with {', '.join(wanted)}" if wanted else "nothing")
     return {method: _complete(by_arm, out, folder) for method, by_arm in scores.items()}
 
 

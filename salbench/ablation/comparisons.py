@@ -28,11 +28,10 @@ from salbench.ablation.splits import PROTOCOL, Ablation, AblationProblem
 from salbench.datasets import results_name
 from salbench.metrics import METRICS
 from salbench.stats import POWER, Difference, holm, random_effects_difference
+from salbench.tables import SIGNIFICANT
 
 if TYPE_CHECKING:
     import pandas
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -87,10 +86,13 @@ class Answer:
     Attributes:
         difference: mean of arm minus `against`, with its interval.
         p: p-value after Holm's correction over all comparisons and data sets.
+        detectable: the true difference that is significant with probability `POWER` if it is the only one: at the
+            first, strictest step of Holm's correction.
     """
 
     difference: Difference
     p: float
+    detectable: float
 
 
 Answers = dict[str, list[Answer]]  # {test: one for each comparison}
@@ -132,22 +134,30 @@ def answer(out: Path | str, planned: Planned) -> Answers:
     Raises:
         AblationProblem: an arm that was not trained or not scored on all test data sets.
     """
-    differences = {test: _differences(out, planned, test) for test in planned.tests}
+    strictest = 1 - SIGNIFICANT / (len(planned.comparisons) * len(planned.tests))
+    differences = {test: _differences(out, planned, test, 0.95) for test in planned.tests}
     corrected = iter(holm([one.p for each in differences.values() for one in each]))
-    return {test: [Answer(one, float(next(corrected))) for one in each] for test, each in differences.items()}
+    return {
+        test: [
+            Answer(one, float(next(corrected)), strict.detectable)
+            for one, strict in zip(each, _differences(out, planned, test, strictest), strict=True)
+        ]
+        for test, each in differences.items()
+    }
 
 
-def _differences(out: Path | str, planned: Planned, test: str) -> list[Difference]:
+def _differences(out: Path | str, planned: Planned, test: str, level: float) -> list[Difference]:
     ablation = planned.ablation(test)
-    by_arm = arms.read(out, ablation).get(planned.method, {})
-    missing = sorted({name for c in planned.comparisons for name in (c.arm, c.against)} - set(by_arm))
-    if missing:
+    wanted = {name for c in planned.comparisons for name in (c.arm, c.against)}
+    by_method = arms.read(out, ablation, wanted)
+    if planned.method not in by_method:
         raise AblationProblem(
-            f"{out}/{ablation.folder}: expected the arms of {planned.method} that are compared, missing are "
-            f"{', '.join(missing)}; make them with: salbench ablate"
+            f"{out}/{ablation.folder}: expected all arms of {planned.method} that are compared, "
+            f"{', '.join(sorted(wanted))}; make them with: salbench ablate"
         )
+    by_arm = by_method[planned.method]
     of = {arm: scores[planned.metric] for arm, scores in by_arm.items()}
-    return [random_effects_difference(of[c.arm], of[c.against]) for c in planned.comparisons]
+    return [random_effects_difference(of[c.arm], of[c.against], level=level) for c in planned.comparisons]
 
 
 def frame(planned: Planned, answers: Answers) -> pandas.DataFrame:
@@ -161,7 +171,7 @@ def frame(planned: Planned, answers: Answers) -> pandas.DataFrame:
     rows = [
         {
             "test": results_name(test), **vars(comparison), "difference": one.difference.mean,
-            "low": one.difference.low, "high": one.difference.high, "p": one.p, "detectable": one.difference.detectable,
+            "low": one.difference.low, "high": one.difference.high, "p": one.p, "detectable": one.detectable,
             "seeds": one.difference.n_seeds, "images": one.difference.n_images,
         }
         for test in planned.tests
@@ -183,13 +193,13 @@ def table(planned: Planned, answers: Answers) -> str:
     count = len(planned.comparisons) * len(planned.tests)
     notes = (
         f"Mean difference in {planned.metric} with its 95 % interval over images and seeds (two-way random effects).",
-        f"p: after Holm's correction over all {count} planned comparisons; bold if below {LEVEL:g}.",
-        f"detectable: the true difference that an experiment of this size shows with probability {POWER:g}, at "
-        f"p < {LEVEL:g} without correction.",
+        f"p: after Holm's correction over all {count} planned comparisons; bold if below {SIGNIFICANT:g}.",
+        f"detectable: the true difference that such an experiment finds significant with probability {POWER:g}, after "
+        "the correction, if it is the only one.",
     )
     return "\n".join(parts) + "\n" + "".join(f"- {note}\n" for note in notes)
 
 
 def _p(row: Any) -> str:
     text = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
-    return f"**{text}**" if row.p < LEVEL else text
+    return f"**{text}**" if row.p < SIGNIFICANT else text

@@ -28,7 +28,7 @@ def table(out: Path | str, ablation: Ablation, arm: str) -> str:
         AblationProblem: no complete ablation in these files.
     """
     paper, known = tables.paper(PAPER_TABLE), tables.paper_methods(PAPER_TABLE)
-    measured = {method: by_arm for method, by_arm in arms.read(out, ablation).items() if arm in by_arm}
+    measured = arms.read(out, ablation, [arm])
     rows = []
     for name, pair in _pairs(paper["rows"]).items():
         rows.append(tables.Row(f"{name} (paper)", pair))

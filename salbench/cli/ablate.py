@@ -89,8 +89,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         type=_values.loss_weights,
         action="append",
         metavar="NAME=WEIGHT,...",
-        help="losses on edited images: agreement, increase, kl, cc, nss, sim (default: agreement=1, as in the paper); "
-        "repeat the option for one more arm",
+        help="losses on edited images: agreement, increase, soft_target, kl_outside, kl, cc, nss, sim (default: "
+        "agreement=1, as in the paper); repeat the option for one more arm",
     )
 
 

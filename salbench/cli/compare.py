@@ -2,7 +2,7 @@
 
 PLAN is a TOML file that names arms to compare, written before the trainings. Every comparison gets its difference with
 a 95 % interval over images and seeds, a p-value after Holm's correction over all comparisons and test sets, and the
-smallest difference that the experiment could have shown.
+difference that such an experiment would have found significant.
 
 Nothing is trained: train the arms first, with `salbench ablate`, once for each test set. To draw the differences, see:
 salbench figure --help

@@ -14,7 +14,7 @@ from salbench.cli import _options, _values
 USAGE = "--edits DIR --dataset NAME [options]"
 EXAMPLES = (
     "salbench controls --edits DIR/augsal_contrast100 --dataset augsal_contrast100 --data-root DIR",
-    "salbench controls --edits EDITS --dataset osie_train --names reconstruction,masks_random --out CONTROLS",
+    "salbench controls --edits EDITS --dataset osie_train --names reconstruction,masks_random",
 )
 
 
@@ -26,7 +26,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--names",
         default="pixels,pixels_random,pixels_least,pixels_everywhere",
         metavar="NAMES",
-        help="controls, separated by commas (default: those in pixels); see: salbench list controls",
+        help="controls, separated by commas (default: pixels,pixels_random,pixels_least,pixels_everywhere); see: "
+        "salbench list controls",
     )
     _options.add_out(parser, "controls", "parent folder of the controls")
     _options.add_seed(parser, "random regions")
@@ -41,6 +42,8 @@ def execute(options: argparse.Namespace) -> int:
     edit_set, dataset = edits.read(options.edits), load(options.dataset, options.data_root)
     names = [name.strip() for name in options.names.split(",")]
     folders = edit_controls.make(edit_set, dataset, options.out, names, seed=options.seed, progress=True)
-    for folder in folders:
+    for name, folder in zip(names, folders, strict=True):
         print(folder)
+        if edit_controls.CONTROLS[name].makes != "mask":
+            _options.print_reasons(f"dropped from {name}", edits.read(folder).dropped)
     return 0

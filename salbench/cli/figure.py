@@ -1,13 +1,14 @@
-"""Draw a figure for a paper: a ranking, a scatter plot, a matrix, examples, an ablation, or planned comparisons.
+"""Draw a figure for a paper.
 
-  ranking      methods on one data set, with 95 % intervals
-  scatter      methods by two metrics on one data set, or by one metric on two data sets
+  ranking      methods on one data set
+  scatter      methods by two metrics, or on two data sets
   matrix       methods by data sets
-  examples     images with fixations, and the maps of methods, which are predicted anew
-  ablation     what each augmentation changed, with 95 % intervals
-  comparisons  the planned comparisons of an ablation, with 95 % intervals; see: salbench compare --help
+  examples     images with fixations and predicted maps
+  ablation     what each augmentation changed
+  comparisons  the planned comparisons of an ablation
 
-All but examples are drawn from result files. Figures fit one column (3.35 inches) or the page (6.9 inches) of a paper,
+All but examples are drawn from result files, with 95 % intervals where there are some. Figures fit one column (3.35
+inches) or the page (6.9 inches) of a paper,
 their fonts are embedded, and their colours are safe for colour-blind readers.
 """
 
@@ -22,12 +23,9 @@ if TYPE_CHECKING:
 USAGE = "{ranking,scatter,matrix,examples,ablation,comparisons} [options]"
 EXAMPLES = (
     "salbench figure ranking --datasets osie_test --metrics nss",
-    "salbench figure scatter --datasets osie_test --metrics auc,nss --out auc_nss.svg",
-    "salbench figure scatter --datasets osie_test,nus_scene_test --metrics ig --methods lite,fastgaze,gaze_lite",
-    "salbench figure matrix --datasets osie_test,nus_scene_test,eyecrowd_test --format png",
-    "salbench figure examples --images osie_test:1008,popout:color_03 --methods lite,gaze_lite --data-root DIR",
-    "salbench figure ablation --datasets osie --metrics auc,nss,kl",
-    "salbench figure comparisons --plan comparisons.toml --results mine",
+    "salbench figure scatter --datasets osie_test,nus_scene_test --metrics ig --methods lite,fastgaze",
+    "salbench figure examples --images osie_test:1008,popout:color_03 --methods lite,gaze_lite",
+    "salbench figure ablation --datasets osie --metrics auc,nss,kl --out ablation.svg",
 )
 _TAKEN_BY = {  # option: figures that take it
     "datasets": ("ranking", "scatter", "matrix", "ablation"),
@@ -73,7 +71,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plan", type=_values.path, metavar="FILE", help="TOML file of the planned comparisons")
     group = parser.add_argument_group("files")
-    group.add_argument("--results", type=_values.path, default="results", metavar="DIR", help="folder with results")
+    group.add_argument(
+        "--results", type=_values.path, default="results", metavar="DIR", help="folder with results (default: results)"
+    )
     group.add_argument("--out", type=_values.path, metavar="FILE", help="the file to write (default: KIND.FORMAT)")
     group.add_argument("--format", choices=("pdf", "svg", "png", "jpg"), help="format (default: that of --out, or pdf)")
     _options.add_runtime(parser, "device", "backbone", "batch_size")

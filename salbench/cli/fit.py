@@ -55,7 +55,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--edit-losses",
         type=_values.loss_weights,
         metavar="NAME=WEIGHT,...",
-        help="losses on edited images: agreement, increase, kl, cc, nss, sim (default: agreement=1, as in the paper)",
+        help="losses on edited images: agreement, increase, soft_target, kl_outside, kl, cc, nss, sim (default: "
+        "agreement=1, as in the paper)",
     )
     group.add_argument(
         "--logger",

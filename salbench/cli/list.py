@@ -1,4 +1,4 @@
-"""List methods, data sets, images, metrics, protocols, augmentations, types of edit or controls.
+"""List methods, data sets, images, metrics, protocols, augmentations, edits or controls.
 
 A method that cannot run here is listed with what it lacks: a package, or its published weights.
 """

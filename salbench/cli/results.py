@@ -1,8 +1,8 @@
 """Send results as one file, check what others sent, and merge it.
 
-  pack FOLDER            write the results in FOLDER (default: results) to one ZIP file
-  check FILE...          list every fault of archives that anybody made
-  merge FILE... --out DIR  unite the results of archives in a folder
+  pack   write the results in a folder to a ZIP file
+  check  list every fault of archives
+  merge  unite the results of archives in a folder
 
 Means are computed again from the scores of the images. If an archive holds maps, and their data set is on disk, check
 scores them again and prints the claimed means beside those of the maps. merge writes equal results once, and shows
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 USAGE = "{pack,check,merge} [FOLDER | FILE...] [options]"
 EXAMPLES = (
     "salbench results pack results --datasets osie_test --out mine.zip",
-    "salbench results pack results --methods lite --maps MAPS     # with the maps of: salbench run --save-maps MAPS",
+    "salbench results pack results --maps MAPS      # maps from: salbench run --save-maps MAPS",
     "salbench results check mine.zip yours.zip --data-root DIR",
     "salbench results merge mine.zip yours.zip --out everybody",
 )

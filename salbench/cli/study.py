@@ -26,7 +26,6 @@ USAGE = "(--original DIR --edited DIR --masks DIR | --edits DIR [--plan]) [optio
 EXAMPLES = (
     "salbench study --original FIX_A --edited FIX_B --masks MASKS --figure study.pdf",
     "salbench study --edits EDITS --methods spectral_residual,lite",
-    "salbench study --edits EDITS --methods lite --original FIX_A --edited FIX_B",
     "salbench study --edits EDITS --plan --participants 24",
     "salbench study --edits EDITS --fixations fixations.csv --methods lite",
 )

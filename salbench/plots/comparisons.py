@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from salbench import figure
 from salbench.ablation import comparisons as planned_comparisons
-from salbench.ablation.comparisons import LEVEL, Answer, Planned
+from salbench.ablation.comparisons import Answer, Planned
 from salbench.datasets import results_name
 from salbench.metrics import METRICS
+from salbench.tables import SIGNIFICANT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ def _panel(panel: "Axes", answers: "Sequence[Answer]") -> None:
     color = figure.COLORS[0]
     for y, one in zip(range(len(answers), 0, -1), answers, strict=True):
         panel.plot([one.difference.low, one.difference.high], [y, y], color=color)
-        panel.plot(one.difference.mean, y, "o", color=color, markerfacecolor=color if one.p < LEVEL else "white")
+        panel.plot(one.difference.mean, y, "o", color=color, markerfacecolor=color if one.p < SIGNIFICANT else "white")
     panel.axvline(0, color="0.3", linewidth=0.8, zorder=0.6)
     panel.grid(axis="x")
     panel.tick_params(axis="y", length=0)

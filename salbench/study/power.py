@@ -6,10 +6,9 @@ import numpy as np
 from tabulate import tabulate
 
 from salbench.edits import EDIT_TYPES
-from salbench.stats import CrossedDesign
+from salbench.stats import POWER, CrossedDesign
 from salbench.study.plan import PRESENTATIONS, STIMULI, Design, Plan, seen_by
 
-WANTED = 0.8  # probability with which the smallest change should be found
 ROUNDS = (2, 3, 4, 6, 8, 12)  # participants for each version, in the table
 
 
@@ -42,7 +41,7 @@ def smallest_change(design: CrossedDesign, assumptions: Assumptions) -> float | 
 
     def excess(change):
         spread = (assumptions.spread * change) ** 2
-        return design.power(change, (spread, spread, assumptions.trial_sd**2)) - WANTED
+        return design.power(change, (spread, spread, assumptions.trial_sd**2)) - POWER
 
     return float(brentq(excess, 1e-6, 1.0, xtol=1e-6)) if excess(1.0) > 0 else None
 

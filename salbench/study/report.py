@@ -23,7 +23,7 @@ _TESTS = (
     "two-sided. d_z: mean change divided by its standard deviation (Cohen)."
 )
 _SLOPES = (
-    "Slope: by how much the measured quantity rises when the strength rises by 1, such as from 1 to 2. A line is "
+    "Slope: by how much the measured quantity rises when the strength rises by 1, within the strengths used. A line is "
     "fitted to the edits of each image, without the unedited image; interval and p: Student's t over images."
 )
 _REGION = "The region is where the mask exceeds half of its peak"

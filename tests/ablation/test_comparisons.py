@@ -43,7 +43,7 @@ def by_test():
 @pytest.fixture
 def planned(tmp_path, monkeypatch, by_test):
     """A function of a metric: the plan, whose arms are `by_test`."""
-    monkeypatch.setattr(arms, "read", lambda out, ablation: {"lite": by_test[ablation.test]})
+    monkeypatch.setattr(arms, "read", lambda out, ablation, wanted: {"lite": by_test[ablation.test]})
 
     def write(metric="nss"):
         path = tmp_path / "plan.toml"
@@ -80,12 +80,13 @@ def test_the_table_prints_them(planned):
     assert "all 4 planned comparisons" in text
 
 
-def test_the_frame_has_a_row_for_each(planned):
+def test_the_frame_has_a_row_for_each(planned, by_test):
     plan = planned("kl")
     frame = comparisons.frame(plan, comparisons.answer("out", plan))
     assert list(frame["test"]) == ["one", "one", "two", "two"]
     assert list(frame["arm"]) == ["hflip"] * 4
-    assert (frame["detectable"] > frame["high"] - frame["difference"]).all()
+    strict = random_effects_difference(by_test["two"]["hflip"]["kl"], by_test["two"]["noise"]["kl"], level=1 - 0.05 / 4)
+    assert frame["detectable"].iloc[-1] == strict.detectable
 
 
 @pytest.mark.parametrize(("metric", "turned"), [("nss", False), ("kl", True)])
@@ -114,9 +115,10 @@ def test_bad_files(old, new, message, tmp_path):
         comparisons.read(path)
 
 
-def test_a_missing_file_and_a_missing_arm(planned, by_test, tmp_path):
+def test_a_missing_file_and_a_missing_arm(planned, tmp_path, monkeypatch):
+    plan = planned()
     with pytest.raises(AblationProblem, match="expected a TOML file"):
         comparisons.read(tmp_path / "none.toml")
-    del by_test["two"]["noise"]
-    with pytest.raises(AblationProblem, match="missing are noise; make them with: salbench ablate"):
-        comparisons.answer("out", planned())
+    monkeypatch.setattr(arms, "read", lambda out, ablation, wanted: {"another": {}})
+    with pytest.raises(AblationProblem, match="all arms of lite that are compared, hflip, noise, none; make them with"):
+        comparisons.answer("out", plan)

@@ -26,7 +26,7 @@ def plan(tmp_path, monkeypatch):
     """The path of a plan; its arm is better by about 0.3."""
     rng = np.random.default_rng(0)
     scores = {arm: {"nss": shift + rng.normal(1, 0.1, (3, 40))} for arm, shift in (("none", 0.0), ("hflip", 0.3))}
-    monkeypatch.setattr(arms, "read", lambda out, ablation: {"lite": scores})
+    monkeypatch.setattr(arms, "read", lambda out, ablation, wanted: {"lite": scores})
     path = tmp_path / "plan.toml"
     path.write_text(PLAN)
     return path

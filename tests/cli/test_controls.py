@@ -29,7 +29,7 @@ def test_prints_the_folders(words, salbench, tmp_path, capsys):
     folders = [tmp_path / "c" / "reconstruction", tmp_path / "c" / "masks_least"]
     assert capsys.readouterr().out.splitlines() == [str(folder) for folder in folders]
     assert edits.read(folders[0]).sources == ["a"]
-    assert [path.name for path in folders[1].iterdir()] == ["a.png"]
+    assert sorted(path.name for path in folders[1].iterdir()) == ["a.png", "setup.json"]
 
 
 def test_the_default_are_those_in_pixels(words, salbench, tmp_path):
