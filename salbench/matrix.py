@@ -18,6 +18,7 @@ from salbench.datasets import results_name
 from salbench.metrics import METRICS
 from salbench.results import Result
 from salbench.stats import FEWEST_TO_RESAMPLE, holm, random_effects_difference, ratio_of_means
+from salbench.suggestions import suggestion
 from salbench.tables import Row, TableProblem
 
 CEILING = " (ceiling)"  # after the name of a row
@@ -159,6 +160,10 @@ def read(out: Path | str, dataset: str, protocol: str, methods: Collection[str] 
     """
     out = Path(out)
     scored = [r for r in results.read_all(out, dataset).values() if r.identity["protocol"] == protocol]
+    if scored and methods:
+        known = [r.method for r in scored]
+        for unknown in (label for label in methods if label not in known):
+            raise TableProblem(f"{out / dataset}: {suggestion('method', unknown, known)}")
     found = [r for r in scored if not r.untrained and (methods is None or r.method in methods or r.ceiling)]
     command = f"salbench run --dataset {dataset} --protocol {protocol} --out {out}"
     if all(r.ceiling for r in found):

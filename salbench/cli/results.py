@@ -71,7 +71,7 @@ def _pack(options: argparse.Namespace) -> int:
     folder = options.places[0] if options.places else Path("results")
     path = options.out or folder.with_name(f"{folder.resolve().name}.zip")
     report = result_archives.pack(folder, path, datasets=options.datasets, methods=options.methods, maps=options.maps)
-    print(f"{path}: {_content(report)}, {path.stat().st_size / 1e6:.1f} MB")
+    print(f"{path}: {_content(report)}, {path.stat().st_size / 1e3:,.0f} kB")
     return 0
 
 
