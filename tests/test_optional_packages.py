@@ -5,7 +5,12 @@ from salbench import optional_packages
 
 @pytest.mark.parametrize(
     ("package", "target"),
-    [("torch", "'salbench[networks]'"), ("diffusers.models", "'salbench[diffusion]'"), ("no_such", "no_such")],
+    [
+        ("torch", "'salbench[networks]'"),
+        ("diffusers.models", "'salbench[diffusion]'"),
+        ("no_such", "no_such"),
+        ("tensorboard", "'salbench[tensorboard]'"),
+    ],
 )
 def test_says_what_installs_a_missing_package(package, target):
     error = ModuleNotFoundError(name=package)
