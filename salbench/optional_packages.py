@@ -33,7 +33,8 @@ def _target(package: str, others: Iterable[str]) -> str:
 
 def _extras() -> dict[str, set[str]]:
     """{extra: packages that it brings, directly or by another extra}."""
-    packages, inner = defaultdict(set), defaultdict(set)  # apart, because an extra and a package may share a name
+    packages: dict[str, set[str]] = defaultdict(set)
+    inner: dict[str, set[str]] = defaultdict(set)  # apart: an extra and a package may share a name
     for match in filter(None, map(_REQUIREMENT.fullmatch, _requirements())):
         (inner if match["inner"] else packages)[match["extra"]].add(match["inner"] or _plain(match["package"]))
     return {extra: set(_leaves(extra, packages, inner)) for extra in {*packages, *inner}}

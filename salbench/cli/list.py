@@ -1,4 +1,4 @@
-"""List methods, data sets, images, metrics, protocols, augmentations, edits or controls.
+"""List methods, data sets, metrics, protocols, augmentations and other things to name.
 
 A method that cannot run here is listed with what it lacks: a package, or its published weights.
 """

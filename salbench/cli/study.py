@@ -1,4 +1,4 @@
-"""Measure how attention inside edited regions changes, or plan an eye-tracking study of it.
+"""Measure how attention in edited regions changes, or plan an eye-tracking study.
 
 Compares the share of fixations or of saliency inside each region before and after the edit: means with 95 % bootstrap
 intervals, paired t-test, Wilcoxon test and Cohen's d_z; on an edit set also dose and response, the slope of the share
