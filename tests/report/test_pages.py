@@ -126,6 +126,7 @@ def test_two_methods_are_compared(visit):
     shown = parse_qs(page.url.partition("#")[2])
     assert page.locator("#title").inner_text() == shown["id"][0]
     assert shown["sort"] == ["difference"]
+    assert page.locator("#grid .id").first.inner_text() == shown["id"][0]  # the same order as in the list
 
 
 def test_an_image_is_found_by_its_address(visit):
