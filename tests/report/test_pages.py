@@ -109,6 +109,18 @@ def test_tables_are_copied(visit, browser, runs):
         page.get_by_role("button", name=style, exact=True).wait_for()
 
 
+def test_closed_notes_are_printed(visit):
+    page = visit(f"scores-{SLUG}.html")
+    shown = "() => [...document.querySelectorAll('details.notes li')].map((line) => line.checkVisibility())"
+    assert not any(page.evaluate(shown))
+    page.emulate_media(media="print")
+    assert all(page.evaluate(shown))
+    assert (
+        page.locator("details.notes").bounding_box()["height"]
+        > page.locator("details.notes ul").bounding_box()["height"]
+    )
+
+
 def test_two_methods_are_compared(visit):
     page = visit(f"scores-{SLUG}.html", "#a=uniform&b=spectral_residual&metric=nss")
     rows = page.locator("table.pair tbody tr")
