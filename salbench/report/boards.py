@@ -1,7 +1,7 @@
 """Leaderboards: the results on one data set by one protocol, as the rows of a page."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -135,7 +135,7 @@ class Board:
 
     def lines(self) -> dict[str, list[Line]]:
         """{"ranked", "not ranked", "claimed": rows}, top to bottom."""
-        scales = {name: _scale(result.metrics.get(name) for result in self.results) for name in self.metrics}
+        scales = {name: self._scale(name) for name in self.metrics}
         best = {name: self._best(name) for name in self.metrics}
         claims = _claims(self.dataset, self.protocol)
         groups: dict[str, list[Line]] = {"ranked": [], "not ranked": [], "claimed": []}
@@ -152,6 +152,16 @@ class Board:
                 values = {n: _value({"mean": claimed[n]} if n in claimed else None, scales[n]) for n in self.metrics}
                 groups["claimed"].append(Line(model, [], values))
         return groups
+
+    def _scale(self, name: str) -> tuple[float, float]:
+        """Lowest and highest end of the intervals of ranked rows, without rows that have the same value on all images.
+
+        From `uniform` to a ceiling the scale would be so long that intervals are dots.
+        """
+        known = [(is_ranked(result), cell) for result in self.results if (cell := result.metrics.get(name))]
+        competing = [cell for ranked, cell in known if ranked and cell["low"] < cell["high"]]
+        cells = competing or [cell for _, cell in known]
+        return min(cell["low"] for cell in cells), max(cell["high"] for cell in cells)
 
     def _best(self, name: str) -> float | None:
         """The best printed mean of ranked rows, as in tables."""
@@ -244,12 +254,6 @@ def _claims(dataset: str, protocol: str) -> list[tuple[str, list[str], dict[str,
         if table["protocol"] == protocol and dataset in (table["dataset"], table.get("measured_on")):
             found += [(row["model"], row["methods"], row["values"]) for row in table["rows"]]
     return found
-
-
-def _scale(cells: Iterable[tables.Cell]) -> tuple[float, float]:
-    """Lowest and highest end of all intervals of a column."""
-    known = [cell for cell in cells if cell]
-    return min(cell["low"] for cell in known), max(cell["high"] for cell in known)
 
 
 def _value(

@@ -13,6 +13,7 @@ from salbench.report.boards import Board
 from salbench.report.names import Names
 from salbench.report.site import ReportProblem, Site
 from salbench.runtime import Runtime
+from salbench.suggestions import suggestion
 
 HEAT = (  # red, green and blue of the colour map inferno from 0.2 to 0.95, at equal steps
     ".26 .41 .56 .71 .84 .93 .98 .98 .95",
@@ -60,11 +61,11 @@ def build(out: Path | str, content: Content, runtime: Runtime | None = None) -> 
         What was left out, and why.
 
     Raises:
-        ReportProblem: there is nothing to show, or `out` holds other files.
+        ReportProblem: there is nothing to show, a data set has no results, the folder of maps does not exist, or `out`
+            holds other files.
         ResultProblem: a file is not a result of this version.
     """
-    if not Path(content.results).is_dir():
-        raise ReportProblem(f"{content.results}: expected a folder of results, found none. Make some: salbench run")
+    _check(content)
     site, names = Site(Path(out)), Names()
     found = boards.read(content.results, names, content.typed or None)
     whole = not content.datasets
@@ -88,6 +89,19 @@ def build(out: Path | str, content: Content, runtime: Runtime | None = None) -> 
     )
     site.remove_others()
     return site.left_out
+
+
+def _check(content: Content) -> None:
+    if not Path(content.results).is_dir():
+        raise ReportProblem(f"{content.results}: expected a folder of results, found none. Make some: salbench run")
+    known = [folder.name for folder in boards.folders(content.results)]
+    for name in content.typed:
+        if name not in known:
+            raise ReportProblem(f"{content.results}: {suggestion('folder of results', name, known)}")
+    if content.maps is not None and not Path(content.maps).is_dir():
+        raise ReportProblem(
+            f"{content.maps}: expected a folder of maps, found none. Make some: salbench run --save-maps"
+        )
 
 
 def _write_index(

@@ -45,6 +45,15 @@ def test_a_leaderboard_is_the_table(board):
                 assert value.low <= value.middle <= value.high
 
 
+def test_the_scale_of_bars_spans_the_ranked_rows(board):
+    lines = {line.name: line for group in board.lines().values() for line in group}
+    ranked = [line.values["auc"] for line in board.lines()["ranked"] if line.name != "uniform"]
+    assert (min(value.low for value in ranked), max(value.high for value in ranked)) == (0, 100)
+    assert lines["uniform"].values["auc"].high == 0  # the same AUC on all images
+    assert lines["inter_observer"].values["auc"].middle == 100  # not ranked
+    assert lines["lite"].values["auc"].high - lines["lite"].values["auc"].low > 5
+
+
 def test_bold_are_the_cells_that_the_table_prints_bold(board):
     printed = tables.dataset_table(COMMITTED, "osie_test").splitlines()
     for line in board.lines()["ranked"]:

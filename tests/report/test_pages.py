@@ -109,6 +109,18 @@ def test_tables_are_copied(visit, browser, runs):
         page.get_by_role("button", name=style, exact=True).wait_for()
 
 
+def test_closed_notes_are_printed(visit):
+    page = visit(f"scores-{SLUG}.html")
+    shown = "() => [...document.querySelectorAll('details.notes li')].map((line) => line.checkVisibility())"
+    assert not any(page.evaluate(shown))
+    page.emulate_media(media="print")
+    assert all(page.evaluate(shown))
+    assert (
+        page.locator("details.notes").bounding_box()["height"]
+        > page.locator("details.notes ul").bounding_box()["height"]
+    )
+
+
 def test_two_methods_are_compared(visit):
     page = visit(f"scores-{SLUG}.html", "#a=uniform&b=spectral_residual&metric=nss")
     rows = page.locator("table.pair tbody tr")
@@ -126,6 +138,7 @@ def test_two_methods_are_compared(visit):
     shown = parse_qs(page.url.partition("#")[2])
     assert page.locator("#title").inner_text() == shown["id"][0]
     assert shown["sort"] == ["difference"]
+    assert page.locator("#grid .id").first.inner_text() == shown["id"][0]  # the same order as in the list
 
 
 def test_an_image_is_found_by_its_address(visit):

@@ -146,3 +146,17 @@ def test_another_folder_is_not_overwritten(runs, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(report.ReportProblem, match="found other files"):
         report.build(tmp_path, report.Content(runs.results), QUIET)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"datasets": ["popout_frist6"]}, "unknown folder of results 'popout_frist6'. Did you mean 'popout_first6'?"),
+        ({"datasets": ["popout_first6", "nothing"]}, "unknown folder of results 'nothing'. Known: popout_first6"),
+        ({"maps": "/nowhere"}, "/nowhere: expected a folder of maps, found none."),
+    ],
+)
+def test_what_is_not_there_is_told_before_a_site_is_made(options, message, runs, tmp_path):
+    with pytest.raises(report.ReportProblem, match=re.escape(message)):
+        report.build(tmp_path / "site", report.Content(runs.results, **options), QUIET)
+    assert not (tmp_path / "site").exists()

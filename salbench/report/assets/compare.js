@@ -70,10 +70,10 @@
     );
   }
 
-  // A list of the images at one end, sorted by how far the first method is ahead.
-  function list(title, images, metric) {
+  // A list of the images at one end, sorted by how far the first method is ahead: "down" (most) or "up" (least on top).
+  function list(title, images, metric, way) {
     const link = (k) => {
-      const state_ = new URLSearchParams({ id: board.ids[k], sort: "difference", metric, a: state.a, b: state.b, map: state.a });
+      const state_ = new URLSearchParams({ id: board.ids[k], sort: "difference", way, metric, a: state.a, b: state.b, map: state.a });
       return `images-${board.slug}.html#${state_}`;
     };
     return make(
@@ -105,8 +105,8 @@
       .sort((x, y) => (metric.up ? 1 : -1) * (y.difference - x.difference));
     return make(
       "div", { class: "ends" },
-      list(`${state.a} is ahead most`, found.slice(0, SHOWN), metric.name),
-      list(`${state.a} is ahead least`, found.slice(-SHOWN).reverse(), metric.name),
+      list(`${state.a} is ahead most`, found.slice(0, SHOWN), metric.name, "down"),
+      list(`${state.a} is ahead least`, found.slice(-SHOWN).reverse(), metric.name, "up"),
     );
   }
 
