@@ -169,7 +169,7 @@
       make("caption", {}, `${state.metric} on this image; the grey mark is the mean over all images`),
       make("tbody", {}, ...rows.map(({ method, value, mean }) =>
         make("tr", { class: method === state.map && mapped.length ? "chosen" : false },
-          make("th", { scope: "row" }, mapped.includes(method) ? make("button", { type: "button", class: "plain", "aria-pressed": String(method === state.map), onclick: () => change("map", method) }, method) : method),
+          make("th", { scope: "row" }, ...(mapped.includes(method) ? [make("button", { type: "button", class: "plain", "aria-pressed": String(method === state.map), onclick: () => change("map", method) }, ...salbench.breakable(method))] : salbench.breakable(method))),
           make("td", {}, text(value)),
           make("td", { class: "dots" }, make("span", { class: "bar", "aria-hidden": "true" }, make("b", { class: "mean", style: `left:${at(mean)}%` }), make("b", { style: `left:${at(value)}%` }))))))
     );
