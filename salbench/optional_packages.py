@@ -1,7 +1,6 @@
 """Optional packages: how to install what an import did not find."""
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires
 
@@ -33,17 +32,17 @@ def _target(package: str, others: Iterable[str]) -> str:
 
 def _extras() -> dict[str, set[str]]:
     """{extra: packages that it brings, directly or by another extra}."""
-    packages: dict[str, set[str]] = defaultdict(set)
-    inner: dict[str, set[str]] = defaultdict(set)  # apart: an extra and a package may share a name
+    direct: dict[str, set[str]] = {}
     for match in filter(None, map(_REQUIREMENT.fullmatch, _requirements())):
-        (inner if match["inner"] else packages)[match["extra"]].add(match["inner"] or _plain(match["package"]))
-    return {extra: set(_leaves(extra, packages, inner)) for extra in {*packages, *inner}}
+        direct.setdefault(match["extra"], set()).add(match["inner"] or _plain(match["package"]))
+    return {extra: set(_leaves(extra, direct)) for extra in direct}
 
 
-def _leaves(extra: str, packages: Mapping[str, set[str]], inner: Mapping[str, set[str]]) -> Iterator[str]:
-    yield from packages.get(extra, ())
-    for other in inner.get(extra, ()):
-        yield from _leaves(other, packages, inner)
+def _leaves(name: str, direct: Mapping[str, set[str]]) -> Iterator[str]:
+    if name not in direct:
+        yield name
+    for inner in direct.get(name, ()):
+        yield from _leaves(inner, direct)
 
 
 def _plain(package: str) -> str:

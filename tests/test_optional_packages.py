@@ -9,7 +9,7 @@ from salbench import optional_packages
         ("torch", "'salbench[networks]'"),
         ("diffusers.models", "'salbench[diffusion]'"),
         ("no_such", "no_such"),
-        ("tensorboard", "'salbench[tensorboard]'"),
+        ("tensorboard", "'salbench[logs]'"),
     ],
 )
 def test_says_what_installs_a_missing_package(package, target):

@@ -107,7 +107,7 @@ def runtime(options: Namespace) -> Runtime:
     return Runtime(**{field.name: given[field.name] for field in fields(Runtime) if field.name in given})
 
 
-def add_seed(parser: ArgumentParser, purpose: str) -> None:
+def add_seed(parser: argparse._ActionsContainer, purpose: str) -> None:
     """Add --seed."""
     parser.add_argument(
         "--seed", type=_values.seed, default=0, metavar="N", help=f"random seed for {purpose} (default: 0)"

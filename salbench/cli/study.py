@@ -85,9 +85,9 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         ("--strengths", _values.positive, "N", "number of strengths beside the unedited image (default: 3)"),
         ("--seconds", _seconds, "S", "how long a picture is shown (default: 5)"),
         ("--blank", _seconds, "S", "how long the screen is blank after it (default: 2)"),
-        ("--seed", _values.seed, "N", "random seed for the plan (default: 0)"),
     ):
         group.add_argument(name, type=typed, metavar=metavar, help=help)
+    _options.add_seed(group, "the plan")
     group.add_argument(
         "--all-versions",
         action="store_true",
@@ -138,7 +138,7 @@ def _analyse(options: argparse.Namespace) -> int:
     from salbench import figure
     from salbench.study import report
 
-    for name in _given(options):
+    for name in _given(options).keys() - {"seed"}:  # which has a default
         _options.require(options, name, "--plan")
     _check_combination(options)
     if options.figure:
