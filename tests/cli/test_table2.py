@@ -129,7 +129,7 @@ def test_all_networks_of_the_table_on_a_part_of_salicon(salbench, tmp_path, caps
     words = ["--edits", tmp_path / "edits", "--data-root", tmp_path, "--partial", "--epochs", 1, "--batch-size", 8]
     words += ["--weights-root", tmp_path / "w", "--out", tmp_path / "r", "--checkpoints", tmp_path / "c"]
     with small_networks() as patch:
-        patch.setattr(registry.get("diffusion_readout"), "timesteps", 2)
+        patch.setattr(registry.get("diffusion_readout"), "timesteps", 1)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # for features
         write_weights(tmp_path / "w")
         for name, size in SIZES.items():
