@@ -1,8 +1,8 @@
 """Controls of an edit set: the same images, changed in ways that separate the causes of what edits do.
 
 Each control is an edit set with the same sources, types and strengths asked for as the one it controls, so that
-trainings with both see the same images equally often. `CONTROLS` lists them. An edit that pixels cannot match is
-dropped and recorded.
+trainings with both see the same images equally often. `CONTROLS` lists them. The strength used, as the edit set records
+it, is that of `changed`. An edit that pixels cannot match is dropped and recorded.
 
 A region is moved as a whole, and what leaves the image on one side comes back on the other. So its area stays exactly
 the same, but at the border of the image it is cut in two.
@@ -98,9 +98,9 @@ def _random(source: _Source) -> np.ndarray:
 
 def _least(source: _Source) -> np.ndarray:
     """The mask where it covers least saliency, among all moves."""
-    covered = np.fft.irfft2(
-        np.fft.rfft2(source.saliency) * np.conj(np.fft.rfft2(source.mask)), source.mask.shape
-    )  # [dy, dx]: sum of saliency x mask moved by (dy, dx)
+    # covered[dy, dx] is the sum of saliency x mask moved by (dy, dx), by the correlation theorem.
+    spectrum = np.fft.rfft2(source.saliency) * np.conj(np.fft.rfft2(source.mask))
+    covered = np.fft.irfft2(spectrum, source.mask.shape)
     return np.roll(source.mask, np.unravel_index(covered.argmin(), covered.shape), (0, 1))
 
 
@@ -218,7 +218,7 @@ class _Edits:
 
 
 def strength_in_pixels(edit: Edit, original: np.ndarray, mask: np.ndarray) -> float:
-    """The strength at which `changed` changes the property inside the region as much as the edit did.
+    """The strength of `changed` that gives the region the same property as the edit did.
 
     Args:
         edit: of a type that has an equation in pixels.

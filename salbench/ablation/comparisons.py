@@ -31,6 +31,7 @@ from salbench.stats import POWER, Difference, holm, random_effects_difference
 from salbench.tables import SIGNIFICANT
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas
 
 
@@ -135,18 +136,20 @@ def answer(out: Path | str, planned: Planned) -> Answers:
         AblationProblem: an arm that was not trained or not scored on all test data sets.
     """
     strictest = 1 - SIGNIFICANT / (len(planned.comparisons) * len(planned.tests))
-    differences = {test: _differences(out, planned, test, 0.95) for test in planned.tests}
+    pairs = {test: _pairs(out, planned, test) for test in planned.tests}
+    differences = {test: [random_effects_difference(*pair) for pair in each] for test, each in pairs.items()}
     corrected = iter(holm([one.p for each in differences.values() for one in each]))
     return {
         test: [
-            Answer(one, float(next(corrected)), strict.detectable)
-            for one, strict in zip(each, _differences(out, planned, test, strictest), strict=True)
+            Answer(one, float(next(corrected)), random_effects_difference(*pair, level=strictest).detectable)
+            for one, pair in zip(differences[test], each, strict=True)
         ]
-        for test, each in differences.items()
+        for test, each in pairs.items()
     }
 
 
-def _differences(out: Path | str, planned: Planned, test: str, level: float) -> list[Difference]:
+def _pairs(out: Path | str, planned: Planned, test: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The scores, (seeds, images), of both arms of each comparison on one data set."""
     ablation = planned.ablation(test)
     wanted = {name for c in planned.comparisons for name in (c.arm, c.against)}
     by_method = arms.read(out, ablation, wanted)
@@ -155,9 +158,8 @@ def _differences(out: Path | str, planned: Planned, test: str, level: float) -> 
             f"{out}/{ablation.folder}: expected all arms of {planned.method} that are compared, "
             f"{', '.join(sorted(wanted))}; make them with: salbench ablate"
         )
-    by_arm = by_method[planned.method]
-    of = {arm: scores[planned.metric] for arm, scores in by_arm.items()}
-    return [random_effects_difference(of[c.arm], of[c.against], level=level) for c in planned.comparisons]
+    of = {arm: scores[planned.metric] for arm, scores in by_method[planned.method].items()}
+    return [(of[c.arm], of[c.against]) for c in planned.comparisons]
 
 
 def frame(planned: Planned, answers: Answers) -> pandas.DataFrame:

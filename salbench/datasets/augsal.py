@@ -32,9 +32,8 @@ from salbench.sample import Sample
 
 IMAGES = 100
 SIZE = (512, 512)
-SIGMA = (
-    salicon.SIGMA * (SIZE[0] / salicon.SIZE[0] * SIZE[1] / salicon.SIZE[1]) ** 0.5
-)  # squeezed: the mean of both axes
+_SCALE = SIZE[0] / salicon.SIZE[0], SIZE[1] / salicon.SIZE[1]  # vertical, horizontal
+SIGMA = salicon.SIGMA * (_SCALE[0] * _SCALE[1]) ** 0.5  # pixels; the geometric mean of both axes
 UNEDITED = ".jpgedited_image1.0.jpg"
 SOURCE = Source(
     folders=("augsal_contrast100",),
@@ -78,8 +77,7 @@ def _fixations(folder: Path, stems: Sequence[str]) -> dict[str, np.ndarray | Non
     suffix = next((s for s in salicon.SUFFIXES if any(folder.glob(f"*{s}"))), salicon.SUFFIXES[0])
     stems = present(stems, folder, suffix, SOURCE.how)
     found = salicon.read_fixations("augsal_contrast100", [folder / f"{stem}{suffix}" for stem in stems], suffix)
-    squeezed = np.divide(SIZE, salicon.SIZE)[::-1]
-    centres = [(points + 0.5) * squeezed for points, _ in found]
+    centres = [(points + 0.5) * _SCALE[::-1] for points, _ in found]
     return dict(zip(stems, centres, strict=True))
 
 
