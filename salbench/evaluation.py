@@ -1,14 +1,14 @@
 """The loop: samples x method x protocol x metrics -> result, over all cores, and resumable.
 
-Images stream (see `prediction`) and are scored by the thread that predicted them; only scores are kept. Finished images
+Images stream (see `prediction`) and are scored by the worker that predicted them; only scores are kept. Finished images
 are appended to a journal. A run that is killed loses the images in flight and nothing else.
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -16,24 +16,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image
 from tqdm import tqdm
 
-from salbench import optional_packages, registry, results
+from salbench import executors, optional_packages, registry, results
 from salbench.code_hash import definition_hash
 from salbench.datasets import Dataset
 from salbench.files import hash_bytes
 from salbench.identity import Identity
 from salbench.journal import Journal, JournalProblem
-from salbench.maps import quantise
-from salbench.metrics import METRICS, Pair, measure
-from salbench.prediction import RunStopped, predict_stream
-from salbench.protocol import Others, Prepared, Protocol, Truth
+from salbench.metrics import METRICS
+from salbench.prediction import predict_stream
+from salbench.protocol import Protocol
 from salbench.provenance import provenance
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.results import Result, ResultProblem
 from salbench.runtime import Runtime
-from salbench.sample import Sample
+from salbench.scoring import Scorer
 from salbench.stats import bootstrap_means
 from salbench.weights import WeightsProblem
 
@@ -105,7 +103,7 @@ class Evaluation:
         self.runtime, self.overwrite = runtime or Runtime(), overwrite
         self.save_maps = None if save_maps is None else Path(save_maps)
         self._train = cache(train)
-        self._others = Others(list(map(_with_fixations, dataset.split or dataset.samples)), protocol)
+        self._scorer = Scorer.of(dataset, protocol, self.save_maps)
 
     def run(self, spec: str) -> Result | Skipped | Refused | Broken:
         """Score one method, resume an earlier run of it, or return what is already complete.
@@ -182,66 +180,19 @@ class Evaluation:
         todo = [s for s in self.dataset.samples if s.id not in journal.entries or self.save_maps]
         if len(todo) < total:
             log.info("%s: resuming after %d of %d images", method.label, total - len(todo), total)
-        outcomes = predict_stream(method, todo, self.runtime, partial(self._score, method))
+        outcomes = predict_stream(method, todo, self.runtime, partial(self._scorer.score, method))
         bar = tqdm(
             total=total, initial=total - len(todo), desc=method.label, unit="image", disable=not self.runtime.progress
         )
+        n_failed = 0
         with bar, closing(outcomes):
             bar.set_postfix_str("the first run compiles the metrics" if todo else "")
             for outcome in outcomes:
-                bar.set_postfix_str("", refresh=False)
+                n_failed += outcome.error is not None
+                bar.set_postfix_str(executors.progress(n_failed), refresh=False)
                 failed = {"error": outcome.error} if outcome.error is not None else {}
                 journal.add({"id": outcome.sample.id} | (failed or outcome.value))
                 bar.update()
-
-    def _score(self, method: SaliencyMethod, sample: Sample, prediction: Any) -> dict[str, Any]:
-        """The journal entry of an image, without its id."""
-        truth = self.protocol.truth(_with_fixations(sample), self._others)
-        pairs = prediction if method.sees_fixations else [(prediction, None)]
-        parts, weights = [], []
-        for map_, mask in pairs:  # one at a time: a ceiling has one per observer
-            prepared = self.protocol.prepare(map_, method.output, sample.size)
-            part = truth if mask is None else self._held_out(truth, sample, mask)
-            if self.save_maps is not None and mask is None:
-                self._save(prepared.point_map, method, sample)
-            parts.append((self._metrics(prepared, part, method), prepared.resized, prepared.zero_share))
-            weights.append(int(part.pixels[1].sum()))
-        scores, resized, zero_share = zip(*parts, strict=True) if parts else ((), (), (0.0,))
-        ceilings = self._noise_ceilings(sample) if method.sees_fixations and parts else {}
-        return {
-            "scores": _json_numbers(_mean_over_folds(scores, weights) | ceilings),
-            "fixations": int(truth.pixels[1].sum()),
-            "resized": any(resized),
-            "zero_share": float(np.mean(zero_share)),
-        }
-
-    def _held_out(self, truth: Truth, sample: Sample, mask: np.ndarray) -> Truth:
-        held_out = sample.only(mask)
-        # Against the density of one observer, all scores are low, so they are no ceiling for those against all.
-        return replace(truth, pixels=self.protocol.pixels(held_out), density=np.zeros_like(truth.density))
-
-    def _noise_ceilings(self, sample: Sample) -> dict[str, float]:
-        """Values of the metrics that compare with the density and have a ceiling that follows from its noise."""
-        if sample.observers is None:
-            return {}
-        seen = [sample.observers == observer for observer in np.unique(sample.observers)]
-        densities = [self.protocol.density(sample.only(mask)) for mask in seen]
-        return {name: metric.noise_ceiling(densities) for name, metric in METRICS.items() if metric.noise_ceiling}
-
-    def _metrics(self, prepared: Prepared, truth: Truth, method: SaliencyMethod) -> dict[str, float]:
-        pair = Pair(prepared.point_map, density_prediction=prepared.density_map, **vars(truth))
-        is_density = method.output != "map" or self.protocol.maps_as_densities
-        return measure(pair, self.protocol.options, is_density=is_density)
-
-    def _save(self, point_map: np.ndarray, method: SaliencyMethod, sample: Sample) -> None:
-        assert self.save_maps is not None
-        folder = self.save_maps / self.dataset.name / method.label
-        path = folder / f"{sample.id}.png"  # an id may hold slashes
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(quantise(point_map)).save(path)
-        except OSError as error:
-            raise RunStopped(error.errno, f"cannot save maps ({error.strerror})", str(folder)) from error
 
     def _summarise(
         self, method: SaliencyMethod, identity: Identity, entries: Mapping[str, dict[str, Any]], seconds: float
@@ -332,26 +283,8 @@ def identity_of(
     )
 
 
-def _with_fixations(sample: Sample) -> Sample:
-    """The sample itself, or one with zero fixations if only its density is known: NaN for metrics that need any."""
-    return sample if sample.fixations is not None else replace(sample, fixations=np.empty((0, 2)), sigma=1.0)
-
-
 def _missing(reason: MethodUnavailable | ModuleNotFoundError) -> str:
     return optional_packages.needs(reason) if isinstance(reason, ModuleNotFoundError) else str(reason)
-
-
-def _mean_over_folds(scores: Sequence[Mapping[str, float]], weights: Sequence[int]) -> dict[str, float]:
-    """Scores of the parts of an image, weighted by their fixations; NaN if there is no value."""
-    if not scores:
-        return dict.fromkeys(METRICS, np.nan)
-    used = weights if sum(weights) else None
-    return {name: float(np.average([s[name] for s in scores], weights=used)) for name in METRICS}
-
-
-def _json_numbers(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """None instead of a number that is not finite, which JSON cannot hold."""
-    return {name: value if np.isfinite(value) else None for name, value in scores.items()}
 
 
 def _floats(scores: Mapping[str, float | None] | None) -> dict[str, float]:

@@ -1,22 +1,20 @@
 """The one code path that runs a method over many images.
 
-Worker threads take batches of images of one size. While a network is busy with one batch, the others read their next
-images or finish their last maps. Threads are enough, because decoding, NumPy, torch and the metric kernels all release
-the GIL. Memory holds at most two batches for each worker, however long the split is.
+Workers (see `executors`) take batches of images of one size. While a network is busy with one batch, the others read
+their next images or finish their last maps. Memory holds at most two batches for each worker, however long the split
+is.
 """
 
 import errno
 import logging
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from threadpoolctl import threadpool_limits
-
-from salbench import registry
+from salbench import executors, registry
+from salbench.executors import Lost, Threads
 from salbench.registry import MethodProblem, MethodUnavailable, SaliencyMethod
 from salbench.runtime import Runtime
 from salbench.sample import Sample
@@ -24,7 +22,6 @@ from salbench.weights import WeightsProblem
 
 log = logging.getLogger(__name__)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-AHEAD = 2  # batches begun for each worker and not yet taken
 
 Call = Callable[[Sequence[Sample]], Iterable[Any]]
 Finish = Callable[[Sample, Any], Any]
@@ -98,19 +95,27 @@ def stream(
         method, samples, runtime, finish: as for `predict_stream`.
         call: takes a batch and returns a list of as many results. If it raises, each sample is tried by itself.
     """
-    pool = ThreadPoolExecutor(runtime.workers)
-    try:
-        # Every worker is busy with images of its own; BLAS threads on top would only wait for each other.
-        with threadpool_limits(1, user_api="blas"):
-            running: deque[Future[list[Outcome]]] = deque()
-            for batch in _batches(samples, runtime.batch_size):
-                if len(running) == AHEAD * runtime.workers:
-                    yield from running.popleft().result()
-                running.append(pool.submit(_outcomes, method, batch, call, finish))
-            while running:
-                yield from running.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    executor = executors.cluster() or Threads(runtime.workers)
+    work, batches = _Work(method, call, finish), _batches(samples, runtime.batch_size)
+    with closing(executor.map(_done, work, batches)) as results:
+        for batch, result in results:
+            done = [_Done(None, result.reason)] * len(batch) if isinstance(result, Lost) else result
+            yield from (Outcome(sample, *each) for sample, each in zip(batch, done, strict=True))
+
+
+class _Work(NamedTuple):
+    """What is done with each batch."""
+
+    method: SaliencyMethod
+    call: Call
+    finish: Finish
+
+
+class _Done(NamedTuple):
+    """An `Outcome` without its sample, which need not travel back from another process."""
+
+    value: Any
+    error: str | None = None
 
 
 def _batches(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
@@ -120,30 +125,30 @@ def _batches(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
         yield ordered[i : i + size]
 
 
-def _outcomes(method: SaliencyMethod, batch: list[Sample], call: Call, finish: Finish) -> list[Outcome]:
+def _done(work: _Work, batch: Sequence[Sample]) -> list[_Done]:
     try:
-        pairs = list(zip(batch, call(batch), strict=True))
+        pairs = list(zip(batch, work.call(batch), strict=True))
     except Exception as error:
         if len(batch) == 1:
-            return [_failed(method, batch[0], error)]
+            return [_failed(work.method, batch[0], error)]
     else:
-        return [_finished(method, sample, value, finish) for sample, value in pairs]
+        return [_finished(work, sample, value) for sample, value in pairs]
     # Retry one at a time: only images that raise an error fail. The batch's memory is already freed.
-    return [outcome for sample in batch for outcome in _outcomes(method, [sample], call, finish)]
+    return [done for sample in batch for done in _done(work, [sample])]
 
 
-def _finished(method: SaliencyMethod, sample: Sample, value: Any, finish: Finish) -> Outcome:
+def _finished(work: _Work, sample: Sample, value: Any) -> _Done:
     try:
-        return Outcome(sample, finish(sample, value))
+        return _Done(work.finish(sample, value))
     except Exception as error:
-        return _failed(method, sample, error)
+        return _failed(work.method, sample, error)
 
 
-def _failed(method: SaliencyMethod, sample: Sample, error: Exception) -> Outcome:
+def _failed(method: SaliencyMethod, sample: Sample, error: Exception) -> _Done:
     """The outcome of an image that failed; raises an error that is not the image's fault."""
     if isinstance(error, _NOT_THE_IMAGE):
         raise error
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         raise error  # the run stops and can resume later
     log.debug("%s", sample.id, exc_info=error)
-    return Outcome(sample, error=registry.explained(error, method))
+    return _Done(None, registry.explained(error, method))

@@ -9,7 +9,6 @@ its name and version. To make a variant, use `dataclasses.replace(PROTOCOLS["mit
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -184,7 +183,7 @@ class Others:
         self._points = np.concatenate([points for points, _ in parts])
         self._sizes = np.concatenate([np.tile(size, (len(points), 1)) for points, size in parts])
         self._usual_size = Counter(size for _, size in parts).most_common(1)[0][0]
-        self._kept = lru_cache(maxsize=1)(self._made)
+        self._kept: tuple[float, tuple[np.ndarray, np.ndarray]] | None = None  # sigma and maps of that size
 
     def maps(self, size: Size, sigma: float) -> tuple[np.ndarray, np.ndarray]:
         """Counts and density of the whole split's fixations on an image of `size`.
@@ -197,7 +196,12 @@ class Others:
             (counts, density): int32 map of fixations per pixel, and the same blurred, float64. Both are shared, so
             do not write to them.
         """
-        return (self._kept if size == self._usual_size else self._made)(size, sigma)
+        if size != self._usual_size:
+            return self._made(size, sigma)
+        kept = self._kept
+        if kept is None or kept[0] != sigma:
+            self._kept = kept = sigma, self._made(size, sigma)
+        return kept[1]
 
     def _made(self, size: Size, sigma: float) -> tuple[np.ndarray, np.ndarray]:
         height, width = size

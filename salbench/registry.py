@@ -79,6 +79,7 @@ class SaliencyMethod:
         name: the file's stem, set by `register`.
         variant: tells two runs of one method apart, such as two folders of maps; "" by default.
         runtime: device, batch size, seed and so on; set by `create` before anything else is called.
+        spec: what `create` made it from, such as "from_folder:DIR".
     """
 
     output = "map"
@@ -91,6 +92,13 @@ class SaliencyMethod:
     name = ""
     variant = ""
     runtime = Runtime()
+    spec = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A method goes to another process as what was typed, and with what it learned if every run fits it."""
+        if not self.spec:  # made by another method
+            return _blank, (self.name,), vars(self)
+        return create, (self.spec, self.runtime), vars(self) if self.fits_at_run else None
 
     @property
     def label(self) -> str:
@@ -260,6 +268,11 @@ def add_folder(folder: Path | str) -> None:
     _FOLDERS.append(folder)
 
 
+def own_folders() -> list[Path]:
+    """The folders given to `add_folder`."""
+    return _FOLDERS[1:]
+
+
 def available() -> list[str]:
     """Names of all methods, sorted. Nothing is imported."""
     return sorted({*_files(), *plugins.declared(GROUP)})
@@ -336,10 +349,15 @@ def create(spec: str, runtime: Runtime | None = None) -> SaliencyMethod:
         raise MethodProblem(f"{name} takes no argument, got {argument!r}")
     make: Callable[..., SaliencyMethod] = cls
     method = make(argument) if colon or needs_argument(name) else make()
-    method.runtime = runtime or Runtime()
+    method.spec, method.runtime = spec, runtime or Runtime()
     if method.untrained:
         method.init_random()
     return method
+
+
+def _blank(name: str) -> SaliencyMethod:
+    cls = get(name)
+    return cls.__new__(cls)
 
 
 def fit_at_run(method: SaliencyMethod, dataset: Dataset, train: Callable[[], Dataset | None]) -> str | None:

@@ -10,17 +10,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "mat_files": -1,
-    "archives": 0, "checks": 0, "files": 0, "identity": 0, "optional_packages": 0, "suggestions": 0,
+    "archives": 0, "checks": 0, "executors": 0, "files": 0, "identity": 0, "optional_packages": 0, "suggestions": 0,
     "code_hash": 1, "figure": 1, "maps": 1, "named_regions": 1, "pictures": 1, "plugins": 1, "runtime": 1, "sample": 1,
     "training_plan": 1,
     "attention_summary": 2, "augment": 2, "datasets": 2, "edits": 2, "journal": 2, "metrics": 2, "overlay": 2,
     "protocol": 2, "provenance": 2, "registry": 2, "results": 2, "stats": 2, "weights": 2,
-    "contact_sheet": 3, "converters": 3, "dataset_files": 3, "edit_controls": 3, "prediction": 3,
+    "cluster": 3, "contact_sheet": 3, "converters": 3, "dataset_files": 3, "edit_controls": 3, "prediction": 3,
     "tables": 3, "training": 3,
-    "evaluation": 4, "listing": 4, "make_edits": 4, "matrix": 4, "predict_pictures": 4, "submission": 4,
-    "ablation": 5, "adaptation": 5, "api": 5, "speed": 5, "study": 5,
-    "plots": 6, "report": 6, "result_archives": 6,
-    "cli": 7, "__main__": 8,
+    "make_edits": 4, "listing": 4, "matrix": 4, "predict_pictures": 4, "scoring": 4, "submission": 4,
+    "evaluation": 5,
+    "ablation": 6, "adaptation": 6, "api": 6, "speed": 6, "study": 6,
+    "plots": 7, "report": 7, "result_archives": 7,
+    "cli": 8, "__main__": 9,
 }  # fmt: skip
 METHODS_MAY_IMPORT = {
     "archives", "checks", "edits", "files", "identity", "maps", "optional_packages", "registry", "runtime", "sample",

@@ -25,7 +25,16 @@ A geometric one moves pixels, and the labels with them. It says where each outpu
 """
 
 from salbench.augment.augmentation import Augmentation, geometric, photometric
-from salbench.augment.catalog import CHE18_FOLDERS, PRESETS, AugmentationProblem, add_folder, get, names, select
+from salbench.augment.catalog import (
+    CHE18_FOLDERS,
+    PRESETS,
+    AugmentationProblem,
+    add_folder,
+    get,
+    names,
+    own_folders,
+    select,
+)
 from salbench.augment.geometry import Geometry
 from salbench.augment.joint import LABELS, Augmented, augment
 
@@ -42,6 +51,7 @@ __all__ = [
     "geometric",
     "get",
     "names",
+    "own_folders",
     "photometric",
     "select",
 ]

@@ -152,6 +152,7 @@ _ROWS = (
     _squashed("shear_xy_0.5", moves.shear, "x' = x + 0.5 y, y' = y + 0.5 x", "recalled", x_per_y=0.5, y_per_x=0.5),
 )
 _CATALOG = {row.name: row for row in _ROWS}
+_FOLDERS: list[Path] = []  # of the user's own augmentations
 
 # Folder of the published data set (1920 x 1080 images) -> (augmentation, how certain its parameters are).
 CHE18_FOLDERS = {
@@ -260,6 +261,13 @@ def add_folder(folder: Path | str) -> None:
                 raise AugmentationProblem(f"{path}: the name {augmentation.name!r} is in use; rename the function")
             added[augmentation.name] = augmentation
     _CATALOG.update({name: augmentation for name, augmentation in added.items() if name not in _CATALOG})
+    if folder not in _FOLDERS:
+        _FOLDERS.append(folder)
+
+
+def own_folders() -> list[Path]:
+    """The folders given to `add_folder`."""
+    return list(_FOLDERS)
 
 
 def _load(path):

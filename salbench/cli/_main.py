@@ -125,7 +125,7 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
 
     try:
         # log lines are printed between progress bars instead of into them
-        with logging_redirect_tqdm(), _options.off_image(options), _options.partial(options):
+        with logging_redirect_tqdm(), _options.off_image(options), _options.partial(options), _options.cluster(options):
             status = verb.execute(options)
             sys.stdout.flush()  # a broken pipe shows here, not when Python exits
             return status
@@ -135,6 +135,8 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
     except BrokenPipeError:  # such as `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except ConnectionError as error:  # to the workers of a cluster
+        return _failed(f"{error}. {_RESUME}")
     except OSError as error:
         return _failed(_disk_trouble(error, options))
     except ModuleNotFoundError as error:

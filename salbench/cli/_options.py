@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,35 @@ def add_runtime(parser: ArgumentParser, *names: str) -> None:
     group = parser.add_argument_group("runtime")
     for name in names:
         group.add_argument(_typed(name), dest=name, **_RUNTIME[name])
+
+
+def add_cluster(parser: ArgumentParser) -> None:
+    """Add --cluster and --dashboard."""
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "--cluster",
+        metavar="PLACE",
+        help="work on a Dask cluster: local:N (N processes of this machine), tcp://HOST:PORT, a scheduler's .json "
+        "file, or a .toml file with settings of SLURM or another queue; see: docs, Run it on a cluster",
+    )
+    group.add_argument("--dashboard", action="store_true", help="print the address of the cluster's dashboard")
+
+
+@contextmanager
+def cluster(options: Namespace) -> Iterator[None]:
+    """A context in which work is done as --cluster says."""
+    if getattr(options, "cluster", None) is None:
+        if getattr(options, "dashboard", False):
+            raise ValueError("--dashboard requires --cluster")
+        yield
+        return
+    from salbench import executors
+    from salbench.cluster import connect
+
+    paths = [value for value in vars(options).values() if isinstance(value, Path)]
+    gpu = getattr(options, "device", "cpu").startswith("cuda")
+    with connect(options.cluster, paths, gpu=gpu, dashboard=options.dashboard) as place, executors.using(place):
+        yield
 
 
 def runtime(options: Namespace) -> Runtime:

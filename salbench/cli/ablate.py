@@ -70,6 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_training(parser)
     _options.add_runtime(parser, "device", "backbone", "workers")
+    _options.add_cluster(parser)
     _options.add_folders(parser, "data_root", "weights_root", "methods_dir", "augmentations_dir")
 
 

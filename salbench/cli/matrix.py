@@ -47,6 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _options.add_seed(parser, "bootstrap intervals and for fitting")
     _options.add_out(parser, "results", "folder for results")
     _options.add_runtime(parser, "device", "backbone", "workers", "batch_size")
+    _options.add_cluster(parser)
     _options.add_folders(parser, "data_root", "weights_root", "methods_dir")
 
 

@@ -63,6 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "[image,]region,left,top,right,bottom; in pixels from 0",
     )
     _options.add_runtime(parser, "device", "backbone", "workers", "batch_size")
+    _options.add_cluster(parser)
     _options.add_folders(parser, "weights_root", "methods_dir")
 
 

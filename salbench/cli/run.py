@@ -55,6 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save-maps", type=_values.path, metavar="DIR", help="also save the scored maps, as 8-bit PNG")
     parser.add_argument("--overwrite", action="store_true", help="replace results that were made with other settings")
     _options.add_runtime(parser, "device", "backbone", "workers", "batch_size", "init")
+    _options.add_cluster(parser)
     _options.add_folders(parser, "data_root", "weights_root", "methods_dir")
 
 

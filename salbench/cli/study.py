@@ -73,6 +73,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_plan(parser)
     _options.add_runtime(parser, "device", "backbone", "workers", "batch_size")
+    _options.add_cluster(parser)
     _options.add_folders(parser, "weights_root", "methods_dir")
 
 
