@@ -18,7 +18,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -44,7 +45,7 @@ _POLL = 1.0  # seconds between two looks at the number of workers
 _CONNECT = 30  # seconds to wait for a scheduler
 _QUEUES = {
     "slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster", "oar": "OARCluster",
-    "moab": "MoabCluster", "htcondor": "HTCondorCluster", "local": "LocalCluster",
+    "moab": "MoabCluster", "htcondor": "HTCondorCluster",
 }  # fmt: skip
 # Networks free and take large arrays for each image. With Dask's small threshold, which returns them to the system each
 # time, half of the time goes into page faults.
@@ -81,7 +82,7 @@ class Site:
         environment = {name: value for name, value in os.environ.items() if name.startswith("SALBENCH_")}
         named = [Path(value).expanduser() for value in environment.values()]
         present = [path.absolute() for path in (*paths, *named) if path.exists()]
-        return cls(Path.cwd(), environment, present, _versions(), registry.own_folders(), augment.own_folders())
+        return cls(Path.cwd(), environment, present, _OURS, registry.own_folders(), augment.own_folders())
 
     def enter(self) -> None:
         """Make a worker's process work like the client's.
@@ -89,12 +90,13 @@ class Site:
         Raises:
             ClusterProblem: another version of a package, or a path that the worker does not have.
         """
-        host, theirs = socket.gethostname(), _versions()
-        for package, ours in self.versions.items():
-            if theirs.get(package) != ours:
+        host = socket.gethostname()
+        for package, wanted in self.versions.items():
+            found = _OURS.get(package, "none")
+            if found != wanted:
                 raise ClusterProblem(
-                    f"worker on {host}: expected {package} {ours}, as on the client, got "
-                    f"{theirs.get(package, 'none')}; install the same versions on both"
+                    f"worker on {host}: expected {package} {wanted}, as on the client, got {found}; install the same "
+                    "versions on both and restart the workers"
                 )
         for path in (self.folder, *self.paths):
             if not path.exists():
@@ -104,10 +106,8 @@ class Site:
                 )
         os.chdir(self.folder)
         os.environ.update(self.environment)
-        for folder in self.methods:
-            registry.add_folder(folder)
-        for folder in self.augmentations:
-            augment.add_folder(folder)
+        registry.replace_own_folders(self.methods)
+        augment.replace_own_folders(self.augmentations)
 
 
 def _versions() -> dict[str, str]:
@@ -120,18 +120,22 @@ def _versions() -> dict[str, str]:
     return found
 
 
+_OURS = _versions()  # of the code that this process has loaded; the files may change while a worker lives
+
+
 class Dask(Executor):
     """The workers of a Dask cluster.
 
     Args:
         client: connected to the scheduler.
-        site: what the workers must have.
+        paths: files and folders of the command; see `Site.here`.
         gpu: use only workers that offer the resource GPU, one unit at a time for each.
     """
 
-    def __init__(self, client: Client, site: Site, *, gpu: bool = False) -> None:
-        self._client, self._site = client, site
-        self._resources = {"GPU": 1} if gpu else None
+    def __init__(self, client: Client, paths: Sequence[Path] = (), *, gpu: bool = False) -> None:
+        self.client, self.paths = client, paths
+        self.resources = {"GPU": 1} if gpu else None
+        self.n_open = 0  # calls of `map` that have not ended; units of a call inside another one go first
         self._slots, self._looked = 0, -_POLL
 
     @property
@@ -143,21 +147,32 @@ class Dask(Executor):
         """Wait for the first worker.
 
         Raises:
-            ClusterProblem: no worker that has come offers a GPU, and one is needed.
+            ClusterProblem: a worker lacks salbench, or no worker that has come offers a GPU, and one is needed.
         """
-        self._client.wait_for_workers(1)
+        self.client.wait_for_workers(1)
+        self.check()
         if not self._count():
             raise ClusterProblem(
                 "expected a worker that offers a GPU, found none; start one process per GPU with: "
                 "dask worker ADDRESS --nthreads 1 --resources GPU=1"
             )
 
+    def check(self) -> None:
+        """Raise `ClusterProblem` if a worker cannot import salbench."""
+        found = self.client.run(import_module, __name__, on_error="return")
+        for address, error in found.items():
+            if isinstance(error, Exception):
+                raise ClusterProblem(
+                    f"worker {address}: cannot import salbench ({error}); install salbench[cluster] "
+                    f"{salbench.__version__} in the Python that starts the workers"
+                )
+
     def _count(self) -> int:
         """Number of units that can run at once."""
         now = time.monotonic()
         if now - self._looked >= _POLL:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-            counts = [w["resources"].get("GPU", 0) if self._resources else w["nthreads"] for w in workers]
+            workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+            counts = [w["resources"].get("GPU", 0) if self.resources else w["nthreads"] for w in workers]
             self._slots, self._looked = int(sum(counts)), now
         return self._slots
 
@@ -165,7 +180,7 @@ class Dask(Executor):
         self, function: Callable[[Shared, Unit], Any], shared: Shared, units: Iterable[Unit]
     ) -> Generator[tuple[Unit, Any]]:
         """See `Executor.map`."""
-        with _scheduler_must_answer(), _Tasks(self._client, self._resources, self._site, function, shared) as tasks:
+        with _scheduler_must_answer(), _Tasks(self, function, shared) as tasks:
             waiting, running = iter(units), deque[tuple[list[Unit], Future]]()
             while True:
                 while len(running) < AHEAD * max(self._count(), 1) and (group := list(islice(waiting, tasks.size))):
@@ -184,34 +199,33 @@ def _scheduler_must_answer() -> Iterator[None]:
         raise ClusterProblem(f"the cluster's scheduler does not answer any more ({type(error).__name__})") from error
 
 
-@dataclass
 class _Tasks:
-    """The tasks of one piece of work. `size` is the number of units that the next task should have."""
+    """The tasks of one call of `map`. `size` is the number of units that the next task should have."""
 
-    client: Client
-    resources: Mapping[str, float] | None
-    site: Site
-    function: Callable[..., Any]
-    shared: Any
-    size: int = 1
-    _open: set[Future] = field(default_factory=set)
+    def __init__(self, executor: Dask, function: Callable[..., Any], shared: Any) -> None:
+        self.size = 1
+        self._executor, self._client = executor, executor.client
+        self._work = pickle.dumps((Site.here(executor.paths), cloudpickle.dumps((function, shared))))
+        self._digest = hashlib.blake2b(self._work, digest_size=16).hexdigest()
+        self._futures: set[Future] = set()
 
     def __enter__(self) -> "_Tasks":
-        work = pickle.dumps((self.site, cloudpickle.dumps((self.function, self.shared))))
-        self._digest = hashlib.blake2b(work, digest_size=16).hexdigest()
+        self._executor.n_open += 1
         with warnings.catch_warnings(action="ignore"):  # about its size; each worker gets it once
-            self._work = self.client.submit(_same, work, key=f"work-{self._digest}")
+            self._shared = self._client.submit(_same, self._work, pure=False)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._executor.n_open -= 1
         with suppress(Exception):  # the scheduler may be gone
-            self.client.cancel([*self._open, self._work])
+            self._client.cancel([*self._futures, self._shared])
 
     def start(self, group: list[Any]) -> Future:
-        future = self.client.submit(
-            _run, self._work, self._digest, cloudpickle.dumps(group), pure=False, resources=self.resources
-        )
-        self._open.add(future)
+        future = self._client.submit(
+            _run, self._shared, self._digest, cloudpickle.dumps(group), pure=False,
+            resources=self._executor.resources, priority=self._executor.n_open,
+        )  # fmt: skip
+        self._futures.add(future)
         return future
 
     def results(self, group: list[Any], future: Future) -> list[Any]:
@@ -222,9 +236,10 @@ class _Tasks:
             if len(group) > 1:
                 alone = [(unit, self.start([unit])) for unit in group]
                 return [result for unit, started in alone for result in self.results([unit], started)]
+            self._executor.check()
             return [Lost("ended every worker that tried it, perhaps because it needs more memory than a worker has")]
         finally:
-            self._open.discard(future)
+            self._futures.discard(future)
         wanted = len(group) * SECONDS / max(seconds, 1e-6)
         self.size = max(1, min(int(wanted), 2 * self.size, _LARGEST))
         return results
@@ -275,33 +290,30 @@ def connect(place: str, paths: Iterable[Path] = (), *, gpu: bool = False, dashbo
         ModuleNotFoundError: dask-jobqueue is needed and missing.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters to the user is raised
-    with _client(place, dashboard=dashboard) as client:
+    with _client(place) as client:
         log.info("cluster: waiting for the first worker of %s", place)
         if dashboard:
             log.info("dashboard: %s", client.dashboard_link)
-        executor = Dask(client, Site.here(paths), gpu=gpu)
+        executor = Dask(client, list(paths), gpu=gpu)
         executor.wait()
         yield executor
 
 
 @contextmanager
-def _client(place: str, *, dashboard: bool) -> Iterator[Client]:
+def _client(place: str) -> Iterator[Client]:
     kind, _, number = place.partition(":")
     path = Path(place).expanduser()
     if kind == "local" and number.isdecimal() and int(number):
         with (
             dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in _MALLOC.items()}),
             LocalCluster(
-                n_workers=int(number),
-                threads_per_worker=1,
-                silence_logs=logging.CRITICAL,
-                dashboard_address=":0" if dashboard else None,
+                n_workers=int(number), threads_per_worker=1, silence_logs=logging.CRITICAL, dashboard_address=":0"
             ) as started,
             Client(started) as client,
         ):
             yield client
     elif path.suffix == ".toml":
-        with started_by_queue(path, dashboard=dashboard) as started, Client(started) as client:
+        with started_by_queue(path) as started, Client(started) as client:
             yield client
     elif kind in ("tcp", "tls") or path.suffix == ".json":
         with _reached(place, path) as client:
@@ -325,13 +337,13 @@ def _reached(place: str, path: Path) -> Client:
 
 
 @contextmanager
-def started_by_queue(path: Path, *, dashboard: bool = False) -> Iterator[Any]:
+def started_by_queue(path: Path) -> Iterator[Any]:
     """Start a cluster through a queue such as SLURM, with the settings in a file.
 
     The file names the queue and the number of jobs that run at once. The other settings go to dask-jobqueue's class for
     this queue, see https://jobqueue.dask.org. A job that ends early, such as at its time limit, is replaced::
 
-        queue = "slurm"          # slurm, pbs, sge, lsf, oar, moab, htcondor, or local for a test without a queue
+        queue = "slurm"          # or pbs, sge, lsf, oar, moab, htcondor
         jobs = 10
 
         [settings]
@@ -347,7 +359,7 @@ def started_by_queue(path: Path, *, dashboard: bool = False) -> Iterator[Any]:
     import dask_jobqueue
 
     given = _queue_settings(path)
-    settings = {"scheduler_options": {"dashboard_address": ":0" if dashboard else None}, **given["settings"]}
+    settings = {"scheduler_options": {"dashboard_address": ":0"}, **given["settings"]}
     exports = [f"export {name}={value}" for name, value in _MALLOC.items()]
     settings["job_script_prologue"] = [*exports, *settings.get("job_script_prologue", [])]
     try:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 GROUP = "salbench.methods"  # of entry points; see `salbench.plugins`
 OUTPUTS = ("map", "density", "log_density")
 GROUPS = "all", "classical"  # words on the command line that stand for several methods
+_MODULES = "_salbench_methods_"
 _METHODS: dict[str, type[SaliencyMethod]] = {}  # module name -> registered class
 _FOLDERS = [shipped("methods", "methods")]
 
@@ -273,6 +274,17 @@ def own_folders() -> list[Path]:
     return _FOLDERS[1:]
 
 
+def replace_own_folders(folders: Iterable[Path]) -> None:
+    """Look for methods in these folders instead of those given to `add_folder`, and read their files again."""
+    kept = _prefix(_FOLDERS[0])
+    del _FOLDERS[1:]
+    for module in [name for name in sys.modules if name.startswith(_MODULES) and not name.startswith(kept)]:
+        del sys.modules[module]
+        _METHODS.pop(module, None)
+    for folder in folders:
+        add_folder(folder)
+
+
 def available() -> list[str]:
     """Names of all methods, sorted. Nothing is imported."""
     return sorted({*_files(), *plugins.declared(GROUP)})
@@ -430,8 +442,13 @@ def _files() -> dict[str, Path]:
 
 
 def _of_file(name: str, path: Path) -> _Place:
-    module = f"_salbench_methods_{hash_bytes(str(_folder(path)))}.{name}"
+    module = f"{_prefix(_folder(path))}.{name}"
     return _Place(module, str(path), lambda: path, lambda: _load_file(module, path))
+
+
+def _prefix(folder: Path) -> str:
+    """The package that the modules of a folder of methods are in."""
+    return f"{_MODULES}{hash_bytes(str(folder))}"
 
 
 def _of_entry(entry: EntryPoint) -> _Place:

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from salbench import registry
+from salbench import executors, registry
 from salbench.ablation import arms
 from salbench.ablation.splits import Ablation, AblationProblem
 from salbench.datasets import Dataset, join, load
 from salbench.edits import EditSet, training_name
 from salbench.evaluation import Evaluation
+from salbench.executors import Lost
 from salbench.protocol import named
 from salbench.results import Result
 from salbench.runtime import Runtime
+from salbench.sample import Sample
 from salbench.training import LearnedMethod, checkpoint
 from salbench.training.start import suffix
 from salbench.training_plan import Plan
@@ -101,16 +104,17 @@ def ablate(
     started = suffix(registry.get(name), start)
     arms.keep_recipe(out, ablation, name, _shared(name, common) | ({"start": started[1:]} if started else {}))
     shown = _arms(augmentations, p, labels, edit_sets, edit_losses)
-    failures = []
-    for number, (seed, (arm, plan)) in enumerate(itertools.product(seeds, shown.items()), 1):
-        log.info("%s: %s, seed %d (%d of %d)", name, arm, seed, number, len(seeds) * len(shown))
+    jobs = []
+    for seed, (arm, plan) in itertools.product(seeds, shown.items()):
         place = Path(checkpoints) / ablation.checkpoints / name / f"{arm}{started}" / f"seed{seed}"
         plan = replace(plan, folder=place, dataset=train.name, recipe={**common, **plan.recipe}, start=start)
-        reason = _train(name, replace(runtime, seed=seed), train.samples, plan)
-        reason = reason or _score(evaluation, f"{name}:{arms.variant(arm, seed)}={place}")
+        jobs.append(_Job(arm, seed, plan))
+    failures = []
+    for job, reason in _trained(_Training(name, runtime, train.samples), jobs):
+        reason = reason or _score(evaluation, f"{name}:{arms.variant(job.arm, job.seed)}={job.plan.folder}")
         if reason:
-            log.warning("%s, seed %d failed: %s", arm, seed, reason)
-            failures.append(Failure(arm, seed, reason))
+            log.warning("%s, seed %d failed: %s", job.arm, job.seed, reason)
+            failures.append(Failure(job.arm, job.seed, reason))
     return failures
 
 
@@ -144,10 +148,46 @@ def _arms(augmentations, ps, labels, edit_sets, edit_losses) -> dict[str, Plan]:
     return plans
 
 
-def _train(name: str, runtime: Runtime, samples, plan: Plan) -> str | None:
+@dataclass(frozen=True)
+class _Training:
+    """What all trainings share: the method's name, where they run, and their samples."""
+
+    name: str
+    runtime: Runtime
+    samples: Sequence[Sample]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One arm with one random seed."""
+
+    arm: str
+    seed: int
+    plan: Plan
+
+
+def _trained(training: _Training, jobs: Sequence[_Job]) -> Iterator[tuple[_Job, str | None]]:
+    """Train the jobs in order, on a cluster several at once; yields each with the reason if it failed."""
+    cluster = executors.cluster()
+    if cluster is None:
+        yield from ((job, _train(training, job)) for job in _logged(training.name, jobs))
+        return
+    quiet = replace(training, runtime=replace(training.runtime, progress=False))
+    with closing(cluster.map(_train, quiet, _logged(training.name, jobs))) as results:
+        for job, reason in results:
+            yield job, reason.reason if isinstance(reason, Lost) else reason
+
+
+def _logged(name: str, jobs: Sequence[_Job]) -> Iterator[_Job]:
+    for number, job in enumerate(jobs, 1):
+        log.info("%s: %s, seed %d (%d of %d)", name, job.arm, job.seed, number, len(jobs))
+        yield job
+
+
+def _train(training: _Training, job: _Job) -> str | None:
     """Train one arm. Returns the reason if it fails."""
     try:
-        registry.create(name, runtime).fit(samples, plan)
+        registry.create(training.name, replace(training.runtime, seed=job.seed)).fit(training.samples, job.plan)
     except (ValueError, registry.MethodUnavailable) as error:
         return str(error)
     return None

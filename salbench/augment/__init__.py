@@ -33,6 +33,7 @@ from salbench.augment.catalog import (
     get,
     names,
     own_folders,
+    replace_own_folders,
     select,
 )
 from salbench.augment.geometry import Geometry
@@ -53,5 +54,6 @@ __all__ = [
     "names",
     "own_folders",
     "photometric",
+    "replace_own_folders",
     "select",
 ]

@@ -10,6 +10,7 @@ The parameters come from two papers:
 """
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 
 from salbench import plugins
@@ -268,6 +269,15 @@ def add_folder(folder: Path | str) -> None:
 def own_folders() -> list[Path]:
     """The folders given to `add_folder`."""
     return list(_FOLDERS)
+
+
+def replace_own_folders(folders: Iterable[Path]) -> None:
+    """Use the augmentations in these folders instead of those given to `add_folder`, and read their files again."""
+    for name in _CATALOG.keys() - {row.name for row in _ROWS}:
+        del _CATALOG[name]
+    _FOLDERS.clear()
+    for folder in folders:
+        add_folder(folder)
 
 
 def _load(path):

@@ -1,0 +1,226 @@
+"""Work on a cluster of processes: its order, what ends its workers, and what a user is told."""
+
+import operator
+import os
+import random
+import signal
+import threading
+import time
+from contextlib import closing
+
+import dask
+import pytest
+from distributed import Client, LocalCluster
+from runs import PLAIN, evaluation_of, files_of, rows_of
+
+from salbench import cluster, executors
+from salbench.cluster import ClusterProblem, Dask, Site, connect
+from salbench.executors import Lost, Threads
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Address of a cluster of two processes."""
+    with LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as started:
+        yield started.scheduler_address
+
+
+@pytest.fixture
+def workers(address):
+    with connect(address) as executor:
+        yield executor
+
+
+def _scaled(factor, unit):
+    time.sleep(0.02 * (unit % 3))  # later units finish first
+    return factor * unit
+
+
+def _pid(_, unit):
+    time.sleep(0.01)
+    return os.getpid()
+
+
+def _ends_at(bad, unit):
+    if unit in bad:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return unit
+
+
+class TestMap:
+    @pytest.mark.parametrize("number", [0, 1, 100])
+    def test_results_are_in_the_order_of_the_units(self, workers, number):
+        expected = [(unit, 3 * unit) for unit in range(number)]
+        assert list(workers.map(_scaled, 3, range(number))) == expected
+        assert list(Threads(2).map(_scaled, 3, range(number))) == expected
+
+    def test_all_workers_take_part(self, workers):
+        assert len({pid for _, pid in workers.map(_pid, None, range(200))} - {os.getpid()}) == 2
+
+    def test_units_are_read_as_workers_become_free(self, workers):
+        read = []
+        with closing(workers.map(_scaled, 1, (read.append(n) or n for n in range(10**6)))) as results:
+            for _ in range(5):
+                next(results)
+        assert len(read) < 1000
+
+    def test_an_error_of_the_function_is_raised(self, workers):
+        with pytest.raises(ZeroDivisionError):
+            list(workers.map(_divided, 1, [0]))
+        assert list(workers.map(_scaled, 2, [4])) == [(4, 8)]  # it goes on working
+
+    def test_a_map_inside_another_one(self, workers):
+        found = [(unit, dict(workers.map(_scaled, unit, range(3)))) for unit, _ in workers.map(_scaled, 1, range(4))]
+        assert found == [(unit, {n: n * unit for n in range(3)}) for unit in range(4)]
+
+
+def _divided(shared, unit):
+    return shared / unit
+
+
+@pytest.mark.slow
+def test_a_unit_that_ends_its_process_is_lost_and_no_other(tmp_path):
+    with connect("local:2") as executor:
+        results = dict(executor.map(_ends_at, {5}, range(12)))
+    assert isinstance(results.pop(5), Lost)
+    assert results == {unit: unit for unit in range(12) if unit != 5}
+
+
+class TestSite:
+    def test_a_worker_without_salbench(self, address, monkeypatch):
+        monkeypatch.setattr(cluster, "__name__", "salbench.missing")
+        with pytest.raises(
+            ClusterProblem, match=r"worker tcp://.*: cannot import salbench \(No module named .*install"
+        ):
+            Dask(Client(address)).check()
+
+    def test_other_versions_are_refused(self, monkeypatch):
+        site = Site.here([])
+        monkeypatch.setattr(cluster, "_OURS", {**cluster._OURS, "numpy": "0.1"})
+        with pytest.raises(ClusterProblem, match=r"worker on .*: expected numpy .*, got 0\.1; install the same"):
+            site.enter()
+
+    def test_a_folder_that_a_worker_does_not_see(self, tmp_path, monkeypatch):
+        (tmp_path / "data").mkdir()
+        site = Site.here([tmp_path / "data", tmp_path / "new"])
+        (tmp_path / "data").rmdir()
+        with pytest.raises(ClusterProblem, match=r"worker on .*data does not exist there, .*mount the same file"):
+            site.enter()
+
+    def test_environment_and_folder_of_the_client(self, workers, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("SALBENCH_DATA", str(tmp_path))
+        assert dict(workers.map(_surroundings, None, range(2)))[0] == (str(tmp_path), str(tmp_path))
+
+
+def _surroundings(_, unit):
+    return os.getcwd(), os.environ["SALBENCH_DATA"]
+
+
+class TestPlaces:
+    @pytest.mark.parametrize("place", ["nowhere", "local:", "local:0", "local:two", "http://x"])
+    def test_an_unknown_kind(self, place):
+        with pytest.raises(ClusterProblem, match="--cluster: expected local:N, tcp://HOST:PORT"), connect(place):
+            pass
+
+    def test_no_scheduler(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(cluster, "_CONNECT", 0.2)
+        with pytest.raises(ClusterProblem, match="no scheduler answers there"), connect("tcp://127.0.0.1:9"):
+            pass
+        with pytest.raises(ClusterProblem, match="no such file; start a scheduler"), connect(str(tmp_path / "s.json")):
+            pass
+
+    def test_a_gpu_that_no_worker_offers(self, address):
+        with pytest.raises(ClusterProblem, match="a worker that offers a GPU, found none"), connect(address, gpu=True):
+            pass
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("queue = ", "expected a TOML file"),
+            ("jobs = 2", "expected queue, jobs and [settings], got jobs"),
+            ("queue = 'x'\njobs = 2\n[settings]", "queue: expected one of slurm, pbs"),
+            ("queue = 'slurm'\njobs = 0\n[settings]", "jobs: expected a whole number of at least 1, got 0"),
+            ("queue = 'slurm'\njobs = 1\n[settings]\nnonsense = 1", "nonsense"),
+        ],
+    )
+    def test_settings_of_a_queue(self, tmp_path, text, message):
+        file = tmp_path / "slurm.toml"
+        file.write_text(text)
+        with pytest.raises(ClusterProblem) as error, connect(str(file)):
+            pass
+        assert message in str(error.value)
+        assert str(file) in str(error.value)
+
+    @pytest.mark.slow
+    def test_jobs_of_slurm(self, tmp_path, monkeypatch):
+        """With an sbatch that starts the job at once and an scancel that ends it."""
+        (tmp_path / "bin").mkdir()
+        for name, script in SLURM.items():
+            (tmp_path / "bin" / name).write_text(script)
+            (tmp_path / "bin" / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        monkeypatch.chdir(tmp_path)
+        file = tmp_path / "slurm.toml"
+        file.write_text('queue = "slurm"\njobs = 1\n[settings]\ncores = 1\nmemory = "2GB"\ninterface = "lo"\n')
+        with connect(str(file)) as executor:
+            assert list(executor.map(operator.mul, 2, range(3))) == [(0, 0), (1, 2), (2, 4)]
+        assert "#SBATCH -n 1" in (tmp_path / "job.sh").read_text()
+
+
+SLURM = {
+    "sbatch": '#!/bin/sh\ncp "$1" job.sh\nsh job.sh > job.log 2>&1 &\necho "Submitted batch job $!"\n',
+    "scancel": '#!/bin/sh\npkill -TERM -P "$1"\n',
+}
+
+
+class TestFaults:
+    @pytest.mark.slow
+    def test_workers_killed_at_random_moments(self, tiny, tmp_path, add_method, monkeypatch):
+        """Twenty kills of one of two workers while a method is scored."""
+        add_method(
+            "plain", f"def predict(self, sample):\n    import time\n    time.sleep(0.3)\n{PLAIN.splitlines()[1]}"
+        )
+        evaluation_of(tiny, tmp_path / "one").run("plain")
+        with LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as started:
+            killer = _Killer(started, random.Random(7), 20)
+            with connect(started.scheduler_address) as executor, executors.using(executor):
+                killer.start()
+                for number in range(100):
+                    result = evaluation_of(tiny, tmp_path / f"run{number}").run("plain")
+                    assert not result.failures
+                    assert rows_of(tmp_path / f"run{number}", "plain") == rows_of(tmp_path / "one", "plain")
+                    assert files_of(tmp_path / f"run{number}") == files_of(tmp_path / "one")
+                    if killer.kills == 20:
+                        break
+            killer.join()
+        assert killer.kills == 20
+
+    @pytest.mark.slow
+    def test_a_scheduler_that_goes_away(self, tmp_path):
+        with (
+            dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+            LocalCluster(1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as started,
+            connect(started.scheduler_address) as executor,
+        ):
+            results = executor.map(_scaled, 1, range(10**6))
+            next(results)
+            started.close()
+            with pytest.raises(ClusterProblem, match="scheduler does not answer"):
+                list(results)
+
+
+class _Killer(threading.Thread):
+    """Kills a worker of a cluster at random moments."""
+
+    def __init__(self, started, moments, number):
+        super().__init__(daemon=True)
+        self.started, self.moments, self.number, self.kills = started, moments, number, 0
+
+    def run(self):
+        while self.kills < self.number:
+            time.sleep(self.moments.uniform(0.2, 1.5))
+            pids = [nanny.pid for nanny in self.started.workers.values() if nanny.pid]
+            if pids:
+                os.kill(self.moments.choice(pids), signal.SIGKILL)
+                self.kills += 1
