@@ -40,6 +40,7 @@ from salbench.files import hash_bytes
 SECONDS = 0.5  # what a task should take; its overhead is about a hundredth
 _LARGEST = 256  # units in one task
 _CHECKED = "numpy", "scipy", "numba", "pillow", "torch"  # packages that scores depend on
+_ATTEMPTS = 2  # to do a unit by itself; Dask starts each on several workers in turn
 _KEPT = 2  # pieces of work that a worker keeps loaded
 _POLL = 1.0  # seconds between two looks at the number of workers
 _CONNECT = 30  # seconds to wait for a scheduler
@@ -233,16 +234,22 @@ class _Tasks:
         try:
             seconds, results = future.result()
         except KilledWorker:
-            if len(group) > 1:
-                alone = [(unit, self.start([unit])) for unit in group]
-                return [result for unit, started in alone for result in self.results([unit], started)]
-            self._executor.check()
-            return [Lost("ended every worker that tried it, perhaps because it needs more memory than a worker has")]
+            return [self._alone(unit) for unit in group]
         finally:
             self._futures.discard(future)
         wanted = len(group) * SECONDS / max(seconds, 1e-6)
         self.size = max(1, min(int(wanted), 2 * self.size, _LARGEST))
         return results
+
+    def _alone(self, unit: Any) -> Any:
+        for _ in range(_ATTEMPTS):  # the worker may have been ended by another unit
+            try:
+                _, (result,) = self.start([unit]).result()
+            except KilledWorker:
+                self._executor.check()
+            else:
+                return result
+        return Lost("ended every worker that tried it, perhaps because it needs more memory than a worker has")
 
 
 def _same(work: bytes) -> bytes:

@@ -25,6 +25,11 @@ def positive(text: str) -> int:
     return _number(text, int, lambda value: value > 0, "a whole number above 0")
 
 
+def counts(text: str) -> list[int]:
+    """Whole numbers above 0, separated by commas."""
+    return [positive(each) for each in text.split(",")]
+
+
 def seed(text: str) -> int:
     """A whole number, 0 or above."""
     return _number(text, int, lambda value: value >= 0, "a whole number, 0 or above")

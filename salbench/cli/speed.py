@@ -1,19 +1,20 @@
-"""Measure the speed of the metrics, or of methods, on this machine.
+"""Measure the speed of the metrics, of methods, or of a cluster, on this machine.
 
 Without --methods: times the metrics, and pysaliency for comparison. With --methods: images per second of each method,
-its peak memory, and how much of a network's time passes outside the network.
+its peak memory, and how much of a network's time passes outside the network. With --cluster: how much faster several
+processes are than one, and what a cluster adds to the time of an image.
 """
 
 import argparse
 
-from salbench.cli import _options
+from salbench.cli import _options, _values
 
 USAGE = "[options]"
 EXAMPLES = (
     "salbench speed",
     "salbench speed --methods lite --device cuda",
     "salbench speed --methods classical",
-    "salbench speed --methods table1 --init random",
+    "salbench speed --cluster 1,2,4",
 )
 
 
@@ -24,17 +25,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="methods to time instead of the metrics, separated by commas, classical, table1 or all",
     )
+    parser.add_argument(
+        "--cluster",
+        dest="processes",
+        type=_values.counts,
+        metavar="N,N,...",
+        help="time clusters of so many processes of this machine instead of the metrics",
+    )
     _options.add_runtime(parser, "device", "backbone", "init")
     _options.add_folders(parser, "weights_root", "methods_dir")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Measure and print; returns 1 if no method could be timed."""
+    if options.methods and options.processes:
+        raise ValueError("--cluster and --methods: expected one of them, got both")
     if options.methods:
         return _methods(options)
     given_device = ["device"] if options.device != "cpu" else []
     for name in (*given_device, "init", "backbone", "weights_root", "methods_dir"):
         _options.require(options, name, "--methods")
+    if options.processes:
+        from salbench.speed import clusters
+
+        print(clusters.report(options.processes))
+        return 0
     from salbench.speed import metrics
 
     print(metrics.report())
