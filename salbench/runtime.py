@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from salbench import executors
 from salbench.checks import check_device
 
 BATCH_SIZE = {"cpu": 1}  # images a network takes together by default
@@ -15,7 +16,7 @@ class Runtime:
     """Settings that hold for a whole command.
 
     Attributes:
-        device: where networks run, as torch names it: "cpu", "cuda", "cuda:1".
+        device: where networks run, as torch names it: "cpu", "cuda", "cuda:1". On a cluster it is that of the workers.
         batch_size: images that a network takes together; 0 means 1 on the CPU and 8 elsewhere.
         workers: number of threads; 0 means one per core.
         seed: random seed for bootstrap intervals and for fitting.
@@ -38,7 +39,8 @@ class Runtime:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        check_device(self.device)
+        if executors.cluster() is None:
+            check_device(self.device)
         if not self.batch_size:
             object.__setattr__(self, "batch_size", BATCH_SIZE.get(self.device, _BATCH_SIZE_ELSEWHERE))
         if not self.workers:
