@@ -6,6 +6,7 @@ Their own tests run them whole.
 
 import json
 from contextlib import nullcontext
+from functools import cache
 
 import caffemodel_writer
 import conformance
@@ -18,6 +19,7 @@ from small_networks import small_networks
 
 from salbench import registry, weights
 from salbench.cli import main
+from salbench.datasets import _nus_vip
 
 pytestmark = pytest.mark.slow
 SMALL = "tempsal", "deepgaze_iie", "simplenet", "transalnet_res", "transalnet_dense"
@@ -59,6 +61,14 @@ def contents_of(name):
         rows, columns = np.mgrid[-1:1:1024j, -1:1:1024j]
         return [state, torch.from_numpy(-2 * rows**2 - columns**2)]
     return [state]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_reading_of_fixations():
+    """Reading all of OSIE's takes longer than some of the networks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_nus_vip, "_read_fixations", cache(_nus_vip._read_fixations))
+        yield
 
 
 @pytest.fixture
