@@ -37,9 +37,23 @@ class SmallResNet(SmallEncoder):
         return self(x)
 
 
+class SmallXception(SmallEncoder):
+    """Features of mdsem's stride and few channels, from 150 parameters instead of 21 million."""
+
+    LEVELS = 16, 16, 16
+
+    def forward(self, x):
+        return super().forward(x)[-1]
+
+
 def _upsampling(inside, outside):
     """A stage of the decoders with a ninth of the weights."""
     return nn.Sequential(nn.Conv2d(inside, outside, 1), nn.ReLU(), nn.Upsample(scale_factor=2))
+
+
+def _aspp(aspp, inside):
+    """msinet's pyramid on the last three groups of the thin VGG-16 instead of the whole one's."""
+    return aspp(sum(channels for channels, _ in THIN[2:]))
 
 
 def _backbones():
@@ -60,13 +74,19 @@ def _module(method, network):
 
 VGG = [f"features.{i}.{k}" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28) for k in ("weight", "bias")]
 THIN = (4, 2), (4, 2), (4, 3), (4, 3), (4, 3)  # channels and convolutions of the groups of VGG-16
+STAGES = (64, 1), (128, 1), (256, 1), (512, 1)  # planes and blocks of the stages of ResNet-50
 
 
-def _thin(vgg16, pools):
-    """The network of a module's class VGG16 with few channels."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vgg16, "GROUPS", THIN)
-        return vgg16.VGG16(pools)
+def _made_with(name, value, cls, **options):
+    """A function that makes a network of a class while a name in its module has this value."""
+    module = sys.modules[cls.__module__]
+
+    def make(*arguments, **more):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, name, value)
+            return cls(*arguments, **options, **more)
+
+    return make
 
 
 @contextmanager
@@ -79,19 +99,33 @@ def small_networks():
             patch.setattr(module, "upsampling", _upsampling)
         salnet, salgan = _own("salnet"), _own("salgan")
         patch.setattr(salnet, "FILTERS", (4,) * 8 + (1,))
-        patch.setattr(salgan, "VGG16", partial(_thin, _module("salgan", "VGG16")))
+        patch.setattr(salgan, "VGG16", _made_with("GROUPS", THIN, salgan.VGG16))
         patch.setattr(salgan, "GROUPS", THIN)
         deepgaze = _module("deepgaze_iie", "DeepGazeIIE")
         patch.setattr(deepgaze, "COMPONENTS", 2)
         patch.setattr(deepgaze, "_backbones", _backbones)
-        patch.setattr(_module("sam_resnet", "SAMNetwork"), "CHANNELS", 16)
+        for module in map(_own, ("dinet", "dsclrcn", "sam_resnet")):
+            patch.setattr(module, "ResNet50", _made_with("STAGES", STAGES, module.ResNet50, width_per_group=1))
+        patch.setattr(_own("sam_resnet"), "CHANNELS", 24)
+        patch.setattr(_own("dinet"), "CHANNELS", 16)
+        opensalicon, msinet = _own("opensalicon"), _module("msinet", "MSINetwork")
+        wide = *THIN[:-1], (512, 3)  # the layer behind it takes 512 channels
+        patch.setattr(opensalicon, "VGG16", _made_with("GROUPS", wide, opensalicon.VGG16))
+        patch.setattr(msinet, "VGG16", _made_with("GROUPS", THIN, msinet.VGG16))
+        patch.setattr(msinet, "ASPP", partial(_aspp, msinet.ASPP))
+        patch.setattr(msinet, "WIDTH", 16)
+        mdsem = _module("mdsem", "MDSEMNetwork")
+        patch.setattr(mdsem, "Xception", SmallXception)
+        patch.setattr(mdsem, "FEATURES", SmallXception.LEVELS[-1])
+        patch.setattr(mdsem, "UNITS", 8)
         patch.setattr(_module("emlnet", "EMLNetwork"), "ResNet50", SmallResNet)
         rinet = _module("rinet", "RINetwork")
         patch.setattr(rinet, "DENSENET161", rinet.DENSENET161._replace(first=8, growth=2, blocks=(1, 1, 1, 1)))
         patch.setattr(rinet, "_fusion", _upsampling)
         patch.setattr(_module("transalnet_res", "TranSalNet"), "CHANNELS", (64, 64, 64, 8, 8, 8, 8, 1))
         resnet, dense = _own("transalnet_res"), _own("transalnet_dense")
-        patch.setattr(resnet, "ResNet50", partial(resnet.ResNet50, width_per_group=1))
+        narrow = [(planes // 4, blocks) for planes, blocks in _module("transalnet_res", "ResNet50").STAGES]
+        patch.setattr(resnet, "ResNet50", _made_with("STAGES", narrow, resnet.ResNet50, width_per_group=16))
         patch.setattr(dense, "DENSENET161", dense.DENSENET161._replace(first=8, growth=4, blocks=(1, 1, 1, 1)))
         for method in map(registry.get, ("dsclrcn", "opensalicon")):
             patch.setattr(method, "recipe", method.recipe.at((64, 96)))

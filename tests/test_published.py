@@ -1,11 +1,12 @@
 """The published networks on real photographs: seeded weights in their official files, from the files to a table.
 
-Those of tempsal and deepgaze_iie are small here, and networks of any size see small images. Their own tests run them
-whole.
+The largest of those whose files hold the state dict as it is are small here, and networks of any size see small images.
+Their own tests run them whole.
 """
 
 import json
 from contextlib import nullcontext
+from functools import cache
 
 import caffemodel_writer
 import conformance
@@ -18,12 +19,13 @@ from small_networks import small_networks
 
 from salbench import registry, weights
 from salbench.cli import main
+from salbench.datasets import _nus_vip
 
 pytestmark = pytest.mark.slow
-SMALL = "tempsal", "deepgaze_iie"
+SMALL = "tempsal", "deepgaze_iie", "simplenet", "transalnet_res", "transalnet_dense"
 NETWORKS = (
-    "unisal", "simplenet", *SMALL, "dinet", "dsclrcn", "salnet", "sam_resnet", "opensalicon", "rinet", "mdsem",
-    "transalnet_res", "transalnet_dense", "msinet", "emlnet", "salgan",
+    "unisal", *SMALL, "dinet", "dsclrcn", "salnet", "sam_resnet", "opensalicon", "rinet", "mdsem", "msinet", "emlnet",
+    "salgan",
 )  # fmt: skip
 OF_ONE_SIZE = (
     "dsclrcn",
@@ -61,6 +63,14 @@ def contents_of(name):
     return [state]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_reading_of_fixations():
+    """Reading all of OSIE's takes longer than some of the networks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_nus_vip, "_read_fixations", cache(_nus_vip._read_fixations))
+        yield
+
+
 @pytest.fixture
 def write_weights(tmp_path):
     """A function of a method: a weights root with the files that its authors publish, and what they hold."""
@@ -88,7 +98,7 @@ def command(name, root, shared, out, limit):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_scored_and_printed(name, write_weights, shared, tmp_path, capsys, monkeypatch):
     if name not in OF_ONE_SIZE:
-        monkeypatch.setattr(registry.get(name), "recipe", registry.get(name).recipe.at((192, 256)))
+        monkeypatch.setattr(registry.get(name), "recipe", registry.get(name).recipe.at((96, 128)))
     with small_networks() if name in SMALL else nullcontext():
         (root, contents), out = write_weights(name), tmp_path / "out"
         assert main(command(name, root, shared, out, limit=1)) == 0
