@@ -212,14 +212,17 @@ class _Tasks:
 
     def __enter__(self) -> "_Tasks":
         self._executor.n_open += 1
-        with warnings.catch_warnings(action="ignore"):  # about its size; each worker gets it once
-            self._shared = self._client.submit(_same, self._work, pure=False)
+        self._share()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._executor.n_open -= 1
         with suppress(Exception):  # the scheduler may be gone
             self._client.cancel([*self._futures, self._shared])
+
+    def _share(self) -> None:
+        with warnings.catch_warnings(action="ignore"):  # about its size; each worker gets it once
+            self._shared = self._client.submit(_same, self._work, pure=False)
 
     def start(self, group: list[Any]) -> Future:
         future = self._client.submit(
@@ -243,6 +246,7 @@ class _Tasks:
 
     def _alone(self, unit: Any) -> Any:
         for _ in range(_ATTEMPTS):  # the worker may have been ended by another unit
+            self._share()  # Dask may blame the old one, if the worker ended before it could tell that it had it
             try:
                 _, (result,) = self.start([unit]).result()
             except KilledWorker:
