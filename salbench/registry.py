@@ -31,7 +31,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from salbench import optional_packages, plugins
+from salbench import checksums, optional_packages, plugins
 from salbench.code_hash import imported_packages, method_hash
 from salbench.files import hash_bytes, shipped
 from salbench.runtime import Runtime
@@ -56,6 +56,10 @@ _FOLDERS = [shipped("methods", "methods")]
 
 class MethodProblem(ValueError):
     """A method that cannot be found or loaded. The message names it and says what to do."""
+
+
+class ShippedFileProblem(MethodProblem):
+    """A file that ships with a method, such as its weights, has changed."""
 
 
 class MethodUnavailable(Exception):
@@ -451,7 +455,7 @@ def _import(place: _Place) -> None:
     except Exception as error:
         sys.modules.pop(place.module, None)
         _METHODS.pop(place.module, None)  # the file may have failed below its class
-        if isinstance(error, MethodUnavailable):
+        if isinstance(error, MethodUnavailable | ShippedFileProblem):
             raise
         missing = getattr(error, "name", None) or ""
         own = missing.partition(".")[0] == place.module.partition(".")[0]
@@ -461,7 +465,20 @@ def _import(place: _Place) -> None:
         raise MethodProblem(f"{place.origin}: cannot be imported: {type(error).__name__}: {error}") from error
 
 
+def _check_shipped(path: Path) -> None:
+    """Refuse a method if a file in its folder is not the one that `checksums` lists."""
+    folder = _folder(path)
+    own = path.parent.name if path.name == "__init__.py" else path.stem
+    sums = {name: digest for name, digest in checksums.listed(folder).items() if name.startswith(f"{own}/")}
+    for name in checksums.changed(folder, sums):
+        raise ShippedFileProblem(
+            f"{folder / name}: expected the file that ships with salbench, SHA-256 {sums[name][:12]}..., got another "
+            f"or none; install salbench again. For weights of your own: {own}:FOLDER"
+        )
+
+
 def _load_file(name: str, path: Path) -> None:
+    _check_shipped(path)
     search = [str(path.parent)] if path.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
     if spec is None or spec.loader is None:
