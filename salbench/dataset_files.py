@@ -111,8 +111,8 @@ def download(name: str, root: Path | str | None = None, progress: bool = False) 
 def _check_sums(source: datasets.Source, folder: Path) -> None:
     for name in checksums.changed(folder, source.sums):
         raise DatasetProblem(
-            f"{source.archive}: expected {name} with SHA-256 {source.sums[name][:12]}..., got another or none; nothing was "
-            f"kept. If the authors have published a new version, look at it first. {source.how}"
+            f"{source.archive}: expected {name} with SHA-256 {source.sums[name][:12]}..., got another or "
+            f"none; nothing was kept. If the authors have published a new version, look at it first. {source.how}"
         )
 
 
