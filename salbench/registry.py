@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from salbench import checksums, optional_packages, plugins
 from salbench.code_hash import imported_packages, method_hash
 from salbench.files import hash_bytes, shipped
+from salbench.redaction import without_folders
 from salbench.runtime import Runtime
 from salbench.suggestions import suggestion
 from salbench.training_plan import Plan
@@ -372,13 +373,16 @@ def fit_at_run(method: SaliencyMethod, dataset: Dataset, train: Callable[[], Dat
 
 
 def explained(error: Exception, method: SaliencyMethod) -> str:
-    """An error as text. If salbench did not raise it, with the line of the method's code that led to it."""
+    """An error as text that is stored with results.
+
+    If salbench did not raise it, the text ends with the line of the method's code that led to it.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     folder = Path(inspect.getfile(type(method))).parent
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     is_ours = frames[-1] not in own and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own and not is_ours else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{type(error).__name__}: {without_folders(str(error))}{place}"
 
 
 def code_hash(name: str) -> str:
