@@ -115,7 +115,7 @@ def salbench(home):
     environment = {"HOME": str(home), "USER": USER, "LOGNAME": USER, "HOSTNAME": HOST, "PYTHONPATH": _path(home)}
 
     def execute(*words: object) -> Ended:
-        return run([str(word) for word in words], home / "work", memory=8 * GIB, seconds=300, environment=environment)
+        return run([str(word) for word in words], home / "work", memory=8 * GIB, seconds=900, environment=environment)
 
     return execute
 
