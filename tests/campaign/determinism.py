@@ -72,11 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--python", action="append", default=[], metavar="NAME=FILE",
         help="also run with this interpreter, whose environment holds other versions",
     )  # fmt: skip
-    parser.add_argument("--settings", default="", metavar="WORD", help="only settings whose name holds this word")
+    parser.add_argument(
+        "--settings",
+        default="",
+        metavar="WORDS",
+        help="only settings whose name holds one of these words, separated by commas",
+    )
     parser.add_argument("--seed", type=int, default=0, help="random seed of the runs (default: 0)")
     given = parser.parse_args(arguments)
     settings = SETTINGS + [Setting(*_named(typed)) for typed in given.python]
-    lines, failed = compared([s for s in settings if given.settings in s.name], given.methods, given.limit, given.seed)
+    chosen = [s for s in settings if any(word in s.name for word in given.settings.split(","))]
+    lines, failed = compared(chosen, given.methods, given.limit, given.seed)
     print(tabulate(lines, ["setting", "methods", "equal files", "largest difference", "fault"], tablefmt="github"))
     return int(failed)
 
@@ -89,7 +95,7 @@ def _named(typed: str) -> tuple[str, Mapping[str, str], Sequence[str], str]:
 def versions(python: str) -> str:
     """Versions of what computes scores in an interpreter's environment."""
     code = (
-        "from importlib.metadata import distributions as d; v = {x.name: x.version for x in d()}; "
+        "from importlib.metadata import distributions as d; v = {x.name.lower(): x.version for x in d()}; "
         "print(*(f'{n} {v[n]}' for n in ('numpy', 'scipy', 'pandas', 'numba', 'pillow', 'torch') if n in v), sep=', ')"
     )
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
