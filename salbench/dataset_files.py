@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from salbench import datasets
+from salbench import checksums, datasets
 from salbench.archives import unpack_zip
 from salbench.datasets import MANIFEST, Dataset, DatasetProblem, describe
 from salbench.sample import Sample
@@ -83,7 +83,8 @@ def download(name: str, root: Path | str | None = None, progress: bool = False) 
         The folder of the data set.
 
     Raises:
-        DatasetProblem: no direct link, already there, or the download failed.
+        DatasetProblem: no direct link, already there, the download failed, or the fixations are not those that
+            salbench knows.
         ArchiveProblem: a damaged or unsafe ZIP file.
         ModuleNotFoundError: the package pooch is not installed.
     """
@@ -102,8 +103,17 @@ def download(name: str, root: Path | str | None = None, progress: bool = False) 
         inside = list(content.iterdir())
         if len(inside) != 1 or not inside[0].is_dir():
             raise DatasetProblem(f"{source.archive}: expected a ZIP file with one folder, got {len(inside)} entries")
+        _check_sums(source, inside[0])
         os.replace(inside[0], target)
     return target
+
+
+def _check_sums(source: datasets.Source, folder: Path) -> None:
+    for name in checksums.changed(folder, source.sums):
+        raise DatasetProblem(
+            f"{source.archive}: expected {name} with SHA-256 {source.sums[name][:12]}..., got another or "
+            f"none; nothing was kept. If the authors have published a new version, look at it first. {source.how}"
+        )
 
 
 def _retrieve(name: str, source: datasets.Source, folder: Path, progress: bool) -> Path:

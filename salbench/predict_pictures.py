@@ -29,6 +29,7 @@ from salbench.pictures import Picture
 from salbench.prediction import RunStopped, predict_stream
 from salbench.protocol import PROTOCOLS
 from salbench.provenance import provenance
+from salbench.redaction import without_folders
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.sample import Sample
 
@@ -285,7 +286,7 @@ class _Run:
     ) -> dict[str, Any]:
         """The content of a picture's JSON file."""
         return {
-            "picture": str(picture.path),
+            "picture": _names(picture)[1],
             "size": density.shape,
             "map": {"file": files.map.name, "size": map_size},
             "overlay": files.overlay.name,
@@ -349,7 +350,7 @@ def _write_table(predicted: Predicted, names: Iterable[str], path: Path) -> None
 
 def _row(name: str, predicted: Predicted) -> dict[str, Any]:
     if name in predicted.failures:
-        return {"picture": name, "error": predicted.failures[name]}
+        return {"picture": name, "error": without_folders(predicted.failures[name])}
     summary = predicted.summaries[name]
     height, width = summary["size"]
     cells = {

@@ -31,9 +31,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from salbench import optional_packages, plugins
+from salbench import checksums, optional_packages, plugins
 from salbench.code_hash import imported_packages, method_hash
 from salbench.files import hash_bytes, shipped
+from salbench.redaction import without_folders
 from salbench.runtime import Runtime
 from salbench.suggestions import suggestion
 from salbench.training_plan import Plan
@@ -57,6 +58,10 @@ _FOLDERS = [shipped("methods", "methods")]
 
 class MethodProblem(ValueError):
     """A method that cannot be found or loaded. The message names it and says what to do."""
+
+
+class ShippedFileProblem(MethodProblem):
+    """A file that ships with a method, such as its weights, has changed."""
 
 
 class MethodUnavailable(Exception):
@@ -398,13 +403,16 @@ def fit_at_run(method: SaliencyMethod, dataset: Dataset, train: Callable[[], Dat
 
 
 def explained(error: Exception, method: SaliencyMethod) -> str:
-    """An error as text. If salbench did not raise it, with the line of the method's code that led to it."""
+    """An error as text that is stored with results.
+
+    If salbench did not raise it, the text ends with the line of the method's code that led to it.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     folder = Path(inspect.getfile(type(method))).parent
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     is_ours = frames[-1] not in own and Path(frames[-1].filename).is_relative_to(Path(__file__).parent)
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own and not is_ours else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{type(error).__name__}: {without_folders(str(error))}{place}"
 
 
 def code_hash(name: str) -> str:
@@ -486,7 +494,7 @@ def _import(place: _Place) -> None:
     except Exception as error:
         sys.modules.pop(place.module, None)
         _METHODS.pop(place.module, None)  # the file may have failed below its class
-        if isinstance(error, MethodUnavailable):
+        if isinstance(error, MethodUnavailable | ShippedFileProblem):
             raise
         missing = getattr(error, "name", None) or ""
         own = missing.partition(".")[0] == place.module.partition(".")[0]
@@ -496,7 +504,20 @@ def _import(place: _Place) -> None:
         raise MethodProblem(f"{place.origin}: cannot be imported: {type(error).__name__}: {error}") from error
 
 
+def _check_shipped(path: Path) -> None:
+    """Refuse a method if a file in its folder is not the one that `checksums` lists."""
+    folder = _folder(path)
+    own = path.parent.name if path.name == "__init__.py" else path.stem
+    sums = {name: digest for name, digest in checksums.listed(folder).items() if name.startswith(f"{own}/")}
+    for name in checksums.changed(folder, sums):
+        raise ShippedFileProblem(
+            f"{folder / name}: expected the file that ships with salbench, SHA-256 {sums[name][:12]}..., got another "
+            f"or none; install salbench again. For weights of your own: {own}:FOLDER"
+        )
+
+
 def _load_file(name: str, path: Path) -> None:
+    _check_shipped(path)
     search = [str(path.parent)] if path.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
     if spec is None or spec.loader is None:

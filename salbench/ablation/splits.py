@@ -61,7 +61,7 @@ class Ablation:
     @property
     def checkpoints(self) -> str:
         """Name of the folder for checkpoints. Trainings do not depend on the test."""
-        return f"{self.dataset}_ablation"
+        return f"{datasets.results_name(self.dataset)}_ablation"
 
     @property
     def folder(self) -> str:
@@ -72,7 +72,7 @@ class Ablation:
     def title(self) -> str:
         """The data set, with the test split and the protocol unless they are the usual ones."""
         unusual = [f"{what} {name}" for what, name in self._unusual().items()]
-        return self.dataset + (f" ({', '.join(unusual)})" if unusual else "")
+        return datasets.results_name(self.dataset) + (f" ({', '.join(unusual)})" if unusual else "")
 
     @property
     def _names(self) -> list[str]:

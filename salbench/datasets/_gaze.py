@@ -37,10 +37,10 @@ class Gaze:
     n_lost: int = 0
     n_off_image: int = 0
 
-    def only(self, mask: np.ndarray) -> "Gaze":
-        """Return the fixations in a bool (N,) mask."""
+    def only(self, chosen: np.ndarray) -> "Gaze":
+        """Return some fixations, chosen by a bool (N,) mask or by their row numbers."""
         names = ("points", "observers", "durations", "order", "lines")
-        return replace(self, **{n: getattr(self, n)[mask] for n in names if getattr(self, n) is not None})
+        return replace(self, **{n: getattr(self, n)[chosen] for n in names if getattr(self, n) is not None})
 
 
 def cleaned(gaze: Gaze, size: tuple[int, int], source: Path | str, off_image: str) -> Gaze:

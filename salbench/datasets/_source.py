@@ -2,7 +2,8 @@
 
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from salbench.datasets._common import NO_DOWNLOAD, DatasetProblem
@@ -25,6 +26,8 @@ class Source:
         archive: address of a ZIP file of the whole data set that `salbench data get` can download, or None. Its single
             top folder becomes the folder of the data set.
         hash: hash of that ZIP file, such as "md5:0123...", or None if its authors give none.
+        sums: {path in the folder of the data set: SHA-256} of its files of fixations. `salbench data get` refuses
+            others.
     """
 
     folders: tuple[str, ...]
@@ -34,6 +37,7 @@ class Source:
     size: str
     archive: str | None = None
     hash: str | None = None
+    sums: Mapping[str, str] = field(default_factory=dict)
 
     def is_in(self, folder: Path) -> bool:
         """Return whether `folder` looks like the folder of the data set."""

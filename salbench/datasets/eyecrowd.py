@@ -37,6 +37,9 @@ SOURCE = Source(
     licence="MIT",
     size="1024 x 768",
     archive="https://github.com/NUS-VIP/saliency-in-crowd/archive/HEAD.zip",
+    sums={
+        "data/eye/fixations.mat": "ecf99dcbb4d44c3caa5740361461f6b5775da978f32a87d1cd801c202c3beab6",
+    },
 )
 
 

@@ -60,6 +60,10 @@ SOURCE = Source(
     licence="MIT",
     size="many; 311 of 500 are 256 x 256",
     archive="https://github.com/Yanakz/Scene/archive/HEAD.zip",
+    sums={
+        "data/tidy/fixations.mat": "aa87946cdbdb72187b893f1a0b5750cabfe58b462c898924875c24ecba463153",
+        "data/tidy/imgInfo.mat": "d4640281f1baeae3e78df6d93b539ecb6895e011720e9c5ef09bab62fafa0146",
+    },
 )
 
 

@@ -32,6 +32,9 @@ SOURCE = Source(
     licence="MIT",
     size="800 x 600",
     archive="https://github.com/NUS-VIP/predicting-human-gaze-beyond-pixels/archive/HEAD.zip",
+    sums={
+        "data/eye/fixations.mat": "2aab9133a407e4eff3f57ab5799872b162dbc77ca462c0391762eb5e67deadb9",
+    },
 )
 
 

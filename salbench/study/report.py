@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from salbench.edits import EDIT_TYPES
 from salbench.files import atomic_write
+from salbench.redaction import without_folders
 from salbench.stats import PairedChange
 from salbench.study.gaze import counted_in
 from salbench.study.observed import Observed
@@ -58,7 +59,7 @@ def observed_rows(study: Observed) -> list[list[Any]]:
     rows: list[list[Any]] = [
         [id, s.before, s.after, s.after - s.before, s.chance, None] for id, s in study.shares.items()
     ]
-    rows += [[id, None, None, None, None, reason] for id, reason in study.left_out.items()]
+    rows += [[id, None, None, None, None, without_folders(reason)] for id, reason in study.left_out.items()]
     return [["image", "before", "after", "change", "chance", "left_out"], *sorted(rows, key=lambda row: row[0])]
 
 
@@ -177,13 +178,14 @@ def predicted_rows(study: Predicted) -> list[list[Any]]:
         rows.append([*facts, e.covered, e.psnr_outside, *e.values[e.quantity], *shares, failed])
     known = {id for e in study.edits for id in (e.edit.source, e.edit.id)}
     others = study.left_out | {id: _failed(study, id) for _, id in study.failures if id not in known}
-    rows += [[id, *[None] * (len(header) - 2), reason] for id, reason in others.items()]
+    rows += [[id, *[None] * (len(header) - 2), reason and without_folders(reason)] for id, reason in others.items()]
     return [header, *rows]
 
 
 def _failed(study: Predicted, *ids: str) -> str | None:
     """Which models lack a share of these images, and why; None if no model does."""
-    return "; ".join(f"{model}: {text}" for (model, id), text in study.failures.items() if id in ids) or None
+    texts = [f"{model}: {without_folders(text)}" for (model, id), text in study.failures.items() if id in ids]
+    return "; ".join(texts) or None
 
 
 def _statistics(c: PairedChange) -> list[Any]:
@@ -223,4 +225,4 @@ def _left_out(reasons: Mapping[str, str], what: str, shown: int = 3) -> list[str
 
 
 def _bullets(notes: Iterable[str]) -> str:
-    return "\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+    return "\n" + "\n".join(f"- {without_folders(note)}" for note in notes) + "\n"

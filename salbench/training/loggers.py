@@ -1,6 +1,8 @@
 """What a training writes after every epoch, beside its checkpoints: nothing, log.csv, or events for TensorBoard."""
 
 import csv
+import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -37,12 +39,17 @@ def _to_csv(folder: Path, history: History) -> None:
 
 
 def _to_tensorboard(folder: Path, history: History) -> None:
-    """Write the scalars of the last epoch."""
+    """Write the scalars of the last epoch. Its file has another name than TensorBoard's, which holds the host's."""
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(folder / "tensorboard") as writer:
-        for name, value in history[-1].items():
-            writer.add_scalar(name, value, history[-1]["epoch"])
+    events, epoch = folder / "tensorboard", history[-1]["epoch"]
+    events.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=events, prefix=".") as scratch:
+        with SummaryWriter(scratch) as writer:
+            for name, value in history[-1].items():
+                writer.add_scalar(name, value, epoch)
+        (written,) = Path(scratch).iterdir()
+        os.replace(written, events / f"events.out.tfevents.{epoch:010.0f}")  # TensorBoard reads them by name
 
 
 LOGGERS: dict[str, Logger] = {"none": _nothing, "csv": _to_csv, "tensorboard": _to_tensorboard}

@@ -177,6 +177,8 @@ def served(osie_tree, tmp_path, monkeypatch):
 
     site, root = tmp_path / "site", tmp_path / "root"
     site.mkdir()
+    gaze = "data/eye/fixations.mat"
+    sums = {gaze: hashlib.sha256((osie_tree / "OSIE" / gaze).read_bytes()).hexdigest()}
     (osie_tree / "OSIE").rename(site / "repository-abc123")
     shutil.make_archive(str(site / "osie"), "zip", site, "repository-abc123")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=site))
@@ -184,7 +186,7 @@ def served(osie_tree, tmp_path, monkeypatch):
     thread.start()
     hash = f"sha256:{hashlib.sha256((site / 'osie.zip').read_bytes()).hexdigest()}"
     url = f"http://127.0.0.1:{server.server_port}/osie.zip"
-    monkeypatch.setattr(osie, "SOURCE", replace(osie.SOURCE, archive=url, hash=hash))
+    monkeypatch.setattr(osie, "SOURCE", replace(osie.SOURCE, archive=url, hash=hash, sums=sums))
     yield root
     server.shutdown()
     thread.join()
@@ -210,6 +212,14 @@ class TestGet:
             dataset_files.download("osie", served)
         assert list(served.iterdir()) == []
 
+    def test_other_fixations(self, served, monkeypatch):
+        monkeypatch.setattr(osie, "SOURCE", replace(osie.SOURCE, sums={"data/eye/fixations.mat": "0" * 64}))
+        with pytest.raises(
+            DatasetProblem, match=r"expected data/eye/fixations\.mat with SHA-256 000000000000\.\.\., got"
+        ):
+            dataset_files.download("osie", served)
+        assert list(served.iterdir()) == []
+
     def test_no_such_page(self, served, monkeypatch):
         monkeypatch.setattr(osie, "SOURCE", replace(osie.SOURCE, archive=f"{osie.SOURCE.archive}.gone"))
         with pytest.raises(DatasetProblem, match=r"cannot download .*\.gone: 404.*OSIE: clone"):
@@ -232,6 +242,13 @@ class TestGet:
         for known in linked.values():
             assert known.licence == "MIT"
             assert known.archive.startswith("https://github.com/")
+            assert known.hash or known.sums
+
+    @pytest.mark.parametrize("name", ["osie", "eyecrowd", "nus_scene"])
+    def test_hashes_are_those_of_the_published_fixations(self, real_root, name):
+        known = source(name)
+        folder = real_root(known.folders[0]) / known.folders[0]
+        assert {path: hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in known.sums} == known.sums
 
 
 @pytest.fixture

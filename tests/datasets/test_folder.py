@@ -1,9 +1,11 @@
+import time
+
 import numpy as np
 import pytest
 import scipy.io
 from builders import write_gaze, write_image
 
-from salbench.datasets import DatasetProblem, load
+from salbench.datasets import DatasetProblem, _folder_gaze, load
 
 
 @pytest.fixture
@@ -372,3 +374,12 @@ class TestCaptions:
         write_csv(mine, "a dog\n", "captions.csv")
         with pytest.raises(DatasetProblem, match="expected the header image,caption, got 'a dog'"):
             open_folder(mine)
+
+
+def test_rows_of_many_images_are_found_in_one_pass():
+    ids = [f"image_{number % 50_000}" for number in range(200_000)]
+    start = time.process_time()
+    rows = dict(_folder_gaze._rows_by_id(ids))
+    assert time.process_time() - start < 10  # one search per image takes minutes
+    assert list(rows) == sorted(set(ids))
+    assert rows["image_7"].tolist() == [7, 50_007, 100_007, 150_007]

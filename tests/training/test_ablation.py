@@ -197,20 +197,20 @@ def test_a_data_set_without_splits_is_told(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "trained_on", "tested_on"),
+    ("dataset", "trained_on", "tested_on", "named"),
     [
-        ("osie", ["osie_train"], "osie_test"),
-        ("osie+augsal_contrast100", ["osie_train", "augsal_contrast100"], "osie_test"),
-        ("nus_scene", ["nus_scene_train"], "nus_scene_test"),
-        ("salicon", ["salicon_train"], "salicon_val"),
-        ("folder:a+b/mine", ["folder:a+b/mine_train"], "folder:a+b/mine_test"),
+        ("osie", ["osie_train"], "osie_test", "osie"),
+        ("osie+augsal_contrast100", ["osie_train", "augsal_contrast100"], "osie_test", "osie+augsal_contrast100"),
+        ("nus_scene", ["nus_scene_train"], "nus_scene_test", "nus_scene"),
+        ("salicon", ["salicon_train"], "salicon_val", "salicon"),
+        ("folder:a+b/mine", ["folder:a+b/mine_train"], "folder:a+b/mine_test", "folder+mine"),
     ],
 )
-def test_a_data_set_says_which_split_is_for_testing(dataset, trained_on, tested_on):
+def test_a_data_set_says_which_split_is_for_testing(dataset, trained_on, tested_on, named):
     ablated = Ablation(dataset)
     assert (ablated.trained_on, ablated.tested_on) == (trained_on, tested_on)
     assert Ablation(dataset, test="nus_scene").tested_on == "nus_scene"
-    assert ablated.folder == Ablation(dataset, test=tested_on).folder == f"{dataset}_ablation"
+    assert ablated.folder == Ablation(dataset, test=tested_on).folder == f"{named}_ablation"
 
 
 def test_a_data_set_without_a_test_split_needs_one(splits, monkeypatch):

@@ -21,6 +21,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """The repository lab/net, whose branch main is at COMMIT."""
 
     files: dict[str, bytes]
+    damaged: dict[str, bytes]  # sent instead
     sent: list[str]
 
     def do_HEAD(self):
@@ -36,7 +37,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path.removeprefix(f"/lab/net/resolve/{COMMIT}/") in self.files:
             name = path.removeprefix(f"/lab/net/resolve/{COMMIT}/")
             self.sent.append(name)
-            self.send(200, self.files[name], {"ETag": f'"{oid(self.files[name])}"', "X-Repo-Commit": COMMIT})
+            content = self.damaged.get(name, self.files[name])
+            self.send(200, content, {"ETag": f'"{etag(name, self.files[name])}"', "X-Repo-Commit": COMMIT})
         else:
             what = "Revision" if path.startswith("/api/models/lab/net/") else "Repo"
             self.send(404, b"", {"X-Error-Code": f"{what}NotFound"})
@@ -57,7 +59,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def oid(content):
-    return hashlib.sha1(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def etag(name, content):
+    """As the hub gives it: SHA-256 for files that Git LFS stores, git's hash for others."""
+    return hashlib.sha256(content).hexdigest() if name.endswith(".safetensors") else oid(content)
 
 
 @pytest.fixture
@@ -65,6 +72,7 @@ def hub(tmp_path, monkeypatch):
     """The server's class. Its files are to be set."""
     monkeypatch.setattr(Handler, "files", {"README.md": b"# net"}, raising=False)
     monkeypatch.setattr(Handler, "sent", [], raising=False)
+    monkeypatch.setattr(Handler, "damaged", {}, raising=False)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -114,6 +122,15 @@ def test_a_commit_that_is_there_needs_no_hub(hub, trained):
     folder = from_hub("lab/net")
     hub.files.clear()
     assert from_hub(f"lab/net@{COMMIT}") == folder
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "README.md"])
+def test_a_changed_byte_is_refused(hub, trained, name):
+    content = bytearray(hub.files[name])
+    content[-1] ^= 1
+    hub.damaged[name] = bytes(content)
+    with pytest.raises(WeightsProblem, match=rf"expected the file {name} with the hash .*download again"):
+        from_hub("lab/net")
 
 
 @pytest.mark.parametrize(

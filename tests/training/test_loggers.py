@@ -28,6 +28,8 @@ def test_csv(tmp_path):
 
 def test_tensorboard(tmp_path):
     assert set(written("tensorboard", tmp_path)) == {"tensorboard"}
+    names = [path.name for path in (tmp_path / "tensorboard").iterdir()]
+    assert sorted(names) == ["events.out.tfevents.0000000001", "events.out.tfevents.0000000002"]  # no name of a host
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert set(events.Tags()["scalars"]) == {"epoch", "loss", "nss"}
     assert [(event.step, event.value) for event in events.Scalars("nss")] == [(1, 0.25), (2, 0.75)]
