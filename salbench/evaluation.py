@@ -36,6 +36,7 @@ from salbench.runtime import Runtime
 from salbench.sample import Sample
 from salbench.stats import bootstrap_means
 from salbench.weights import WeightsProblem
+from salbench.writing import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -238,8 +239,8 @@ class Evaluation:
         folder = self.save_maps / self.dataset.name / method.label
         path = folder / f"{sample.id}.png"  # an id may hold slashes
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(quantise(point_map)).save(path)
+            with atomic_write(path, "wb", durable=False) as file:  # it can be made again
+                Image.fromarray(quantise(point_map)).save(file, "PNG")
         except OSError as error:
             raise RunStopped(error.errno, f"cannot save maps ({error.strerror})", str(folder)) from error
 
