@@ -29,7 +29,7 @@ from salbench.checks import pixels_of_points
 from salbench.code_hash import definition_hash
 from salbench.datasets import Dataset
 from salbench.evaluation import identity_of
-from salbench.files import atomic_write, hash_bytes
+from salbench.files import hash_bytes
 from salbench.identity import Identity
 from salbench.journal import Journal
 from salbench.metrics import METRICS, Pair, measure
@@ -39,6 +39,7 @@ from salbench.provenance import provenance
 from salbench.registry import SaliencyMethod
 from salbench.runtime import Runtime
 from salbench.sample import Sample
+from salbench.writing import atomic_write
 
 if TYPE_CHECKING:
     import pandas
