@@ -38,6 +38,8 @@ class Fork:
 
     def __init__(self, words: str, folder: Path, variables: Mapping[str, str] | None = None) -> None:
         self._printed = [folder.with_name(f"{folder.name}.{id(self)}.{name}") for name in ("stdout", "stderr")]
+        for path in self._printed:
+            path.touch()  # it may be killed before it could
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the command can answer them
         self.pid = os.fork()
         if not self.pid:
