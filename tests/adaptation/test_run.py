@@ -12,6 +12,7 @@ from salbench.adaptation.model import grid, log_density
 from salbench.adaptation.predictions import AdaptationProblem, scaled
 from salbench.adaptation.run import Wanted, adapt
 from salbench.evaluation import Evaluation
+from salbench.locks import Busy, only_one
 from salbench.maps import resize, to_density
 from salbench.metrics import METRICS, nss
 from salbench.protocol import PROTOCOLS
@@ -53,6 +54,12 @@ def test_a_training_split_is_fitted_to_and_every_image_scored(bright, tiny, trai
     assert {id for fit in found.fits for id in fit.draw.fitted} <= {s.id for s in train.samples}
     assert (found.scores.groupby(["images", "draw"])["id"].nunique() == len(tiny.samples)).all()
     assert found.facts["train"] == "tiny_train"
+
+
+def test_one_at_a_time(bright, tiny, tmp_path):
+    busy = pytest.raises(Busy, match="another process is adapting this method; wait for it")
+    with only_one(tmp_path / "tiny_adapt" / "bright", "is adapting this method"), busy:
+        adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
 
 
 def test_trouble_of_the_disk_is_no_fault_of_an_image(bright, tiny, tmp_path, monkeypatch):

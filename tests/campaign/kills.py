@@ -47,6 +47,8 @@ def _kill(started: Campaign, name: str, number: signal.Signals, moment: float, e
     time.sleep(moment * expected.seconds)
     fork.kill(number)
     ended = fork.wait()
+    if ended.status == -number != -signal.SIGKILL and not (folder / "out").exists():
+        return expected.seconds  # Python answered, because salbench had not begun
     if ended.status == 0:
         started.compare(what, folder, expected)
         return time.perf_counter() - start
