@@ -26,8 +26,9 @@ from tqdm import tqdm
 
 import salbench
 from salbench import registry
-from salbench.files import atomic_write, hash_file
+from salbench.files import hash_file
 from salbench.sample import Sample
+from salbench.writing import atomic_write
 
 
 def draw(model: Any, samples: Sequence[Sample], per_image: int, rng: np.random.Generator) -> np.ndarray:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from salbench.files import atomic_write, hash_file
+from salbench.files import hash_file
 from salbench.maps import resize_matlab
+from salbench.writing import atomic_write
 
 from ._classical import Classical
 

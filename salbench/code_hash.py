@@ -1,9 +1,9 @@
 """Hashes of source code that change with what the code does, not with comments, docstrings, annotations or layout.
 
 A method's hash covers its own files and every definition of salbench that they reach: functions, classes and
-constants, followed through imports from module to module. Two things do not count as part of a prediction: imports
-inside a function of shared code, which load something on demand, such as the training loop; and `registry`, which finds
-methods and computes nothing.
+constants, followed through imports from module to module. Three things do not count as part of a prediction: imports
+inside a function of shared code, which load something on demand, such as the training loop; `registry`, which finds
+methods and computes nothing; and `writing`, which brings to the disk what is computed.
 """
 
 import ast
@@ -15,7 +15,7 @@ from typing import Any
 from salbench.files import hash_bytes
 
 PACKAGE = Path(__file__).resolve().parent
-_CONTRACT = PACKAGE / "registry.py"
+_NO_PREDICTIONS = (PACKAGE / "registry.py", PACKAGE / "writing.py")
 _IGNORED = {"ctx", "annotation", "returns", "type_comment", "kind"}
 _COMPOUND = ast.If | ast.Try | ast.With | ast.For | ast.While
 
@@ -64,7 +64,7 @@ def _reached(names: Iterable[tuple[Path, str]]) -> dict[str, str]:
     todo, seen, found = list(names), set(), {}
     while todo:
         path, name = target = todo.pop()
-        if target in seen or path == _CONTRACT:
+        if target in seen or path in _NO_PREDICTIONS:
             continue
         seen.add(target)
         statement = _bindings(path).get(name)

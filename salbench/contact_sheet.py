@@ -14,10 +14,11 @@ from scipy.ndimage import binary_erosion
 from salbench.augment import augment, get
 from salbench.datasets import Dataset, default_sigma, load
 from salbench.edits import MadeEdits, NewEdit
-from salbench.files import atomic_write, image_size, read_fixations, read_image
+from salbench.files import image_size, read_fixations, read_image
 from salbench.maps import resize
 from salbench.overlay import draw_heat
 from salbench.sample import Sample
+from salbench.writing import atomic_write
 
 Tile = Image.Image
 TILE = (320, 240)  # width and height in pixels of the frame that every thumbnail fits into

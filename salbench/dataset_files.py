@@ -1,8 +1,9 @@
 """The files of data sets: check them, download them, and recognise what a folder holds."""
 
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from salbench import checksums, datasets
 from salbench.archives import unpack_zip
 from salbench.datasets import MANIFEST, Dataset, DatasetProblem, describe
+from salbench.locks import only_one
 from salbench.sample import Sample
 
 
@@ -85,6 +87,7 @@ def download(name: str, root: Path | str | None = None, progress: bool = False) 
     Raises:
         DatasetProblem: no direct link, already there, the download failed, or the fixations are not those that
             salbench knows.
+        Busy: another process is downloading it.
         ArchiveProblem: a damaged or unsafe ZIP file.
         ModuleNotFoundError: the package pooch is not installed.
     """
@@ -96,10 +99,9 @@ def download(name: str, root: Path | str | None = None, progress: bool = False) 
     target = place / source.folders[0]
     if target.exists():
         raise DatasetProblem(f"{target}: is there already; check it: salbench data check {name}; or remove it first")
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place, prefix=".download_") as scratch:
-        content = Path(scratch) / "content"
-        unpack_zip(_retrieve(name, source, Path(scratch), progress), content, progress)
+    with only_one(target, "is downloading this data set"), _scratch(place / f".{target.name}.download") as scratch:
+        content = scratch / "content"
+        unpack_zip(_retrieve(name, source, scratch, progress), content, progress)
         inside = list(content.iterdir())
         if len(inside) != 1 or not inside[0].is_dir():
             raise DatasetProblem(f"{source.archive}: expected a ZIP file with one folder, got {len(inside)} entries")
@@ -114,6 +116,17 @@ def _check_sums(source: datasets.Source, folder: Path) -> None:
             f"{source.archive}: expected {name} with SHA-256 {source.sums[name][:12]}..., got another or "
             f"none; nothing was kept. If the authors have published a new version, look at it first. {source.how}"
         )
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A new folder that is removed at the end. What a download that was killed left there is removed first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _retrieve(name: str, source: datasets.Source, folder: Path, progress: bool) -> Path:

@@ -24,10 +24,11 @@ from tqdm import tqdm
 
 from salbench.datasets import Dataset
 from salbench.edits import EDIT_TYPES, Edit, EditSet, EditSetProblem, NewEdit, Writer
-from salbench.files import atomic_write, hash_bytes
+from salbench.files import hash_bytes
 from salbench.identity import Identity
 from salbench.maps import density_from_fixations, resize
 from salbench.sample import Sample
+from salbench.writing import atomic_write
 
 INSIDE = 0.5  # of the mask's peak: where the changed property is measured, as in studies of edit sets
 STRONGEST = 20.0  # limit for a factor on contrast, and, as a share of 255, for an added brightness

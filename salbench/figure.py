@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salbench.files import atomic_write
+from salbench.writing import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis

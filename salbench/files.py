@@ -1,15 +1,12 @@
-"""Reading images, maps, arrays and fixations; atomic writes; content hashes; the cache and shipped folders."""
+"""Reading images, maps, arrays and fixations; content hashes; the cache and shipped folders."""
 
 import csv
 import hashlib
 import io
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import platformdirs
@@ -282,42 +279,6 @@ def shipped(name: str, place: str) -> Path:
     """
     package = Path(__file__).resolve().parent
     return package / name if (package / name).is_dir() else package.parent / place
-
-
-@contextmanager
-def atomic_write(path: Path | str, mode: str = "w") -> Iterator[IO]:
-    """Open a temporary file that replaces `path` on success; on any error `path` stays untouched."""
-    encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
-    with atomic_path(path) as temporary, open(temporary, mode, encoding=encoding, newline=newline) as file:
-        yield file
-
-
-@contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Give the path of a temporary file that replaces `path` on success; on any error `path` stays untouched."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error  # name `path`, not the temporary file
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def hash_bytes(*parts: bytes | str) -> str:

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from salbench.identity import Identity
+from salbench.locks import Busy, only_one
 
 
 class JournalProblem(ValueError):
@@ -34,20 +33,14 @@ class Journal:
 
     def __init__(self, path: Path, identity: Identity, *, overwrite: bool = False) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise JournalProblem(
-                f"{path}: another run is writing this result; wait for it, or choose another --out"
-            ) from error
-        try:
-            self._file = open(path, "a+b")  # noqa: SIM115 - closed by close()
+        with ExitStack() as opened:  # closed by close(), or here on any error
+            try:
+                opened.enter_context(only_one(path, "is writing this result"))
+            except Busy as error:
+                raise JournalProblem(str(error)) from error
+            self._file = opened.enter_context(open(path, "a+b"))
             self._resume(identity, overwrite)
-        except BaseException:
-            self.close()
-            raise
+            self._opened = opened.pop_all()
 
     def _resume(self, identity: Identity, overwrite: bool) -> None:
         self._file.seek(0)
@@ -74,13 +67,10 @@ class Journal:
 
     def close(self, *, remove: bool = False) -> None:
         """Close the file, and delete it if asked to."""
-        if hasattr(self, "_file"):
+        with self._opened:
             self._file.close()
-        if remove:
-            self.path.unlink()
-        with suppress(OSError):  # before the release, or it could delete the next run's lock; Windows may refuse
-            Path(self._lock.lock_file).unlink()
-        self._lock.release()
+            if remove:
+                self.path.unlink(missing_ok=True)  # its folder may have been removed while it was open
 
 
 def _whole_lines(content: bytes) -> list[bytes]:

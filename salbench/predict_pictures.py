@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from salbench.attention_summary import check_regions, summarise
 from salbench.code_hash import definition_hash
-from salbench.files import atomic_write, hash_bytes, hash_file, image_size, read_image
+from salbench.files import hash_bytes, hash_file, image_size, read_image
 from salbench.identity import Identity
 from salbench.maps import to_density
 from salbench.named_regions import Box, NamedRegions, facts, read_shapes
@@ -32,6 +32,7 @@ from salbench.provenance import provenance
 from salbench.redaction import without_folders
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.sample import Sample
+from salbench.writing import atomic_write
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ The JSON says everything needed to repeat and to trust the numbers; the CSV has 
 from __future__ import annotations
 
 import csv
-import glob
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -16,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from salbench.files import atomic_write
 from salbench.identity import Identity
+from salbench.writing import atomic_write
 
 if TYPE_CHECKING:
     import pandas
@@ -112,7 +111,6 @@ def write(result: Result, rows: Iterable[Mapping[str, Any]], out: Path | str) ->
         out: folder of the results.
     """
     place = paths(out, result.dataset, result.method)
-    _clear(place.csv, place.json)
     with atomic_write(place.csv) as file:
         writer = csv.DictWriter(file, ["id", *result.metrics], lineterminator="\n")
         writer.writeheader()
@@ -123,13 +121,6 @@ def write(result: Result, rows: Iterable[Mapping[str, Any]], out: Path | str) ->
     with atomic_write(place.json) as file:
         json.dump(content, file, indent=2, allow_nan=False)
         file.write("\n")
-
-
-def _clear(*targets: Path) -> None:
-    """Delete the temporary files that a killed run left behind while it wrote these files."""
-    for target in targets:
-        for path in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-            path.unlink()
 
 
 def read(path: Path | str) -> Result:

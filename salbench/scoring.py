@@ -15,6 +15,7 @@ from salbench.prediction import RunStopped
 from salbench.protocol import Others, Prepared, Protocol, Truth
 from salbench.registry import SaliencyMethod
 from salbench.sample import Sample
+from salbench.writing import atomic_write
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ class Scorer:
 def _save(point_map: np.ndarray, folder: Path, sample: Sample) -> None:
     path = folder / f"{sample.id}.png"  # an id may hold slashes
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(quantise(point_map)).save(path)
+        with atomic_write(path, "wb", durable=False) as file:  # it can be made again
+            Image.fromarray(quantise(point_map)).save(file, "PNG")
     except OSError as error:
         raise RunStopped(error.errno, f"cannot save maps ({error.strerror})", str(folder)) from error
 

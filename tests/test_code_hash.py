@@ -40,7 +40,7 @@ def package(tmp_path, monkeypatch):
     folder = tmp_path / "salbench"
     folder.mkdir()
     monkeypatch.setattr(code_hash, "PACKAGE", folder)
-    monkeypatch.setattr(code_hash, "_CONTRACT", folder / "registry.py")
+    monkeypatch.setattr(code_hash, "_NO_PREDICTIONS", (folder / "registry.py", folder / "writing.py"))
 
     def write(**files):
         for cached in (code_hash._bindings, code_hash._definition, code_hash._shared_imports):
@@ -122,11 +122,12 @@ class TestSharedCode:
         package(deep="def helper(x):\n    2\n")
         assert write(self.OWN) == first
 
-    def test_the_contract_does_not_count(self, write, package):
-        package(registry="def register(x):\n    return x\n")
-        first = write("from salbench.registry import register\nA = register\n")
-        package(registry="def register(x):\n    return 1\n")
-        assert write("from salbench.registry import register\nA = register\n") == first
+    @pytest.mark.parametrize("shared", ["registry", "writing"])
+    def test_what_computes_no_prediction_does_not_count(self, write, package, shared):
+        package(**{shared: "def helper(x):\n    return x\n"})
+        first = write(f"from salbench.{shared} import helper\nA = helper\n")
+        package(**{shared: "def helper(x):\n    return 1\n"})
+        assert write(f"from salbench.{shared} import helper\nA = helper\n") == first
 
 
 def test_every_method_reaches_the_shared_code_it_calls():

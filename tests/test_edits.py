@@ -270,6 +270,12 @@ class TestResuming:
         with pytest.raises(EditSetProblem, match="expected a folder for the edit set, got a file"):
             Writer(tmp_path / "set", SETUP)
 
+    def test_killed_before_the_manifest_was_written(self, tmp_path):
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / f".{layout.MANIFEST}.0.tmp").write_text("{")
+        Writer(tmp_path / "set", SETUP)
+        assert [path.name for path in (tmp_path / "set").iterdir()] == [layout.MANIFEST]
+
     def test_a_folder_of_other_files_is_left_alone(self, tmp_path):
         (tmp_path / "holiday.jpg").write_text("x")
         with pytest.raises(EditSetProblem, match="expected a new folder or an edit set, got a folder with other files"):

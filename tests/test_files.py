@@ -2,8 +2,6 @@ import contextlib
 import errno
 import hashlib
 import io
-import os
-import stat
 import sys
 import zipfile
 
@@ -18,7 +16,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from salbench import files, optional_packages
-from salbench.files import FileProblem, atomic_write, hash_bytes, hash_file, image_size, read_image, read_map
+from salbench.files import FileProblem, hash_bytes, hash_file, image_size, read_image, read_map
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 
@@ -517,110 +515,6 @@ def test_a_shipped_folder_is_in_the_package_or_else_in_the_clone(monkeypatch, tm
 
 def test_a_clone_has_the_methods_beside_the_package():
     assert (files.shipped("methods", "methods") / "uniform.py").is_file()
-
-
-# --- atomic_write ---------------------------------------------------------------------------------------------------
-
-
-def test_atomic_write_makes_folders_and_writes_utf8_with_plain_newlines(tmp_path):
-    path = tmp_path / "deep" / "er" / "a.txt"
-    with atomic_write(path) as file:
-        file.write("Kümmerer\n")
-    assert path.read_bytes() == "Kümmerer\n".encode()
-    assert os.listdir(path.parent) == ["a.txt"]
-
-
-def test_atomic_write_writes_bytes(tmp_path):
-    with atomic_write(tmp_path / "a.bin", "wb") as file:
-        file.write(b"\r\n\x00")
-    assert (tmp_path / "a.bin").read_bytes() == b"\r\n\x00"
-
-
-def test_atomic_write_replaces_a_file_only_at_the_end(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with atomic_write(path) as file:
-        file.write("new")
-        file.flush()
-        assert path.read_text() == "old"
-        assert len(os.listdir(tmp_path)) == 2  # the temporary file lies beside it, so that renaming is atomic
-    assert path.read_text() == "new"
-
-
-def test_atomic_write_names_the_file_that_cannot_be_written(tmp_path, monkeypatch):
-    def refused(**_):
-        raise OSError(errno.EROFS, "Read-only file system", "/x/.out.txt.a8f.tmp")
-
-    monkeypatch.setattr(files.tempfile, "mkstemp", refused)
-    with pytest.raises(OSError, match=r"Read-only file system: '.*/out\.txt'$"), atomic_write(tmp_path / "out.txt"):
-        pass
-
-
-def test_atomic_write_honours_the_umask(tmp_path):
-    old = os.umask(0o027)
-    try:
-        with atomic_write(tmp_path / "a.txt") as file:
-            file.write("x")
-        assert os.umask(0o027) == 0o027  # left as it was
-    finally:
-        os.umask(old)
-    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
-
-
-@pytest.fixture
-def old_file(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    yield path
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.txt"]
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(old_file, error):
-    def write_half():
-        with atomic_write(old_file) as file:
-            file.write("half")
-            raise error
-
-    with pytest.raises(error):
-        write_half()
-
-
-@pytest.mark.parametrize("step", ["replace", "fsync", "chmod"])
-def test_an_error_at_the_end_leaves_the_old_file_and_nothing_else(old_file, monkeypatch, step):
-    def fail(*arguments):
-        raise OSError(errno.EIO, "Input/output error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files.os, step, fail)
-        with pytest.raises(OSError, match="Input/output error"), atomic_write(old_file) as file:
-            file.write("new")
-
-
-class _FullDisk(io.RawIOBase):
-    def writable(self):
-        return True
-
-    def write(self, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.mark.parametrize("size", [1, 10**6])  # found full at the final flush, and while writing
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(old_file, monkeypatch, size):
-    def open_full(path, mode, **text):
-        return io.TextIOWrapper(io.BufferedWriter(_FullDisk()), **text)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "open", open_full, raising=False)
-        with pytest.raises(OSError, match="No space left on device"), atomic_write(old_file) as file:
-            file.write("x" * size)
-
-
-def test_an_error_before_there_was_a_file_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), atomic_write(tmp_path / "a.txt"):
-        raise RuntimeError
-    assert os.listdir(tmp_path) == []
 
 
 # --- hashes ---------------------------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    "mat_files": -1,
+    "locks": -1, "mat_files": -1,
     "archives": 0, "checks": 0, "checksums": 0, "executors": 0, "files": 0, "identity": 0, "optional_packages": 0,
-    "redaction": 0, "suggestions": 0,
+    "redaction": 0, "suggestions": 0, "writing": 0,
     "code_hash": 1, "figure": 1, "maps": 1, "named_regions": 1, "pictures": 1, "plugins": 1, "runtime": 1, "sample": 1,
     "training_plan": 1,
     "attention_summary": 2, "augment": 2, "datasets": 2, "edits": 2, "journal": 2, "metrics": 2, "overlay": 2,
@@ -26,7 +26,7 @@ LAYERS = {
 }  # fmt: skip
 METHODS_MAY_IMPORT = {
     "archives", "checks", "edits", "files", "identity", "maps", "optional_packages", "registry", "runtime", "sample",
-    "suggestions", "training", "training_plan", "weights",
+    "suggestions", "training", "training_plan", "weights", "writing",
 }  # fmt: skip
 
 

@@ -1,3 +1,4 @@
+import errno
 import json
 
 import pytest
@@ -48,6 +49,26 @@ def test_removed_at_the_end(journal_path):
     journal = Journal(journal_path, IDENTITY)
     journal.close(remove=True)
     assert not journal_path.exists()
+
+
+def test_a_folder_that_was_removed_meanwhile(journal_path):
+    journal = Journal(journal_path, IDENTITY)
+    journal_path.parent.rename(journal_path.parent.with_name("moved"))
+    journal.close(remove=True)
+    Journal(journal_path, IDENTITY).close()
+
+
+def test_trouble_when_it_is_closed_releases_it(journal_path, monkeypatch):
+    journal = Journal(journal_path, IDENTITY)
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(type(journal_path), "unlink", refuse)
+    with pytest.raises(OSError, match="Read-only file system"):
+        journal.close(remove=True)
+    monkeypatch.undo()
+    Journal(journal_path, IDENTITY).close()
 
 
 def test_cut_off_at_every_byte(journal_path):
@@ -106,7 +127,7 @@ def test_another_identity_is_given_up_with_overwrite(journal_path):
 
 def test_two_runs_never_write_one_journal(journal_path):
     first = Journal(journal_path, IDENTITY)
-    with pytest.raises(JournalProblem, match="another run is writing this result; wait for it"):
+    with pytest.raises(JournalProblem, match="another process is writing this result; wait for it"):
         Journal(journal_path, IDENTITY)
     first.close()
     Journal(journal_path, IDENTITY).close()

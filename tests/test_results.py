@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from salbench import files, results
+from salbench import results, writing
 from salbench.identity import Identity
 from salbench.results import Result, ResultProblem
 
@@ -84,13 +84,13 @@ class TestWriteAndRead:
         results.write(RESULT, ROWS, tmp_path)
         folder = tmp_path / "tiny"
         old = {path.name: path.read_bytes() for path in folder.iterdir()}
-        real, calls = getattr(files.os, call), []
+        real, calls = getattr(writing.os, call), []
 
         def sometimes(*arguments):
             calls.append(arguments)
             return _disk_full() if len(calls) == failing else real(*arguments)
 
-        monkeypatch.setattr(files.os, call, sometimes)
+        monkeypatch.setattr(writing.os, call, sometimes)
         with pytest.raises(OSError, match="No space left on device"):
             results.write(replace(RESULT, seconds=9.0), ROWS[::-1], tmp_path)
         new = {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -40,11 +40,12 @@ from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from salbench.checks import check_device
-from salbench.files import IMAGE_SUFFIXES, FileProblem, atomic_write, hash_bytes, hash_file, read_image
+from salbench.files import IMAGE_SUFFIXES, FileProblem, hash_bytes, hash_file, read_image
 from salbench.identity import Identity
 from salbench.training import TrainingProblem, checkpoint
 from salbench.training.checkpoint import Checkpoint, Record
 from salbench.training.loop import hash_to_int
+from salbench.writing import atomic_write
 
 log = logging.getLogger(__name__)
 PROMPT = 32  # channels of the text encoder

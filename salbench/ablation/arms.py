@@ -10,10 +10,10 @@ import numpy as np
 
 from salbench import results
 from salbench.ablation.splits import Ablation, AblationProblem
-from salbench.files import atomic_write
 from salbench.identity import Identity
 from salbench.metrics import METRICS
 from salbench.stats import holm, random_effects_difference
+from salbench.writing import atomic_write
 
 BASELINE = "none"  # the arm without augmentation
 Scores = dict[str, np.ndarray]  # {metric: float (seeds, images)}

@@ -11,12 +11,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from salbench.adaptation.model import grid
-from salbench.files import atomic_path
 from salbench.maps import to_density
-from salbench.prediction import predict_stream
+from salbench.prediction import RunStopped, predict_stream
 from salbench.protocol import Protocol
 from salbench.registry import SaliencyMethod
 from salbench.sample import Sample
+from salbench.writing import atomic_write
 
 
 class AdaptationProblem(ValueError):
@@ -77,8 +77,11 @@ class Predictions:
         assert original.sigma is not None
         shape = grid(original.size, original.sigma)
         density = to_density(self.protocol.prepare(prediction, method.output, shape).point_map)
-        with atomic_path(self._path(sample.id, scale)) as path, open(path, "wb") as file:
-            np.save(file, density.astype(np.float32))
+        try:
+            with atomic_write(self._path(sample.id, scale), "wb") as file:
+                np.save(file, density.astype(np.float32))
+        except OSError as error:
+            raise RunStopped(error.errno, f"cannot keep predictions ({error.strerror})", error.filename) from error
 
     def _path(self, id: str, scale: float) -> Path:
         return self.folder / f"{scale:g}" / f"{id}.npy"

@@ -29,9 +29,10 @@ from salbench.checks import pixels_of_points
 from salbench.code_hash import definition_hash
 from salbench.datasets import Dataset
 from salbench.evaluation import identity_of
-from salbench.files import atomic_write, hash_bytes
+from salbench.files import hash_bytes
 from salbench.identity import Identity
 from salbench.journal import Journal
+from salbench.locks import only_one
 from salbench.metrics import METRICS, Pair, measure
 from salbench.prediction import predict_stream
 from salbench.protocol import Others, Protocol
@@ -39,6 +40,7 @@ from salbench.provenance import provenance
 from salbench.registry import SaliencyMethod
 from salbench.runtime import Runtime
 from salbench.sample import Sample
+from salbench.writing import atomic_write
 
 if TYPE_CHECKING:
     import pandas
@@ -132,6 +134,7 @@ def adapt(
         AdaptationProblem: a ceiling, images without fixations, or other settings in the same place.
         MethodProblem, MethodUnavailable, WeightsProblem: the method cannot run.
         ValueError: more images to fit to than there are.
+        Busy: another process adapts the method in this folder.
     """
     method = registry.create(spec, runtime)
     if method.sees_fixations:
@@ -143,14 +146,14 @@ def adapt(
     fitted_on = registry.fit_at_run(method, dataset, lambda: split)
     identity = _identity(method, dataset, split, protocol, wanted, fitted_on)
     place = Path(out) / f"{dataset.name}_adapt" / method.label
-    if (place / FITS).exists() and _is_same(place, identity, overwrite=overwrite):
+    with only_one(place, "is adapting this method"):
+        if not ((place / FITS).exists() and _is_same(place, identity, overwrite=overwrite)):
+            work = _Work(method, {s.id: s for s in pool or scored}, {s.id: s for s in scored}, protocol, wanted)
+            others = Others(dataset.split or dataset.samples, protocol)
+            fits, rows = work.done(chosen, others, identity, place / "partial", overwrite=overwrite)
+            _write(place, identity, fits, rows, _facts(method, dataset, split))
+            shutil.rmtree(place / "partial")
         return read(place)
-    work = _Work(method, {s.id: s for s in pool or scored}, {s.id: s for s in scored}, protocol, wanted)
-    others = Others(dataset.split or dataset.samples, protocol)
-    fits, rows = work.done(chosen, others, identity, place / "partial", overwrite=overwrite)
-    _write(place, identity, fits, rows, _facts(method, dataset, split))
-    shutil.rmtree(place / "partial")
-    return read(place)
 
 
 def _facts(method: SaliencyMethod, dataset: Dataset, split: Dataset | None) -> dict[str, Any]:

@@ -7,11 +7,14 @@ import logging
 import os
 import pkgutil
 import shutil
+import signal
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from salbench import __version__, cli
 from salbench.cli import _options
@@ -30,6 +33,11 @@ _EXAMPLES = (
     "salbench run --methods lite --dataset osie_test --data-root DIR",
 )
 _RESUME = "Finished work is kept; rerun the same command to resume."
+_REMEDIES = {  # by the error number of the operating system
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f". Free some space, or choose another --out. {_RESUME}"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ". Choose another --out, where you may write"),
+    errno.EIO: f". Check this disk and its free space, or choose another --out. {_RESUME}",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,11 +48,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 for success, 1 if something failed or nothing ran, 2 for an error, 130 after Ctrl-C, 141 if
-        the reader of the output stopped reading.
+        the reader of the output stopped reading, 143 after SIGTERM, with which batch systems stop a process.
 
     Raises:
         SystemExit: help was printed (status 0), or the options cannot be parsed (status 2).
     """
+    try:
+        with _terminable():
+            return _main(arguments)
+    except KeyboardInterrupt as stop:
+        status = 143 if isinstance(stop, _Terminated) else 130
+    # Here and not above: with the exception go the frames that it holds, whose progress bars print a last line.
+    print(f"\nStopped. {_RESUME}", file=sys.stderr)
+    return status
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came. What cleans up after Ctrl-C then cleans up here too."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise an exception on SIGTERM. Only the main thread of a process can ask for that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, DEFAULT_VERB)
@@ -129,9 +169,6 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
             status = verb.execute(options)
             sys.stdout.flush()  # a broken pipe shows here, not when Python exits
             return status
-    except KeyboardInterrupt:
-        print(f"\nStopped. {_RESUME}", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # such as `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -147,8 +184,8 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
 
 def _disk_trouble(error: OSError, options: argparse.Namespace) -> str:
     place = f" (writing under {options.out})" if "out" in options and not error.filename else ""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return f"{error}{place}" + (f". {_RESUME}" if full else "")
+    remedy = _REMEDIES.get(error.errno, "") if "out" in options else ""
+    return f"{error}{place}{remedy}"
 
 
 def _failed(message: str) -> int:

@@ -119,8 +119,8 @@ def _plan(options: argparse.Namespace) -> int:
     others = "original", "edited", "masks", "images", "fixations", "methods", "figure"
     if not options.edits or any(getattr(options, name) for name in others):
         raise ValueError("--plan needs --edits, and no methods, fixations, masks, images or figure")
-    plan.check_free(options.out)
     drawn = plan.draw(edits.read(options.edits), plan.Design(**_given(options)))
+    plan.check_free(drawn, options.out)
     text = power.text(drawn)
     plan.write(drawn, options.out, text)
     print(text)

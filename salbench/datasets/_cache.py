@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from salbench.files import atomic_write, hash_bytes, user_cache
+from salbench.files import hash_bytes, user_cache
+from salbench.writing import atomic_write
 
 log = logging.getLogger(__name__)
 Arrays = dict[str, np.ndarray]

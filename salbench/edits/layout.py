@@ -25,8 +25,9 @@ import numpy as np
 from PIL import Image
 
 from salbench.edits.edit_set import Edit, EditSet, EditSetProblem, NewEdit, read_mask, strongest_last, thumbnail
-from salbench.files import atomic_write, hash_bytes, hash_file, read_image
+from salbench.files import hash_bytes, hash_file, read_image
 from salbench.identity import Identity
+from salbench.writing import atomic_write, has_files
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class Writer:
             if self._records():
                 there, _ = _manifest(self.folder)
                 identity.require_same(Identity(there), self.folder, "Choose another folder", EditSetProblem)
-        elif self.folder.exists() and any(self.folder.iterdir()):
+        elif has_files(self.folder):
             raise EditSetProblem(f"{self.folder}: expected a new folder or an edit set, got a folder with other files")
         self._setup = identity.facts
         self._write_manifest(finished=None)

@@ -1,7 +1,5 @@
 """Pictures of the site: WebP files named after what they are made of, so that those that exist are kept."""
 
-import io
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from PIL import Image
 
 from salbench.files import hash_bytes
 from salbench.report.names import harmless
+from salbench.writing import atomic_write
 
 FOLDER = "pictures"
 _VERSION = "1"  # goes up when pictures of the same content should look different
@@ -45,11 +44,11 @@ class Pictures:
         key = hash_bytes(_VERSION, *made_of, str(longest), str(quality))
         path = f"{FOLDER}/{folder}/{harmless(name)}-{key}.webp"
         if not (self._out / path).is_file():
-            file = io.BytesIO()
             picture = Image.fromarray(make())
             picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-            picture.save(file, "WEBP", quality=quality, method=2)
-            _write(self._out / path, file.getvalue())
+            # Thousands of pictures do not wait for the disk: they can be made again.
+            with atomic_write(self._out / path, "wb", durable=False) as file:
+                picture.save(file, "WEBP", quality=quality, method=2)
         self._used.add(path)
         return path
 
@@ -65,14 +64,3 @@ class Pictures:
         for path in sorted((self._out / FOLDER).rglob("*.webp")):
             if path.relative_to(self._out).as_posix() not in self._used:
                 path.unlink()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Thousands of pictures do not wait for the disk: they can be made again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{threading.get_ident()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

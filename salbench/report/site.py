@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salbench import __version__
-from salbench.files import atomic_write
 from salbench.metrics import METRICS
 from salbench.report import boards
 from salbench.report.pictures import Pictures
+from salbench.writing import atomic_write, has_files
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-ASSETS = ("report.css", "report.js", "compare.js", "images.js", "edits.js")
-_MARK = "assets/report.js"  # a folder with this file is a site
+ASSETS = ("report.js", "report.css", "compare.js", "images.js", "edits.js")
+_MARK = "assets/report.js"  # a folder with this file is a site, so it is the first that is written
 
 
 class ReportProblem(ValueError):
@@ -43,7 +43,7 @@ class Site:
     def __post_init__(self) -> None:
         if self.out.exists() and not self.out.is_dir():
             raise ReportProblem(f"{self.out}: expected a folder for the site, found a file; choose another --out")
-        if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / _MARK).is_file():
+        if has_files(self.out) and not (self.out / _MARK).is_file():
             raise ReportProblem(
                 f"{self.out}: expected an empty folder or a site made by `salbench report`, found other files; "
                 "choose another --out"

@@ -8,12 +8,12 @@ import numpy as np
 
 from salbench import results
 from salbench.archives import ArchiveProblem
-from salbench.files import atomic_write
 from salbench.metrics import METRICS
 from salbench.result_archives import _runs
 from salbench.result_archives._check import check
 from salbench.result_archives._rescore import SAME
 from salbench.result_archives._runs import Run
+from salbench.writing import atomic_write
 
 _SHOWN = 5  # faults in a message
 _FACTS = ("output", "ceiling", "gaze", "notes", "untrained", "n_seen", "dataset_notes", "left_out", "n_whole")

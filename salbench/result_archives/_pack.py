@@ -7,9 +7,9 @@ from pathlib import Path
 
 from salbench import results
 from salbench.archives import ArchiveProblem
-from salbench.files import atomic_path
 from salbench.result_archives._archive import FORMAT, MANIFEST, SCHEMA, digest
 from salbench.result_archives._check import Report, check
+from salbench.writing import atomic_path
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP file can hold
 _MODE = 0o100644  # a file that all may read

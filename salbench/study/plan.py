@@ -5,6 +5,7 @@ A version of an image is the image without an edit, or with an edit of one stren
 """
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 
 from salbench.edits import EDIT_TYPES, Edit, EditSet
 from salbench.edits.edit_set import Reader
-from salbench.files import atomic_write
+from salbench.writing import atomic_write
 
 PRESENTATIONS = "presentations.csv"
 STIMULI = "stimuli"
@@ -135,26 +136,34 @@ def write(plan: Plan, out: Path | str, text: str) -> None:
         text: content of plan.md.
 
     Raises:
-        ValueError: the folder has a list of presentations.
+        ValueError: the folder has another list of presentations.
     """
     out = Path(out)
-    check_free(out)
+    check_free(plan, out)
     for version in (v for of_type in plan.images.values() for versions in of_type for v in versions):
         with atomic_write(out / version.file, "wb") as file:
             Image.fromarray(version.read()).save(file, format="PNG")
     with atomic_write(out / "plan.md") as file:
         file.write(text)
     with atomic_write(out / PRESENTATIONS) as file:
-        csv.writer(file, lineterminator="\n").writerows(presentations(plan))
+        file.write(_list_of(plan))
 
 
-def check_free(out: Path) -> None:
-    """Raise `ValueError` if a folder has a list of presentations, which is never overwritten."""
-    if (out / PRESENTATIONS).exists():
+def check_free(plan: Plan, out: Path) -> None:
+    """Raise `ValueError` if a folder has another list of presentations, because participants may have seen them."""
+    path = out / PRESENTATIONS
+    if path.exists() and path.read_bytes() != _list_of(plan).encode():
         raise ValueError(
-            f"{out}: expected a folder without a plan, got one with {PRESENTATIONS}, which participants may have seen; "
-            "give another --out"
+            f"{out}: expected a folder without another plan, got one with {PRESENTATIONS}, which participants may have "
+            "seen; give another --out"
         )
+
+
+def _list_of(plan: Plan) -> str:
+    """The content of the list of presentations."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(presentations(plan))
+    return text.getvalue()
 
 
 def presentations(plan: Plan) -> list[Sequence[object]]:

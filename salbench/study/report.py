@@ -9,7 +9,6 @@ import numpy as np
 from tabulate import tabulate
 
 from salbench.edits import EDIT_TYPES
-from salbench.files import atomic_write
 from salbench.redaction import without_folders
 from salbench.stats import PairedChange
 from salbench.study.gaze import counted_in
@@ -17,6 +16,7 @@ from salbench.study.observed import Observed
 from salbench.study.participants import Participants
 from salbench.study.predicted import Predicted
 from salbench.study.regions import OUTSIDE
+from salbench.writing import atomic_write
 
 _STATISTICS = ["images", "before", "after", "change [95 % interval]", "t", "p", "p Wilcoxon", "d_z"]
 _TESTS = (

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from salbench.files import atomic_path
 from salbench.prediction import Outcome, predict_stream
 from salbench.registry import SaliencyMethod
 from salbench.runtime import Runtime
 from salbench.sample import Sample
 from salbench.submission import lsun15, lsun17, tuebingen
 from salbench.submission._format import Format, Report, SubmissionProblem
+from salbench.writing import atomic_path
 
 log = logging.getLogger(__name__)
 __all__ = ["FORMATS", "Format", "Report", "SubmissionProblem", "Summary", "check", "named", "write"]

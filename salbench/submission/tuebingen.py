@@ -5,10 +5,10 @@ size of its image, and the logarithm of its sum is within 0.001 of zero. Source:
 matthias-k/saliency-benchmarking, and pysaliency.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from scipy.special import logsumexp
@@ -68,12 +68,58 @@ def _writer(path: Path, method: SaliencyMethod, samples: Sequence[Sample]) -> It
     import h5py
 
     names = dict(zip((sample.id for sample in samples), keys(samples), strict=True))
-    with h5py.File(path, "w") as file:
+    with open(path, "wb+") as on_disk:
+        patient = _Patient(on_disk)
+        with h5py.File(patient, "w") as file:
 
-        def add(sample: Sample, log_density: np.ndarray) -> None:
-            file.create_dataset(names[sample.id], data=log_density, compression="gzip", shuffle=True)
+            def add(sample: Sample, log_density: np.ndarray) -> None:
+                file.create_dataset(names[sample.id], data=log_density, compression="gzip", shuffle=True)
+                patient.check()
 
-        yield add
+            yield add
+        patient.check()
+
+
+class _Patient:
+    """A file for HDF5, which crashes the process if the disk refuses a write. This one keeps the error for `check`.
+
+    What was written then is lost; `check` says so before anybody takes the file for whole.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first error of the disk."""
+        if self._error:
+            raise self._error
+
+    def _tried(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except OSError as error:
+            self._error = self._error or error
+            return None
+
+    def seek(self, *place: int) -> int:
+        return self._tried(self._file.seek, *place) or 0
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int) -> bytes:
+        return (self._tried(self._file.read, size) or b"").ljust(size, b"\0")
+
+    def write(self, data: bytes) -> int:
+        self._tried(self._file.write, data)
+        return len(data)
+
+    def truncate(self, size: int) -> None:
+        self._tried(self._file.truncate, size)
+
+    def flush(self) -> None:
+        self._tried(self._file.flush)
 
 
 def _check(path: Path, samples: Sequence[Sample], partial: bool) -> Report:
@@ -81,7 +127,7 @@ def _check(path: Path, samples: Sequence[Sample], partial: bool) -> Report:
 
     report, sizes = Report(), dict(zip(keys(samples), (sample.size for sample in samples), strict=True))
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             found: list[str] = []
             file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
             report.faults += name_faults(found, sizes, partial)

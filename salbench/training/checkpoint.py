@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from salbench.files import atomic_path, atomic_write, hash_bytes
+from salbench.files import hash_bytes
 from salbench.identity import Identity
 from salbench.sample import Sample
+from salbench.training import tensor_file
 from salbench.weights import WeightsProblem
+from salbench.writing import atomic_write
 
 RANDOM_WEIGHTS = "random weights"
 
@@ -144,23 +145,10 @@ def save(path: Path | str, tensors: Mapping[str, torch.Tensor], record: Record) 
         record: how they were made.
     """
     path, text = Path(path), json.dumps(record.to_json(), indent=2)
-    with atomic_path(path) as file:
-        save_file(_separated(tensors), file, {"record": text})
     with atomic_write(path.with_suffix(".json")) as file:
         file.write(text + "\n")
-
-
-def _separated(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors on the CPU; those that share memory with others, as tied weights do, are copied."""
-    separated: dict[str, torch.Tensor] = {}
-    taken: set[int] = set()
-    for name, tensor in tensors.items():
-        own = tensor.detach().cpu().contiguous()
-        if own.untyped_storage().data_ptr() in taken:
-            own = own.clone()
-        taken.add(own.untyped_storage().data_ptr())
-        separated[name] = own
-    return separated
+    # Last: a training that is stopped before it goes on from the file that was there, and writes both again.
+    tensor_file.write(path, tensors, {"record": text})
 
 
 def read(path: Path | str) -> Checkpoint:

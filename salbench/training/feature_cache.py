@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from salbench.code_hash import file_hash
-from salbench.files import atomic_path, hash_bytes, user_cache
+from salbench.files import hash_bytes, user_cache
+from salbench.training import tensor_file
 from salbench.training.data import REPEATING
 from salbench.weights import hash_tensors
 
@@ -110,8 +110,7 @@ class FeatureCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < RESERVE:
                 raise OSError(f"less than {RESERVE / 2**30:.0f} GiB of the disk are free")
-            with atomic_path(path) as file:
-                save_file({str(i): layer.cpu() for i, layer in enumerate(features)}, file)
+            tensor_file.write(path, {str(i): layer for i, layer in enumerate(features)})
         except OSError as error:
             self._writes = False
             log.warning(

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from salbench.files import atomic_write
+from salbench.writing import atomic_write
 
 History = Sequence[Mapping[str, float]]  # a row per epoch: its number, loss, validation scores and seconds
 Logger = Callable[[Path, History], None]  # is given the folder of the training, and all its epochs so far

@@ -13,6 +13,7 @@ import time
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
@@ -30,6 +31,7 @@ from salbench.augment import get
 from salbench.code_hash import definition_hash
 from salbench.files import hash_bytes
 from salbench.identity import Identity
+from salbench.locks import only_one
 from salbench.metrics import METRICS, Pair, measure
 from salbench.protocol import PROTOCOLS, Others
 from salbench.sample import Sample
@@ -158,7 +160,13 @@ class Trainer:
             TrainingProblem: the folder holds another training; a loss or gradient is not a number (the message names
                 the batch's images); or memory is too small.
             CheckpointProblem: the folder's last checkpoint is damaged, or made for another network.
+            Busy: another process is training in the folder.
         """
+        is_main = self.accelerator.is_main_process
+        with only_one(self.folder, "is training here") if is_main else nullcontext():
+            return self._run()
+
+    def _run(self) -> Checkpoint:
         self._resume()
         share = partial(share_of_peak, self.recipe, self.steps)
         self.schedule = LambdaLR(self.optimizer.optimizer, share, last_epoch=self.step - 1)

@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salbench.files import atomic_write
 from salbench.metrics import METRICS
 from salbench.registry import folder_option
 from salbench.training.checkpoint import Record
+from salbench.writing import atomic_write
 
 if TYPE_CHECKING:
     from salbench.training.method import LearnedMethod

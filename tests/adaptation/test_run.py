@@ -1,16 +1,18 @@
 """What is fitted to and what is scored, files, resuming; scores against the metrics' own functions."""
 
+import errno
 import json
 
 import numpy as np
 import pytest
 
-from salbench import results
+from salbench import results, writing
 from salbench.adaptation import run
 from salbench.adaptation.model import grid, log_density
 from salbench.adaptation.predictions import AdaptationProblem, scaled
 from salbench.adaptation.run import Wanted, adapt
 from salbench.evaluation import Evaluation
+from salbench.locks import Busy, only_one
 from salbench.maps import resize, to_density
 from salbench.metrics import METRICS, nss
 from salbench.protocol import PROTOCOLS
@@ -52,6 +54,23 @@ def test_a_training_split_is_fitted_to_and_every_image_scored(bright, tiny, trai
     assert {id for fit in found.fits for id in fit.draw.fitted} <= {s.id for s in train.samples}
     assert (found.scores.groupby(["images", "draw"])["id"].nunique() == len(tiny.samples)).all()
     assert found.facts["train"] == "tiny_train"
+
+
+def test_one_at_a_time(bright, tiny, tmp_path):
+    busy = pytest.raises(Busy, match="another process is adapting this method; wait for it")
+    with only_one(tmp_path / "tiny_adapt" / "bright", "is adapting this method"), busy:
+        adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
+
+
+def test_trouble_of_the_disk_is_no_fault_of_an_image(bright, tiny, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing.os, "fsync", fail)
+        with pytest.raises(OSError, match=r"cannot keep predictions \(Read-only file system\): '.*\.npy'"):
+            adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
+    adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
 
 
 def test_as_it_is_a_method_has_the_scores_of_a_run(bright, mixed, tmp_path):

@@ -4,13 +4,16 @@ import argparse
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from salbench import cli
+from salbench.cli import _main
 
 ROOT = Path(__file__).resolve().parents[2]
 VERBS = cli.verbs()
@@ -94,20 +97,55 @@ class TestExitStatus:
             ("KeyboardInterrupt", 130, "\nStopped. Finished work is kept; rerun the same command to resume.\n"),
             ("ValueError('expected x, got y')", 2, "error: expected x, got y\n"),
             ("__import__('salbench.registry').registry.MethodUnavailable('needs x')", 2, "error: needs x\n"),
-            ("OSError(5, 'Input/output error')", 2, "error: [Errno 5] Input/output error (writing under toys)\n"),
-            ("OSError(5, 'Input/output error', 'a.csv')", 2, "error: [Errno 5] Input/output error: 'a.csv'\n"),
+            (
+                "OSError(5, 'Input/output error')",
+                2,
+                "error: [Errno 5] Input/output error (writing under toys). Check this disk and its free space, or "
+                "choose another --out. Finished work is kept; rerun the same command to resume.\n",
+            ),
+            (
+                "OSError(30, 'Read-only file system', 'a.csv')",
+                2,
+                "error: [Errno 30] Read-only file system: 'a.csv'. Choose another --out, where you may write\n",
+            ),
             (
                 "OSError(28, 'No space left on device')",
                 2,
-                "error: [Errno 28] No space left on device (writing under toys). "
-                "Finished work is kept; rerun the same command to resume.\n",
+                "error: [Errno 28] No space left on device (writing under toys). Free some space, or choose another "
+                "--out. Finished work is kept; rerun the same command to resume.\n",
             ),
+            ("OSError(2, 'No such file or directory', 'a')", 2, "error: [Errno 2] No such file or directory: 'a'\n"),
         ],
     )
     def test_of_an_error(self, error, status, message, add_verb, salbench, capsys):
         add_verb(f"raise {error}")
         assert salbench("toy") == status
         assert capsys.readouterr().err == message
+
+    def test_of_a_batch_system_that_stops_the_process(self, add_verb, salbench, capsys):
+        add_verb("import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)")
+        before = signal.getsignal(signal.SIGTERM)
+        assert salbench("toy") == 143
+        assert capsys.readouterr().err == "\nStopped. Finished work is kept; rerun the same command to resume.\n"
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    def test_of_ctrl_c_before_the_verb_is_executed(self, salbench, capsys, monkeypatch):
+        def interrupted():
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(_main, "parser", interrupted)
+        assert salbench("run") == 130
+        assert capsys.readouterr().err.startswith("\nStopped.")
+
+    def test_the_last_line_comes_after_those_of_progress_bars(self, add_verb, salbench, capsys):
+        add_verb("from tqdm import tqdm; [(_ for _ in ()).throw(KeyboardInterrupt) for _ in tqdm(range(3))]")
+        assert salbench("toy") == 130
+        assert capsys.readouterr().err.splitlines()[-1].startswith("Stopped.")
+
+    def test_outside_the_main_thread(self, add_verb, salbench):
+        add_verb("return 0")
+        with ThreadPoolExecutor() as pool:
+            assert pool.submit(salbench, "toy").result() == 0
 
     def test_of_a_missing_package(self, add_verb, salbench, capsys):
         add_verb("import a_package_that_nobody_has")

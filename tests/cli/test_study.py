@@ -104,8 +104,9 @@ def test_a_plan_and_its_fixations(edit_set, salbench, tmp_path, capsys):
         f"{t['participant']},{t['file']},{x:.1f},{y:.1f}" for t in trials for x, y in points(3, len(t["file"]) - 10)
     ]
     (tmp_path / "fixations.csv").write_text("\n".join(["participant,image,x,y", *lines]))
-    assert salbench(*study, "--plan") == 2
-    assert "expected a folder without a plan, got one with presentations.csv" in capsys.readouterr().err
+    assert salbench(*study, "--plan", *numbers, "--seed", 1) == 2
+    assert "expected a folder without another plan, got one with presentations.csv" in capsys.readouterr().err
+    assert salbench(*study, "--plan", *numbers) == 0
     assert salbench(*study, "--fixations", tmp_path / "fixations.csv") == 0
     assert "People: share of fixations inside the region, against the unedited image" in capsys.readouterr().out
     with open(tmp_path / "out" / "trials.csv", newline="") as file:

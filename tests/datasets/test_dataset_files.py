@@ -17,6 +17,7 @@ from builders import SALICON_LISTS, write_gaze, write_image
 from salbench import cli, dataset_files, listing
 from salbench.datasets import DATASETS, DatasetProblem, load, osie, salicon, source
 from salbench.datasets._common import Published
+from salbench.locks import Busy, only_one
 
 
 class TestList:
@@ -205,6 +206,18 @@ class TestGet:
         (served / "OSIE").mkdir(parents=True)
         with pytest.raises(DatasetProblem, match=r"OSIE: is there already; .* or remove it first"):
             dataset_files.download("osie", served)
+
+    def test_one_at_a_time(self, served):
+        busy = pytest.raises(Busy, match="OSIE: another process is downloading this data set; wait for it")
+        with only_one(served / "OSIE", "is downloading this data set"), busy:
+            dataset_files.download("osie", served)
+        assert list(served.iterdir()) == []
+
+    def test_what_a_download_that_was_killed_left_is_removed(self, served):
+        (served / ".OSIE.download" / "content").mkdir(parents=True)
+        (served / ".OSIE.download" / "archive.zip").write_text("half")
+        dataset_files.download("osie", served)
+        assert [path.name for path in served.iterdir()] == ["OSIE"]
 
     def test_another_hash(self, served, monkeypatch):
         monkeypatch.setattr(osie, "SOURCE", replace(osie.SOURCE, hash="md5:" + "0" * 32))

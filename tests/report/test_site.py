@@ -1,6 +1,7 @@
 """The files of a site: names, escapes, what is kept and removed, and what data allow."""
 
 import json
+import os
 import re
 from dataclasses import replace
 
@@ -140,6 +141,25 @@ def test_only_data_with_an_open_licence_may_be_passed_on(tmp_path):
     assert not load(f"folder:{folder}").redistribute
     (folder / "dataset.toml").write_text("redistribute = true\n")
     assert load(f"folder:{folder}").redistribute
+
+
+@pytest.mark.parametrize("written", range(3))
+def test_a_report_that_was_stopped_at_its_first_files_goes_on(runs, tmp_path, monkeypatch, written):
+    left, real = iter(range(written)), os.replace
+
+    def killed(*paths):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        real(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            report.build(tmp_path / "site", report.Content(runs.results))
+    (tmp_path / "site" / "assets" / ".report.css.0.tmp").touch()  # what SIGKILL leaves in addition
+    report.build(tmp_path / "site", report.Content(runs.results))
+    assert (tmp_path / "site" / "index.html").is_file()
+    assert not list((tmp_path / "site").rglob("*.tmp"))
 
 
 def test_another_folder_is_not_overwritten(runs, tmp_path):

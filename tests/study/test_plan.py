@@ -118,8 +118,9 @@ def test_what_is_written(three_types, tmp_path):
         source = by_id[version.name].read_image if version.name in by_id else three_types.originals[version.name]
         with Image.open(tmp_path / "one" / version.file) as image:
             np.testing.assert_array_equal(np.asarray(image), source())
-    with pytest.raises(ValueError, match=r"expected a folder without a plan, got one with presentations\.csv"):
-        plan.write(drawn, tmp_path / "one", "text\n")
+    plan.write(drawn, tmp_path / "one", "text\n")  # the same again
+    with pytest.raises(ValueError, match=r"expected a folder without another plan, got one with presentations\.csv"):
+        plan.write(plan.draw(three_types, Design(participants=4, per_type=2, seed=1)), tmp_path / "one", "text\n")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from salbench import files, submission
+from salbench import submission, writing
 from salbench.maps import quantise, resize
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.runtime import Runtime
@@ -182,7 +182,7 @@ def test_what_is_no_fault_of_an_image_stops_a_partial_submission_too(tmp_path, e
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("target", [(zipfile.ZipFile, "writestr"), (files.os, "fsync")])
+@pytest.mark.parametrize("target", [(zipfile.ZipFile, "writestr"), (writing.os, "fsync")])
 def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, target):
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,5 +1,7 @@
 """Log densities in HDF5, read back by pysaliency, whose code the benchmark uses."""
 
+import errno
+import io
 import os
 import re
 from functools import partial
@@ -46,6 +48,28 @@ def samples(tmp_path):
         Image.fromarray(np.random.default_rng(len(made)).integers(0, 255, (*size, 3), dtype=np.uint8)).save(path)
         made.append(Sample(name.removesuffix(".jpg"), size, partial(read_image, path)))
     return made
+
+
+class _FullDisk(io.FileIO):
+    """Takes a number of bytes."""
+
+    left = 0
+
+    def write(self, data):
+        if len(data) > self.left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.left -= len(data)
+        return super().write(data)
+
+
+@pytest.mark.parametrize("space", [0, 100, 2000, 4000, 6000])
+def test_a_full_disk(samples, tmp_path, monkeypatch, space):
+    """HDF5 itself ends the process, with a segmentation fault, some time after a write that failed."""
+    monkeypatch.setattr(_FullDisk, "left", space)
+    monkeypatch.setattr(tuebingen, "open", lambda path, mode: _FullDisk(path, mode), raising=False)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/maps\.h5'"):
+        write(Densities(), samples, tmp_path / "maps.h5", "tuebingen", QUIET)
+    assert [path.name for path in tmp_path.iterdir()] == ["Stimuli"]
 
 
 @pytest.mark.parametrize("output", ["log_density", "density"])

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from salbench.files import FileProblem, read_image
+from salbench.locks import Busy, only_one
 from salbench.metrics import METRICS
 from salbench.runtime import Runtime
 from salbench.training import LearnedMethod, Recipe, Trainer, TrainingProblem, checkpoint, loop
@@ -132,6 +133,7 @@ def assert_as_whole(folder, whole):
         assert_equal(given.tensors, expected.tensors)
         assert without_clock(given.record.history) == without_clock(expected.record.history)
         assert replace(given.record, history=()) == replace(expected.record, history=())
+        assert json.loads((folder / name).with_suffix(".json").read_text()) == given.record.to_json()
     assert without_clock(read_log(folder)) == without_clock(read_log(whole[0]))
 
 
@@ -168,6 +170,13 @@ class TestRepeats:
         torch.manual_seed(99)
         trainer(net=network(seed=7) if step >= STEPS else None).run()  # what it starts from is in the checkpoint
         assert_as_whole(tmp_path / "run", whole)
+
+    def test_one_at_a_time(self, trainer, tmp_path):
+        busy = pytest.raises(Busy, match="run: another process is training here; wait for it")
+        with only_one(tmp_path / "run", "is training here"), busy:
+            trainer().run()
+        trainer().run()
+        assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
     @pytest.mark.parametrize("write", range(8))
     def test_killed_at_a_write_and_resumed(self, trainer, whole, tmp_path, monkeypatch, write):
