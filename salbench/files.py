@@ -37,7 +37,8 @@ def _reading(name: str, kind: str) -> Iterator[None]:
     except Exception as error:  # damage makes Pillow and NumPy raise ValueError, SyntaxError, TokenError, ...
         if isinstance(error, FileProblem) or getattr(error, "errno", None) is not None:
             raise
-        raise FileProblem(f"{name}: not a readable {kind} (empty, truncated or corrupt): {error}") from error
+        said = " ".join(str(error).split())
+        raise FileProblem(f"{name}: not a readable {kind} (empty, truncated or corrupt), replace it: {said}") from error
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salbench.files import atomic_write
 from salbench.identity import Identity
+from salbench.text_files import parse_json
 
 if TYPE_CHECKING:
     import pandas
@@ -152,9 +153,9 @@ def parse(content: bytes, name: Path | str) -> Result:
         ResultProblem: not a result, or another schema version.
     """
     try:
-        fields = json.loads(content.decode("utf-8"))
+        fields = parse_json(content)
         schema = fields.pop("schema")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultProblem(f"{name}: expected a salbench result, got something else ({error})") from error
     if schema != SCHEMA:
         raise ResultProblem(f"{name}: written in format {schema}, this version reads {SCHEMA}; run the method again")

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    "mat_files": -1,
+    "mat_files": -1, "text_files": -1,
     "archives": 0, "checks": 0, "files": 0, "identity": 0, "optional_packages": 0, "suggestions": 0,
     "code_hash": 1, "figure": 1, "maps": 1, "named_regions": 1, "pictures": 1, "plugins": 1, "runtime": 1, "sample": 1,
     "training_plan": 1,

@@ -30,6 +30,13 @@ _EXAMPLES = (
     "salbench run --methods lite --dataset osie_test --data-root DIR",
 )
 _RESUME = "Finished work is kept; rerun the same command to resume."
+_REMEDIES = {  # for files that are not what they should be
+    errno.EISDIR: "Expected a file there, found a folder; move it away",
+    errno.ENOENT: "Expected a file there, found none; put it back, or remove a link to it",
+    errno.ENOTDIR: "Expected a folder there, found a file; move it away",
+    errno.ELOOP: "Expected a file there, found a link that refers to itself; remove it",
+    errno.ENAMETOOLONG: "Give it a shorter name",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -139,6 +146,8 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
         return _failed(_disk_trouble(error, options))
     except ModuleNotFoundError as error:
         return _failed(optional_packages.needs(error))
+    except MemoryError:
+        return _failed("not enough memory. Use smaller images, or fewer --workers and a smaller --batch-size")
     except (ValueError, MethodUnavailable) as error:
         return _failed(str(error))
 
@@ -146,7 +155,8 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
 def _disk_trouble(error: OSError, options: argparse.Namespace) -> str:
     place = f" (writing under {options.out})" if "out" in options and not error.filename else ""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return f"{error}{place}" + (f". {_RESUME}" if full else "")
+    remedy = _RESUME if full else _REMEDIES.get(error.errno or 0)
+    return f"{error}{place}" + (f". {remedy}" if remedy else "")
 
 
 def _failed(message: str) -> int:

@@ -31,7 +31,7 @@ OUTCOMES = ("refused clearly", "recorded", "right", "faults")
 LINES = 2  # of an error
 _REMEDY = re.compile(
     r"\b(expected|add|check|choose|convert|delete|download|edit|export|fetch|get|give|install|make|move|put|remove"
-    r"|rename|replace|rerun|run|save|say|see|shrink|transpose|unpack|use|did you mean|known)\b",
+    r"|rename|replace|rerun|run|save|say|see|shrink|transpose|unpack|use|did you mean|known|no such file)\b",
     re.IGNORECASE,
 )
 _RECORDED = re.compile(r"^(failed|problem|broken|refused|skipped|not (edited|applied)|.*: .*fault|.*left out|\|)", re.M)
@@ -97,9 +97,14 @@ class Campaign:
         case.mutation.apply(target, case.rng)
         before = listing(sandbox)
         ended = self._executed(case.kind, sandbox)
-        fault = _harm(before, listing(sandbox), sandbox, case.kind)
+        changes = changed(before, listing(sandbox))
+        what, fault = (
+            "faults",
+            harm(changes, before, case.kind)
+            or ("a file outside its folder" if (self.folder / "escaped").exists() else ""),
+        )
         if not fault:
-            what, fault = judged(ended, base, scores(sandbox, case.kind, ended), case, target)
+            what, fault = judged(ended, base, scores(sandbox, changes, ended), case, target)
         shutil.rmtree(sandbox)
         return Outcome(case, target.relative_to(sandbox).as_posix(), ended, "faults" if fault else what, fault)
 
@@ -112,10 +117,11 @@ class Campaign:
             kind.build(folder / "in")
             sandbox = self.folder / "case"
             shutil.copytree(folder, sandbox)
+            before = listing(sandbox)
             ended = self._executed(kind, sandbox)
             if ended.crashed:
                 raise SystemExit(f"{kind.name}: the valid input fails: {ended}")
-            self._bases[kind.name] = Base(folder, ended, scores(sandbox, kind, ended))
+            self._bases[kind.name] = Base(folder, ended, scores(sandbox, changed(before, listing(sandbox)), ended))
             shutil.rmtree(sandbox)
         return self._bases[kind.name]
 
@@ -139,29 +145,26 @@ def listing(folder: Path) -> dict[str, str]:
     return found
 
 
-def _harm(before: Mapping[str, str], after: Mapping[str, str], sandbox: Path, kind: Kind) -> str:
+def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Names in two listings that differ."""
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def harm(changes: Sequence[str], before: Mapping[str, str], kind: Kind) -> str:
     """What a command did to files that are not its own; "" if nothing."""
-    if any(CANARY in name for name in after):
+    if any(CANARY in name for name in changes):
         return "code was executed"
-    out = place_of(kind)
-    changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
-    others = [name for name in changed if name.partition("/")[0] not in _SAFE_PARTS and not name.startswith(f"{out}/")]
-    if others:
-        return f"{'an input was changed' if others[0] in before else 'a file outside --out'}: {others[0]}"
-    return f"a file outside: {sandbox.parent / 'escaped'}" if (sandbox.parent / "escaped").exists() else ""
+    out = kind.command[kind.command.index("--out") + 1] if "--out" in kind.command else "out"
+    for name in changes:
+        if name.partition("/")[0] not in _SAFE_PARTS and not f"{name}/".startswith(f"{out}/"):
+            return f"{'an input was changed' if name in before else 'a file outside --out'}: {name}"
+    return ""
 
 
-def place_of(kind: Kind) -> str:
-    """Where the command of a kind writes."""
-    return kind.command[kind.command.index("--out") + 1] if "--out" in kind.command else "out"
-
-
-def scores(sandbox: Path, kind: Kind, ended: Ended) -> dict[str, float]:
-    """{file, row and column: number} of all numbers in the tables of the outputs, and in what was printed."""
+def scores(sandbox: Path, changes: Sequence[str], ended: Ended) -> dict[str, float]:
+    """{file, row and column: number} of the numbers in the tables that were written, otherwise in what was printed."""
     found: dict[str, float] = {}
-    if ended.status != 0:
-        return found
-    for path in sorted((sandbox / place_of(kind)).rglob("*.csv")):
+    for path in (sandbox / name for name in changes if name.endswith(".csv") and ended.status == 0):
         with open(path, newline="", encoding="utf-8") as file:
             for number, row in enumerate(csv.DictReader(file)):
                 for column, cell in row.items():
@@ -203,11 +206,12 @@ def wrong(found: Mapping[str, float], base: Base, case: Case) -> str:
     for name, value in found.items():
         file, row, column = name.split("\n")
         low, high = bounds(file, column)
-        if not (math.isfinite(value) and low - 1e-9 <= value <= high + 1e-9):
+        if value != base.scores.get(name) and not (math.isfinite(value) and low - 1e-9 <= value <= high + 1e-9):
             return f"a result of {value} for {column or file}, row {row}"
-    if case.mutation.same and found.keys() != base.scores.keys():
+    exact = case.mutation.same or case.kind.exact
+    if exact and found.keys() != base.scores.keys():
         return "other results than those of the whole file"
-    other = [name for name in base.scores if case.mutation.same and not math.isclose(found[name], base.scores[name])]
+    other = [name for name in base.scores if exact and not math.isclose(found[name], base.scores[name])]
     return f"another score than that of the whole file: {other[0]!r}" if other else ""
 
 
@@ -241,7 +245,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def described(outcome: Outcome, whole: bool = False) -> str:
     """One line on an outcome, and if asked all that was printed."""
     case = outcome.case
-    line = f"case {case.number}: {case.kind.name}: {case.mutation.name}: {outcome.target}: {outcome.what} {outcome.fault}"
+    line = (
+        f"case {case.number}: {case.kind.name}: {case.mutation.name}: {outcome.target}: {outcome.what} {outcome.fault}"
+    )
     text = f"{outcome.ended.output}\n{outcome.ended.errors}"
     return f"{line}\nstatus {outcome.ended.status}\n{text}" if whole else f"{line}\n    {text[-600:].strip()!r}"
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -133,13 +133,21 @@ class Server:
 def _serve() -> None:
     for module in _IMPORTED:
         importlib.import_module(module)
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nothing:
-        with redirect_stderr(nothing), redirect_stdout(nothing):
-            importlib.import_module("salbench.cli").main([*_FIRST, "--out", folder])
+    _warm_up()
     logging.root.handlers.clear()  # they write to where the first command did
     gc.freeze()  # the processes share what is there now, as long as nobody touches it
     for line in iter(sys.stdin.readline, ""):
         print(json.dumps(asdict(_answer(json.loads(line)))), flush=True)
+
+
+def _warm_up() -> None:
+    """Execute a first command, whose output nobody sees."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        nothing = stack.enter_context(open(os.devnull, "w"))
+        stack.enter_context(redirect_stdout(nothing))
+        stack.enter_context(redirect_stderr(nothing))
+        importlib.import_module("salbench.cli").main([*_FIRST, "--out", folder])
 
 
 def _answer(request: Mapping[str, Any]) -> Ended:

@@ -19,6 +19,8 @@ from mutations import ANY, CSV, JSON, TEXT, TOML, Mutation
 from PIL import Image
 
 from salbench.edits import NewEdit, Writer
+from salbench.identity import Identity
+from salbench.journal import Journal
 from salbench.metrics import METRICS
 
 SIZE = (24, 32)
@@ -37,7 +39,7 @@ class Kind:
         targets: pattern of the files in `in` that are damaged, one in each case.
         command: words after `salbench`, with paths relative to the folder that holds `in` and `out`.
         mutations: ways to damage such a file, beside `ANY`.
-        methods: text of methods in `in/methods`, {name: text}.
+        exact: whether every result must be that of the whole file.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Kind:
     targets: str
     command: tuple[str, ...]
     mutations: Sequence[Mutation] = ()
+    exact: bool = False
 
     @property
     def every(self) -> list[Mutation]:
@@ -282,12 +285,12 @@ def _unfinished(folder: Path) -> None:
     out = folder / "out" / "folder+set"
     out.mkdir(parents=True)
     result = json.loads((folder / "finished" / "folder+set" / "spectral_residual.json").read_text())
-    lines = [{"identity": result["identity"]}]
+    journal = Journal(out / "spectral_residual.partial.jsonl", Identity(result["identity"]))
     with open(folder / "finished" / "folder+set" / "spectral_residual.csv", newline="") as file:
         for row in list(csv.DictReader(file))[:2]:
             scores = {name: float(value) if value else None for name, value in row.items() if name != "id"}
-            lines.append({"id": row["id"], "scores": scores, "fixations": 9, "resized": False, "zero_share": 0.0})
-    (out / "spectral_residual.partial.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            journal.add({"id": row["id"], "scores": scores, "fixations": 9, "resized": False, "zero_share": 0.0})
+    journal.close()
     shutil.rmtree(folder / "finished")
 
 
@@ -319,7 +322,11 @@ def _regions(folder: Path) -> None:
     save_picture(folder / "pictures" / "a.png", "8 bits")
     save_array(folder / "mask.png", grey(1) > 0.5)
     (folder / "regions.json").write_text(json.dumps({"face": [2, 3, 20, 18], "sign": "mask.png"}) + "\n")
-    _table(folder / "regions.csv", ("region", "left", "top", "right", "bottom"), [("face", 2, 3, 20, 18), ("b", 0, 0, 5, 5)])
+    _table(
+        folder / "regions.csv",
+        ("region", "left", "top", "right", "bottom"),
+        [("face", 2, 3, 20, 18), ("b", 0, 0, 5, 5)],
+    )
 
 
 def _plan(folder: Path) -> None:
@@ -441,14 +448,33 @@ def _onnx(folder: Path) -> None:
 _RUN = ("run", "--workers", "1", "--out", "out", "--dataset", "folder:in/set", "--methods")
 _SCORE = (*_RUN, "spectral_residual")
 _TINY = (*_RUN, "tiny", "--methods-dir", "in/methods", "--weights-root", "in/weights")
-_OF_SALICON = ("run", "--workers", "1", "--out", "out", "--dataset", "salicon_val", "--partial", "--data-root", "in",
-               "--methods", "uniform")  # fmt: skip
+_OF_SALICON = (
+    "run",
+    "--workers",
+    "1",
+    "--out",
+    "out",
+    "--dataset",
+    "salicon_val",
+    "--partial",
+    "--data-root",
+    "in",
+    "--methods",
+    "uniform",
+)
 _MUTATED = {".npy": formats.NPY, ".mat": formats.MAT, ".tiff": formats.TIFF, ".png": formats.PNG, ".csv": CSV}
 _WEIGHTS = {
-    ".pth": formats.PICKLE, ".pt": formats.PICKLE, ".safetensors": formats.SAFETENSORS, ".npy": formats.NPY,
-    ".npz": formats.NPZ, ".caffemodel": formats.PROTOBUF, ".binaryproto": formats.PROTOBUF, ".pb": formats.PROTOBUF,
-    ".h5": formats.HDF5, ".pkl": formats.HDF5,
-}  # fmt: skip
+    ".pth": formats.PICKLE,
+    ".pt": formats.PICKLE,
+    ".safetensors": formats.SAFETENSORS,
+    ".npy": formats.NPY,
+    ".npz": formats.NPZ,
+    ".caffemodel": formats.PROTOBUF,
+    ".binaryproto": formats.PROTOBUF,
+    ".pb": formats.PROTOBUF,
+    ".h5": formats.HDF5,
+    ".pkl": formats.HDF5,
+}
 
 
 def _kinds() -> list[Kind]:
@@ -456,50 +482,125 @@ def _kinds() -> list[Kind]:
     kinds = [Kind(f"pictures: {k}", _picture(k), "pictures/picture.*", predict, m) for k, (_, m) in PICTURES.items()]
     kinds += [
         Kind("pictures: of a data set", _pictures_of_a_set, "set/images/*", _SCORE, formats.PICTURE),
-        *(Kind(f"maps: {s}", _maps(s), "maps/*", (*_RUN, "from_folder:in/maps"), _MUTATED[s])
-          for s in (".npy", ".mat", ".tiff", ".png")),
-        *(Kind(f"densities: {s}", _maps(s, "set/maps"), "set/maps/*", _SCORE, _MUTATED[s]) for s in (".npy", ".mat", ".png")),
+        *(
+            Kind(f"maps: {s}", _maps(s), "maps/*", (*_RUN, "from_folder:in/maps"), _MUTATED[s])
+            for s in (".npy", ".mat", ".tiff", ".png")
+        ),
+        *(
+            Kind(f"densities: {s}", _maps(s, "set/maps"), "set/maps/*", _SCORE, _MUTATED[s])
+            for s in (".npy", ".mat", ".png")
+        ),
         Kind("maps: HDF5", _maps_in_hdf5, "maps.h5", (*_RUN, "from_folder:in/maps.h5"), formats.HDF5),
         Kind("ZIP files: of maps", _maps_in_zip, "maps.zip", (*_RUN, "from_folder:in/maps.zip"), formats.ZIP),
         Kind("ZIP files: results, check", _archive, "results.zip", ("results", "check", "in/results.zip"), formats.ZIP),
-        Kind("ZIP files: results, merge", _archive, "results.zip",
-             ("results", "merge", "in/results.zip", "--out", "out"), formats.ZIP),
+        Kind(
+            "ZIP files: results, merge",
+            _archive,
+            "results.zip",
+            ("results", "merge", "in/results.zip", "--out", "out"),
+            formats.ZIP,
+        ),
         Kind("fixations: table", data_set, "set/fixations.csv", _SCORE, CSV),
         Kind("fixations: of an eye tracker", _eye_tracker, "set/fixations.csv", _SCORE, TEXT),
-        *(Kind(f"fixations: {s}", _fixations(s), "set/fixations/*", _SCORE, _MUTATED[s]) for s in (".csv", ".npy", ".mat", ".png")),
+        *(
+            Kind(f"fixations: {s}", _fixations(s), "set/fixations/*", _SCORE, _MUTATED[s])
+            for s in (".csv", ".npy", ".mat", ".png")
+        ),
         Kind("SALICON .mat", _salicon, "SALICON/fixations/val/*", _OF_SALICON, formats.MAT),
         Kind("SALICON and COCO JSON: COCO", _salicon, "COCO/annotations/*", _OF_SALICON, JSON),
-        Kind("SALICON and COCO JSON: 2015", _salicon_2015, "salicon2015_examples/annotations/*",
-             ("data", "check", "salicon2015_examples", "--data-root", "in"), JSON),
+        Kind(
+            "SALICON and COCO JSON: 2015",
+            _salicon_2015,
+            "salicon2015_examples/annotations/*",
+            ("data", "check", "salicon2015_examples", "--data-root", "in"),
+            JSON,
+        ),
         Kind("dataset.toml: run", _described, "set/dataset.toml", _SCORE, TOML),
         Kind("dataset.toml: split", _described, "set/*.t*", (*_SCORE[:-3], "folder:in/set#test", *_SCORE[-2:]), TOML),
         Kind("dataset.toml: import", _described, "set/dataset.toml", ("data", "import", "in/set"), TOML),
         Kind("captions", _described, "set/captions.csv", _SCORE, CSV),
-        Kind("result JSON and CSV: table of JSON", _results, "results/*/s*.json",
-             ("table", "--dataset", "folder:in/set", "--out", "in/results"), JSON),
-        Kind("result JSON and CSV: pack", _results, "results/*/s*.json",
-             ("results", "pack", "in/results", "--out", "out/r.zip"), JSON),
-        Kind("result JSON and CSV: pack of CSV", _results, "results/*/s*.csv",
-             ("results", "pack", "in/results", "--out", "out/r.zip"), CSV),
-        Kind("result JSON and CSV: figure", _results, "results/*/s*",
-             ("figure", "ranking", "--results", "in/results", "--datasets", "folder:in/set", "--out", "out/f.svg"), TEXT),
-        Kind("result JSON and CSV: run again", _results, "results/*/s*", (*_RUN[:4], "in/results", *_RUN[5:], "spectral_residual"), TEXT),
-        Kind("journals", _unfinished, "out/*/*.jsonl", (*_RUN[:4], "in/out", *_RUN[5:], "spectral_residual"), JSON),
-        Kind("edit sets: JSON", _edit_set, "edits/**/*.json",
-             ("study", "--edits", "in/edits", "--methods", "spectral_residual", "--out", "out", "--workers", "1"), JSON),
-        Kind("edit sets: pictures", _edit_set, "edits/**/*.png",
-             ("study", "--edits", "in/edits", "--methods", "spectral_residual", "--out", "out", "--workers", "1"), formats.PNG),
-        Kind("fixations: of a study", _study, "*/*.csv",
-             ("study", "--original", "in/original", "--edited", "in/edited", "--masks", "in/masks", "--out", "out"), CSV),
-        Kind("checkpoints", _trained, "training/best.safetensors",
-             (*_RUN, "tiny:in/training", "--methods-dir", "in/methods"), formats.SAFETENSORS),
+        Kind(
+            "result JSON and CSV: table of JSON",
+            _results,
+            "results/*/s*.json",
+            ("table", "--dataset", "folder:in/set", "--out", "in/results"),
+            JSON,
+        ),
+        Kind(
+            "result JSON and CSV: pack",
+            _results,
+            "results/*/s*.json",
+            ("results", "pack", "in/results", "--out", "out/r.zip"),
+            JSON,
+        ),
+        Kind(
+            "result JSON and CSV: pack of CSV",
+            _results,
+            "results/*/s*.csv",
+            ("results", "pack", "in/results", "--out", "out/r.zip"),
+            CSV,
+        ),
+        Kind(
+            "result JSON and CSV: figure",
+            _results,
+            "results/*/s*",
+            ("figure", "ranking", "--results", "in/results", "--datasets", "folder:in/set", "--out", "out/f.svg"),
+            TEXT,
+        ),
+        Kind(
+            "result JSON and CSV: run again",
+            _results,
+            "results/*/s*",
+            (*_RUN[:4], "in/results", *_RUN[5:], "spectral_residual"),
+            TEXT,
+        ),
+        Kind(
+            "journals",
+            _unfinished,
+            "out/*/*.jsonl",
+            (*_RUN[:4], "in/out", *_RUN[5:], "spectral_residual"),
+            JSON,
+            exact=True,
+        ),
+        Kind(
+            "edit sets: JSON",
+            _edit_set,
+            "edits/**/*.json",
+            ("study", "--edits", "in/edits", "--methods", "spectral_residual", "--out", "out", "--workers", "1"),
+            JSON,
+        ),
+        Kind(
+            "edit sets: pictures",
+            _edit_set,
+            "edits/**/*.png",
+            ("study", "--edits", "in/edits", "--methods", "spectral_residual", "--out", "out", "--workers", "1"),
+            formats.PNG,
+        ),
+        Kind(
+            "fixations: of a study",
+            _study,
+            "*/*.csv",
+            ("study", "--original", "in/original", "--edited", "in/edited", "--masks", "in/masks", "--out", "out"),
+            CSV,
+        ),
+        Kind(
+            "checkpoints",
+            _trained,
+            "training/best.safetensors",
+            (*_RUN, "tiny:in/training", "--methods-dir", "in/methods"),
+            formats.SAFETENSORS,
+        ),
         *(Kind(f"published weights: {s}", _published(s), "weights/tiny/*", _TINY, m) for s, m in _WEIGHTS.items()),
         Kind("ONNX: network", _onnx, "net.onnx", (*_RUN, "onnx:in/net.onnx"), formats.PROTOBUF),
         Kind("ONNX: settings", _onnx, "net.onnx.toml", (*_RUN, "onnx:in/net.onnx"), TOML),
-        *(Kind(f"regions and plans: regions{s}", _regions, f"regions{s}", (*predict, "--regions", f"in/regions{s}"), m)
-          for s, m in ((".json", JSON), (".csv", CSV))),
+        *(
+            Kind(
+                f"regions and plans: regions{s}", _regions, f"regions{s}", (*predict, "--regions", f"in/regions{s}"), m
+            )
+            for s, m in ((".json", JSON), (".csv", CSV))
+        ),
         Kind("regions and plans: plan", _plan, "plan.toml", ("compare", "in/plan.toml", "--out", "in/results"), TOML),
-    ]  # fmt: skip
+    ]
     return kinds
 
 

@@ -35,7 +35,7 @@ def _of_bytes(name: str, change: Callable[[bytearray, Rng], bytes | bytearray], 
 
 def _flip(content: bytearray, rng: Rng, first: int = 0, last: int | None = None) -> bytearray:
     stop = min(last or len(content), len(content))
-    for at in rng.integers(min(first, stop - 1), stop, rng.integers(1, 9)) if stop else ():
+    for at in rng.integers(max(0, min(first, stop - 1)), stop, rng.integers(1, 9)) if stop else ():
         content[at] ^= 1 << rng.integers(8)
     return content
 
@@ -159,18 +159,39 @@ TEXT = (
     _of_text("a quote too many", lambda text, rng: _inserted(text, rng, '"')),
     _of_text("an odd name inserted", lambda text, rng: _inserted(text, rng, ODD_NAMES[rng.integers(len(ODD_NAMES))])),
     _of_text("a very long line", lambda text, rng: _inserted(text, rng, "x" * 300_000)),
-    _of_text("a line twice", lambda text, rng: (lines := text.splitlines(True)) and "".join(
-        [*lines, lines[rng.integers(len(lines))]])),
-    _of_text("a line left out", lambda text, rng: "".join(
-        line for i, line in enumerate(text.splitlines(True)) if i != rng.integers(text.count("\n") + 1))),
-)  # fmt: skip
+    _of_text(
+        "a line twice",
+        lambda text, rng: (lines := text.splitlines(True)) and "".join([*lines, lines[rng.integers(len(lines))]]),
+    ),
+    _of_text(
+        "a line left out",
+        lambda text, rng: "".join(
+            line for i, line in enumerate(text.splitlines(True)) if i != rng.integers(text.count("\n") + 1)
+        ),
+    ),
+)
 
 # CSV
 
 ODD_CELLS = (
-    "nan", "inf", "-inf", "1e999", "-1", "1e308", "9" * 5000, "", "x", "1;2", "0x10", "1_0", "٣", "=1+1", "NULL", "'1",
+    "nan",
+    "inf",
+    "-inf",
+    "1e999",
+    "-1",
+    "1e308",
+    "9" * 5000,
+    "",
+    "x",
+    "1;2",
+    "0x10",
+    "1_0",
+    "٣",
+    "=1+1",
+    "NULL",
+    "'1",
     *ODD_NAMES,
-)  # fmt: skip
+)
 
 
 def _cell(text: str, rng: Rng, what: str, header: bool) -> str:
@@ -184,21 +205,53 @@ def _cell(text: str, rng: Rng, what: str, header: bool) -> str:
 
 CSV = (
     *TEXT,
-    *(_of_text(f"a cell {cell[:12]!r}", lambda text, rng, cell=cell: _cell(text, rng, cell, False)) for cell in ODD_CELLS),
-    *(_of_text(f"a column {cell[:12]!r}", lambda text, rng, cell=cell: _cell(text, rng, cell, True)) for cell in ODD_NAMES),
+    *(
+        _of_text(f"a cell {cell[:12]!r}", lambda text, rng, cell=cell: _cell(text, rng, cell, False))
+        for cell in ODD_CELLS
+    ),
+    *(
+        _of_text(f"a column {cell[:12]!r}", lambda text, rng, cell=cell: _cell(text, rng, cell, True))
+        for cell in ODD_NAMES
+    ),
     _of_text("a cell too many", lambda text, rng: text.replace("\n", ",1\n", rng.integers(1, 3))),
     _of_text("no header", lambda text, rng: text.partition("\n")[2]),
     _of_text("the header alone", lambda text, rng: text.partition("\n")[0] + "\n"),
-    _of_text("cells in quotes", lambda text, rng: "".join(
-        ",".join(f'"{cell}"' for cell in line.split(",")) + "\n" for line in text.splitlines()), same=True),
-)  # fmt: skip
+    _of_text(
+        "cells in quotes",
+        lambda text, rng: "".join(
+            ",".join(f'"{cell}"' for cell in line.split(",")) + "\n" for line in text.splitlines()
+        ),
+        same=True,
+    ),
+)
 
 # JSON and TOML
 
 ODD_VALUES = (
-    None, True, "", "x", -1, 0, 1e308, 10**400, float("nan"), float("inf"), [], {}, [[]], {"a": 1}, "n" * 300, "..",
-    "/escaped", "a\nb", "\ud800", 1.5, [1, 2, 3], "1", "NaN",
-)  # fmt: skip
+    None,
+    True,
+    "",
+    "x",
+    -1,
+    0,
+    1e308,
+    10**400,
+    float("nan"),
+    float("inf"),
+    [],
+    {},
+    [[]],
+    {"a": 1},
+    "n" * 300,
+    "..",
+    "/escaped",
+    "a\nb",
+    "\ud800",
+    1.5,
+    [1, 2, 3],
+    "1",
+    "NaN",
+)
 
 
 def _places(node: Any) -> list[tuple[Any, Any]]:
@@ -213,11 +266,11 @@ def _of_json(name: str, change: Callable[[Any, Any, Rng], None]) -> Mutation:
     def apply(path: Path, rng: Rng) -> None:
         lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
         which = rng.integers(len(lines))
-        content = json.loads(lines[which])
+        content = json.loads(lines[which].partition("\t")[0])
         every = _places(content)
         places = [place for place in every if place[0] is content] if rng.random() < 0.3 else every
         change(*places[rng.integers(len(places))], rng)
-        lines[which] = json.dumps(content)
+        lines[which] = json.dumps(content) + "".join(lines[which].partition("\t")[1:])
         path.write_text("\n".join(lines) + "\n")
 
     return Mutation(name, apply)
@@ -252,22 +305,73 @@ JSON = (
     _of_json("a number as text", _as_text),
     _of_text("nested deeply", lambda text, rng: "[" * 100_000 + text + "]" * 100_000),
     _of_text("objects nested deeply", lambda text, rng: '{"a":' * 100_000 + "1" + "}" * 100_000),
-    _of_text("a key twice", lambda text, rng: text.replace("{", '{"schema": 1, "images": 2, "face": 3, "identity": 4,', 1)),
-)  # fmt: skip
+    _of_text(
+        "a key twice", lambda text, rng: text.replace("{", '{"schema": 1, "images": 2, "face": 3, "identity": 4,', 1)
+    ),
+)
 
 ODD_LINES = (
-    "x = 1", "images = 3", 'images = "{id}"', 'images = "../../{id}"', 'images = "/{id}"', 'images = "{id}{id}"',
-    'images = "**/{id}"', 'images = "[{id}"', 'images = "*/{id}{split}"', 'fixations = "../in.csv"', 'fixations = "."',
-    'fixations = ""', 'maps = "{id}"', "base = 2", "base = true", "base = 0.0", "base = -1", "sigma = nan", "sigma = inf",
-    "sigma = 0", "sigma = -3", "sigma = 1e300", "sigma = 1e-300", "sigma = '1'", "pixels_per_degree = 1e9",
-    "off_image = 1", "off_image = []", "redistribute = 1", "citation = 1979-05-27", "gaze = ''", "splits = 1",
-    "a.b.c.d = 1", "[[splits]]", "[splits]\ntrain = 3", "[splits]\ntrain = []", '[splits]\ntrain = ["../x"]',
-    '[splits]\ntrain = "["', '[splits]\n"a/b" = "*"', "[splits]\n'' = '*'", "mean = [0]", "std = [0, 0, 0]",
-    "size = [1e9, 1e9]", "size = [0, 0]", "size = [30000, 30000]", "white = nan", "mean = [nan, inf, 0]", 'output = 3',
-    'layout = "NHWC"', 'channels = "GBR"', "metric = 3", "tests = []", "tests = 1", 'tests = [[]]', "[[comparison]]",
-    'method = "../x"', 'dataset = "/x"', 'protocol = "x"', "a = " + "[" * 5000 + "]" * 5000, "a = " + "9" * 5000,
+    "x = 1",
+    "images = 3",
+    'images = "{id}"',
+    'images = "../../{id}"',
+    'images = "/{id}"',
+    'images = "{id}{id}"',
+    'images = "**/{id}"',
+    'images = "[{id}"',
+    'images = "*/{id}{split}"',
+    'fixations = "../in.csv"',
+    'fixations = "."',
+    'fixations = ""',
+    'maps = "{id}"',
+    "base = 2",
+    "base = true",
+    "base = 0.0",
+    "base = -1",
+    "sigma = nan",
+    "sigma = inf",
+    "sigma = 0",
+    "sigma = -3",
+    "sigma = 1e300",
+    "sigma = 1e-300",
+    "sigma = '1'",
+    "pixels_per_degree = 1e9",
+    "off_image = 1",
+    "off_image = []",
+    "redistribute = 1",
+    "citation = 1979-05-27",
+    "gaze = ''",
+    "splits = 1",
+    "a.b.c.d = 1",
+    "[[splits]]",
+    "[splits]\ntrain = 3",
+    "[splits]\ntrain = []",
+    '[splits]\ntrain = ["../x"]',
+    '[splits]\ntrain = "["',
+    '[splits]\n"a/b" = "*"',
+    "[splits]\n'' = '*'",
+    "mean = [0]",
+    "std = [0, 0, 0]",
+    "size = [1e9, 1e9]",
+    "size = [0, 0]",
+    "size = [30000, 30000]",
+    "white = nan",
+    "mean = [nan, inf, 0]",
+    "output = 3",
+    'layout = "NHWC"',
+    'channels = "GBR"',
+    "metric = 3",
+    "tests = []",
+    "tests = 1",
+    "tests = [[]]",
+    "[[comparison]]",
+    'method = "../x"',
+    'dataset = "/x"',
+    'protocol = "x"',
+    "a = " + "[" * 5000 + "]" * 5000,
+    "a = " + "9" * 5000,
     "a = " + "{b=" * 3000,
-)  # fmt: skip
+)
 
 
 def _other_line(text: str, rng: Rng) -> str:
