@@ -18,8 +18,11 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -59,13 +62,20 @@ class Outcome:
     fault: str = ""
 
 
-@dataclass
 class Base:
-    """The valid inputs of a kind, and what the command gives for them."""
+    """The valid inputs of a kind, and what the command gives for them.
 
-    folder: Path
-    ended: Ended
-    scores: Mapping[str, float] = field(default_factory=dict)
+    Args:
+        folder: of the inputs.
+        measure: executes the command on them and returns its scores.
+    """
+
+    def __init__(self, folder: Path, measure: Callable[[], Mapping[str, float]]) -> None:
+        self.folder, self._measure = folder, measure
+
+    @cached_property
+    def scores(self) -> Mapping[str, float]:
+        return self._measure()
 
 
 def cases(count: int, seed: int, kinds: Sequence[Kind] = KINDS) -> Iterator[Case]:
@@ -90,6 +100,7 @@ class Campaign:
 
     def run(self, case: Case) -> Outcome:
         """Damage one file, execute the command, and judge how it ended."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         base, sandbox = self._base(case.kind), self.folder / "case"
         shutil.copytree(base.folder, sandbox, symlinks=True)
         files = sorted(path for path in sandbox.glob(f"in/{case.kind.targets}") if path.is_file())
@@ -109,21 +120,25 @@ class Campaign:
         return Outcome(case, target.relative_to(sandbox).as_posix(), ended, "faults" if fault else what, fault)
 
     def _base(self, kind: Kind) -> Base:
-        """The valid inputs of a kind, and the result of its command, made at the first use."""
+        """The valid inputs of a kind, made at the first use."""
         if kind.name not in self._bases:
             folder = self.folder / f"base_{len(self._bases)}"
             for part in ("in", *_SAFE_PARTS):
                 (folder / part).mkdir(parents=True)
             kind.build(folder / "in")
-            sandbox = self.folder / "case"
-            shutil.copytree(folder, sandbox)
-            before = listing(sandbox)
-            ended = self._executed(kind, sandbox)
-            if ended.crashed:
-                raise SystemExit(f"{kind.name}: the valid input fails: {ended}")
-            self._bases[kind.name] = Base(folder, ended, scores(sandbox, changed(before, listing(sandbox)), ended))
-            shutil.rmtree(sandbox)
+            self._bases[kind.name] = Base(folder, partial(self._measured, kind, folder))
         return self._bases[kind.name]
+
+    def _measured(self, kind: Kind, folder: Path) -> Mapping[str, float]:
+        """The scores of the valid inputs."""
+        sandbox = self.folder / "whole"
+        shutil.copytree(folder, sandbox)
+        before, ended = listing(sandbox), self._executed(kind, sandbox)
+        if ended.status != 0 or ended.crashed:
+            raise RuntimeError(f"{kind.name}: expected a result of the valid input, got {ended}")
+        found = scores(sandbox, changed(before, listing(sandbox)), ended)
+        shutil.rmtree(sandbox)
+        return found
 
     def _executed(self, kind: Kind, sandbox: Path) -> Ended:
         places = {"XDG_CACHE_HOME": "cache", "HOME": "home", "TMPDIR": "tmp"}
@@ -206,12 +221,12 @@ def wrong(found: Mapping[str, float], base: Base, case: Case) -> str:
     for name, value in found.items():
         file, row, column = name.split("\n")
         low, high = bounds(file, column)
-        if value != base.scores.get(name) and not (math.isfinite(value) and low - 1e-9 <= value <= high + 1e-9):
+        if not (low - 1e-9 <= value <= high + 1e-9 and math.isfinite(value)) and value != base.scores.get(name):
             return f"a result of {value} for {column or file}, row {row}"
     exact = case.mutation.same or case.kind.exact
     if exact and found.keys() != base.scores.keys():
         return "other results than those of the whole file"
-    other = [name for name in base.scores if exact and not math.isclose(found[name], base.scores[name])]
+    other = [name for name in found if exact and not math.isclose(found[name], base.scores[name])]
     return f"another score than that of the whole file: {other[0]!r}" if other else ""
 
 
@@ -259,19 +274,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
     parser.add_argument("--kind", metavar="TEXT", help="only cases of kinds whose name holds this text")
     parser.add_argument("--case", type=int, metavar="N", help="only case N, with all that it prints")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="cases at the same time (default: 2)")
     options = parser.parse_args()
     count = options.count if options.case is None else options.case + 1
     chosen = [case for case in cases(count, options.seed) if options.case in (None, case.number)]
     chosen = [case for case in chosen if not options.kind or options.kind in case.kind.name]
-    outcomes = []
-    with tempfile.TemporaryDirectory(prefix="campaign_") as folder, Server() as server:
-        campaign = Campaign(server, Path(folder))
-        for done, case in enumerate(chosen, 1):
-            outcomes.append(campaign.run(case))
-            if options.case is not None or outcomes[-1].fault:
-                print(described(outcomes[-1], whole=options.case is not None), file=sys.stderr)
-            print(f"\r{done} of {len(chosen)}", end="", file=sys.stderr, flush=True)
-    print(f"\n{table(outcomes)}")
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory(prefix="campaign_") as folder, ExitStack() as stack:
+        campaigns = [Campaign(stack.enter_context(Server()), Path(folder) / str(k)) for k in range(options.workers)]
+
+        def work(k: int) -> None:
+            for case in (case for case in chosen if KINDS.index(case.kind) % options.workers == k):
+                outcomes.append(campaigns[k].run(case))
+                if options.case is not None or outcomes[-1].fault:
+                    print(f"\n{described(outcomes[-1], whole=options.case is not None)}", file=sys.stderr)
+                print(f"\r{len(outcomes)} of {len(chosen)}", end="", file=sys.stderr, flush=True)
+
+        with ThreadPoolExecutor(options.workers) as pool:
+            list(pool.map(work, range(options.workers)))
+    print(f"\n{table(sorted(outcomes, key=lambda outcome: outcome.case.number))}")
     return int(any(outcome.fault for outcome in outcomes))
 
 

@@ -155,6 +155,7 @@ def _answer(request: Mapping[str, Any]) -> Ended:
         process = os.fork()
         if process == 0:
             _execute(request, output.fileno(), errors.fileno())
+        os.setpgid(process, process)
         ended = os.pidfd_open(process)
         in_time, _, _ = select.select([ended], [], [], request["seconds"])
         os.close(ended)
@@ -167,7 +168,6 @@ def _answer(request: Mapping[str, Any]) -> Ended:
 
 def _execute(request: Mapping[str, Any], output: int, errors: int) -> None:
     """Execute one command in the forked process, which ends here."""
-    os.setpgrp()
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (output, 1), (errors, 2)):
         os.dup2(source, target)

@@ -2,16 +2,13 @@
 
 import csv
 import json
-import pickle
 import shutil
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import formats
 import h5py
-import mutations
 import numpy as np
 import scipy.io
 import tifffile

@@ -95,9 +95,9 @@ STRANGERS = (  # contents of other kinds
 def _as_link(path: Path, to: str | None) -> None:
     """A link to the file, which is moved away; or to `to`."""
     if to is None:
-        target = path.with_name(f".moved_{path.name}")
-        path.rename(target)
-        to = target.name
+        to = f".moved/{path.name}"  # of the same name, because a name can be a label
+        (path.parent / ".moved").mkdir()
+        path.rename(path.parent / to)
     else:
         path.unlink()
     path.symlink_to(to)
