@@ -95,6 +95,22 @@ class TestExitStatus:
             ("ValueError('expected x, got y')", 2, "error: expected x, got y\n"),
             ("__import__('salbench.registry').registry.MethodUnavailable('needs x')", 2, "error: needs x\n"),
             ("OSError(5, 'Input/output error')", 2, "error: [Errno 5] Input/output error (writing under toys)\n"),
+            (
+                "MemoryError()",
+                2,
+                "error: not enough memory. Use smaller images, or fewer --workers and a smaller --batch-size\n",
+            ),
+            (
+                "IsADirectoryError(21, 'Is a directory', 'a.csv')",
+                2,
+                "error: [Errno 21] Is a directory: 'a.csv'. Expected a file there, found a folder; move it away\n",
+            ),
+            (
+                "OSError(40, 'Too many levels', 'a.csv')",
+                2,
+                "error: [Errno 40] Too many levels: 'a.csv'. Expected a file "
+                "there, found a link that refers to itself; remove it\n",
+            ),
             ("OSError(5, 'Input/output error', 'a.csv')", 2, "error: [Errno 5] Input/output error: 'a.csv'\n"),
             (
                 "OSError(28, 'No space left on device')",

@@ -372,3 +372,17 @@ class TestCaptions:
         write_csv(mine, "a dog\n", "captions.csv")
         with pytest.raises(DatasetProblem, match="expected the header image,caption, got 'a dog'"):
             open_folder(mine)
+
+
+@pytest.mark.parametrize("pattern", ["/{id}", "**{id}"])
+def test_a_pattern_that_is_no_path_in_the_folder(pattern, tmp_path):
+    (tmp_path / "dataset.toml").write_text(f"images = {pattern!r}")
+    with pytest.raises(DatasetProblem, match=r"dataset\.toml: expected a path in this folder"):
+        load(f"folder:{tmp_path}")
+
+
+def test_a_file_of_ids_that_is_no_text(mine):
+    (mine / "dataset.toml").write_text('[splits]\ntest = "test.txt"')
+    (mine / "test.txt").write_bytes(b"\xff\xfea\x00")
+    with pytest.raises(DatasetProblem, match=r"test\.txt: expected a text in UTF-8, an id per line"):
+        load(f"folder:{mine}#test")
