@@ -37,8 +37,7 @@ def _reading(name: str, kind: str) -> Iterator[None]:
     except Exception as error:  # damage makes Pillow and NumPy raise ValueError, SyntaxError, TokenError, ...
         if isinstance(error, FileProblem) or getattr(error, "errno", None) is not None:
             raise
-        said = " ".join(str(error).split())
-        raise FileProblem(f"{name}: not a readable {kind} (empty, truncated or corrupt), replace it: {said}") from error
+        raise FileProblem(f"{name}: not a readable {kind} (empty, truncated or corrupt): {error}") from error
 
 
 @contextmanager

@@ -34,7 +34,8 @@ OUTCOMES = ("refused clearly", "recorded", "right", "faults")
 LINES = 2  # of an error
 _REMEDY = re.compile(
     r"\b(expected|add|check|choose|convert|delete|download|edit|export|fetch|get|give|install|make|move|put|remove"
-    r"|rename|replace|rerun|run|save|say|see|shrink|transpose|unpack|use|did you mean|known|no such file)\b",
+    r"|rename|replace|rerun|run|save|say|see|shrink|transpose|unpack|use|did you mean"
+    r"|known|no such file|truncated or corrupt)\b",
     re.IGNORECASE,
 )
 _RECORDED = re.compile(r"^(failed|problem|broken|refused|skipped|not (edited|applied)|.*: .*fault|.*left out|\|)", re.M)
@@ -291,8 +292,10 @@ def main() -> int:
                 print(f"\r{len(outcomes)} of {len(chosen)}", end="", file=sys.stderr, flush=True)
 
         with ThreadPoolExecutor(options.workers) as pool:
-            list(pool.map(work, range(options.workers)))
-    print(f"\n{table(sorted(outcomes, key=lambda outcome: outcome.case.number))}")
+            try:
+                list(pool.map(work, range(options.workers)))
+            finally:  # also what was found before the campaign was stopped
+                print(f"\n{table(sorted(outcomes, key=lambda outcome: outcome.case.number))}")
     return int(any(outcome.fault for outcome in outcomes))
 
 

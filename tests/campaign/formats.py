@@ -434,7 +434,7 @@ _ZIP_NAMES = (
     "A.npy",
     "a.npy",
     "a/",
-    "\0.npy",
+    "a\0.npy",
     "con.npy",
     "./a.npy",
     "a//b.npy",
