@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from salbench.files import FileProblem, hash_bytes, hash_file, map_of_array
+from salbench.files import MAX_PIXELS, FileProblem, hash_bytes, hash_file, map_of_array
 from salbench.registry import OUTPUTS, MethodUnavailable, SaliencyMethod, register
 from salbench.sample import Sample
 
@@ -52,6 +52,8 @@ class Settings:
             _check_numbers(name, getattr(self, name), 3)
         if self.size is not None:
             _check_numbers("size", self.size, 2)
+            if not all(isinstance(side, int) for side in self.size) or self.size[0] * self.size[1] > MAX_PIXELS:
+                raise ValueError(f"size: expected height and width of at most {MAX_PIXELS} pixels, got {self.size!r}")
 
 
 @register

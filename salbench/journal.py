@@ -1,4 +1,4 @@
-"""The finished images of an unfinished run: one line of JSON each, appended and flushed at once."""
+"""The finished images of an unfinished run: a line of JSON and its hash each, appended at once."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from salbench.files import hash_bytes
 from salbench.identity import Identity
 from salbench.locks import Busy, only_one
 
@@ -17,7 +18,8 @@ class JournalProblem(ValueError):
 class Journal:
     """Opens a journal, or resumes one with the same identity.
 
-    Failed images (entries with an "error") are dropped, so they are tried again. So is a line that was cut off.
+    Failed images (entries with an "error") are dropped, so they are tried again. So are lines from the first that was
+    cut off or changed.
 
     Args:
         path: of the file; its folder is made.
@@ -44,15 +46,16 @@ class Journal:
 
     def _resume(self, identity: Identity, overwrite: bool) -> None:
         self._file.seek(0)
-        lines = _whole_lines(self._file.read())
-        found = _identity_of(lines[0]) if lines else identity
+        content = self._file.read()
+        lines = _whole_lines(content)
+        found = _identity_of(lines[0]) if lines else Identity({}) if b"\n" in content else identity
         if found != identity and not overwrite:
             remedy = "Choose another --out, or give that run up with --overwrite"
             identity.require_same(found, f"{self.path} (an unfinished run)", remedy, JournalProblem)
         lines = lines if found == identity else []
         entries = {entry["id"]: entry for entry in map(json.loads, lines[1:])}
         self.entries: dict[str, dict[str, Any]] = {id: e for id, e in entries.items() if "error" not in e}
-        self._file.truncate(sum(len(line) + 1 for line in lines))
+        self._file.truncate(sum(len(_sealed(line)) for line in lines))
         if not lines:
             self._append({"identity": identity.facts})
 
@@ -62,7 +65,7 @@ class Journal:
         self.entries[entry["id"]] = entry
 
     def _append(self, entry: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(entry).encode() + b"\n")
+        self._file.write(_sealed(json.dumps(entry).encode()))
         self._file.flush()
 
     def close(self, *, remove: bool = False) -> None:
@@ -73,13 +76,17 @@ class Journal:
                 self.path.unlink(missing_ok=True)  # its folder may have been removed while it was open
 
 
+def _sealed(line: bytes) -> bytes:
+    """A line as it stands in the file: with a tab and its hash, which shows whether it was cut off or changed."""
+    return line + b"\t" + hash_bytes(line).encode() + b"\n"
+
+
 def _whole_lines(content: bytes) -> list[bytes]:
-    """The lines of a journal before the first that was not written completely."""
+    """The lines of a journal, without hash, before the first that was cut off or changed."""
     lines = []
-    for line in content.split(b"\n")[:-1]:
-        try:
-            json.loads(line)
-        except ValueError:
+    for sealed in content.splitlines(keepends=True):
+        line, _, _ = sealed.rpartition(b"\t")
+        if _sealed(line) != sealed:
             break
         lines.append(line)
     return lines

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from salbench.files import FileProblem, hash_file, read_map
+from salbench.text_files import parse_json
 
 Box = list[float]
 _BOX = ["left", "top", "right", "bottom"]
@@ -58,11 +59,11 @@ def read_regions(path: Path | str) -> NamedRegions:
     if path.suffix.lower() not in (".json", ".csv"):
         raise FileProblem(f"{path}: expected a name ending in .json or .csv for the regions")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        found = _of_json(text) if path.suffix.lower() == ".json" else _of_csv(text)
+        content = path.read_bytes()
+        found = _of_json(content) if path.suffix.lower() == ".json" else _of_csv(content)
     except FileNotFoundError as error:
         raise FileProblem(f"{path}: no such file") from error
-    except (ValueError, csv.Error) as error:
+    except ValueError as error:
         raise FileProblem(f"{path}: {error}") from error
     if not found:
         raise FileProblem(f"{path}: {_FORM}; got no region")
@@ -89,8 +90,8 @@ def facts(regions: Mapping[str, Box | Path]) -> dict[str, Any]:
     return {name: f"mask {hash_file(v)}" if isinstance(v, Path) else v for name, v in regions.items()}
 
 
-def _of_json(text: str) -> dict[str, Any]:
-    found = json.loads(text, object_pairs_hook=_each_name_once)
+def _of_json(content: bytes) -> dict[str, Any]:
+    found = parse_json(content, object_pairs_hook=_each_name_once)
     if not isinstance(found, dict):
         raise ValueError(f"{_FORM}; got {type(found).__name__}")
     return found
@@ -105,8 +106,14 @@ def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _of_csv(text: str) -> dict[str, Any]:
-    reader = csv.DictReader(text.splitlines(), strict=True)
+def _of_csv(content: bytes) -> dict[str, Any]:
+    try:
+        return _of_rows(csv.DictReader(content.decode("utf-8-sig").splitlines(), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"expected CSV in UTF-8: {error}") from error
+
+
+def _of_rows(reader: "csv.DictReader[str]") -> dict[str, Any]:
     header = list(reader.fieldnames or ())
     if header not in (["region", *_BOX], ["image", "region", *_BOX]):
         raise ValueError(f"expected the header [image,]region,{','.join(_BOX)}, got {','.join(header)!r}")

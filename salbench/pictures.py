@@ -1,5 +1,6 @@
 """Pictures that a user names: files, and folders with all pictures below them; or arrays and PIL images."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -39,14 +40,14 @@ def find_pictures(places: Iterable[Path | str], leave_out: Path | str | None = N
     found: dict[Path, Picture] = {}
     for place in map(Path, places):
         for picture in _in_folder(place, leave_out) if place.is_dir() else [Picture(place.name, place)]:
-            found.setdefault(picture.path.resolve(), picture)
+            found.setdefault(_real(picture.path), picture)
     return _named(list(found.values()))
 
 
 def _in_folder(folder: Path, leave_out: Path | str | None) -> list[Picture]:
     """The pictures below a folder, sorted; their names still have suffixes."""
-    skipped = None if leave_out is None else Path(leave_out).resolve()
-    if skipped == folder.resolve():
+    skipped = None if leave_out is None else _real(leave_out)
+    if skipped == _real(folder):
         raise FileProblem(f"{folder}: expected another folder for the outputs than for the pictures")
     names = [path.relative_to(folder) for path in sorted(_files(folder, skipped))]
     if not names:
@@ -56,12 +57,17 @@ def _in_folder(folder: Path, leave_out: Path | str | None) -> list[Picture]:
 
 def _files(folder: Path, skipped: Path | None) -> Iterator[Path]:
     for path in folder.iterdir():
-        if path.name.startswith(".") or path.resolve() == skipped:
+        if path.name.startswith(".") or _real(path) == skipped:
             continue
         if path.is_dir():
             yield from _files(path, skipped)
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             yield path
+
+
+def _real(path: Path | str) -> Path:
+    """The path without links. A link that refers to itself stays as it is; `Path.resolve` would raise an error."""
+    return Path(os.path.realpath(path))
 
 
 def _named(pictures: list[Picture]) -> list[Picture]:

@@ -7,6 +7,7 @@ are there, and a run that is killed loses the pictures in progress and nothing e
 import csv
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -214,9 +215,9 @@ class _Run:
     def check_nothing_in_the_way(self, pictures: Sequence[Picture], overwrite: bool) -> None:
         if self.out.exists() and not self.out.is_dir():
             raise PicturesProblem(f"{self.out}: expected a folder for the predictions, found a file; {_OTHER_OUT}")
-        inputs = {picture.path.resolve() for picture in pictures}
+        inputs = {os.path.realpath(picture.path) for picture in pictures}
         for picture in pictures:
-            clash = [path for path in self.files(picture.name) if path.resolve() in inputs]
+            clash = [path for path in self.files(picture.name) if os.path.realpath(path) in inputs]
             if clash:
                 raise PicturesProblem(f"{clash[0]}: an output would replace this picture; {_OTHER_OUT}")
         table = self.out / TABLE

@@ -10,18 +10,22 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import UnionType
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from salbench.identity import Identity
+from salbench.text_files import parse_json
 from salbench.writing import atomic_write
 
 if TYPE_CHECKING:
     import pandas
 
 SCHEMA = 2
+_CELL = {"mean", "low", "high", "n"}
+_HUGE = 1e300  # a whole number can be larger than any float
 _INDEX = ["dataset", "method", "protocol"]
 
 
@@ -143,9 +147,9 @@ def parse(content: bytes, name: Path | str) -> Result:
         ResultProblem: not a result, or another schema version.
     """
     try:
-        fields = json.loads(content.decode("utf-8"))
+        fields = parse_json(content)
         schema = fields.pop("schema")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultProblem(f"{name}: expected a salbench result, got something else ({error})") from error
     if schema != SCHEMA:
         raise ResultProblem(f"{name}: written in format {schema}, this version reads {SCHEMA}; run the method again")
@@ -154,7 +158,52 @@ def parse(content: bytes, name: Path | str) -> Result:
         _ = result.method, result.dataset, result.protocol
     except (TypeError, KeyError, ValueError, RecursionError) as error:
         raise ResultProblem(f"{name}: expected the fields of a salbench result: {error}") from error
+    wrong = [*_wrong_cells(result)] or [*_wrong_types(result)]
+    if wrong:
+        raise ResultProblem(f"{name}: {'; '.join(wrong)}. Run the method again")
     return result
+
+
+def _wrong_types(result: Result) -> Iterator[str]:
+    """Fields of another type than `Result` says."""
+    for name, hint in get_type_hints(Result).items():
+        if not _is_of(value := getattr(result, name), hint):
+            expected = hint.__name__ if hint in (int, str, bool) else hint
+            yield f"{name}: expected {expected}, got {short(value)}"
+    for name in ("method", "dataset", "protocol"):
+        if not isinstance(value := result.identity[name], str):
+            yield f"identity: {name}: expected str, got {short(value)}"
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type, with its parts; numbers are finite."""
+    if hint is Any:
+        return True
+    if isinstance(hint, UnionType):
+        return any(_is_of(value, kind) for kind in get_args(hint))
+    kind, inside = get_origin(hint) or hint, get_args(hint)
+    if kind is float:
+        return _is_number(value)
+    parts = value.values() if type(value) is dict else value if type(value) is list else ()
+    return type(value) is kind and all(_is_of(part, inside[-1]) for part in parts)
+
+
+def _wrong_cells(result: Result) -> Iterator[str]:
+    """Metrics without all the numbers of a mean."""
+    cells = result.metrics if isinstance(result.metrics, dict) else {}
+    for metric, cell in cells.items():
+        if isinstance(cell, dict) and not (cell.keys() == _CELL and all(map(_is_number, cell.values()))):
+            yield f"metrics: {metric}: expected mean, low, high and n as finite numbers, got {short(cell)}"
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < _HUGE
+
+
+def short(value: Any) -> str:
+    """A value as text, cut off after sixty characters."""
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:60]}..."
 
 
 def read_all(out: Path | str, dataset: str) -> dict[str, Result]:

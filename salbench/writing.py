@@ -6,7 +6,6 @@ that is killed leaves that file behind; the next one that writes NAME takes or r
 
 import errno
 import io
-import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -122,13 +121,13 @@ def _claim(path: Path) -> tuple[Path, int | None]:
     number = 0
     while (claimed := _claimed(_numbered(path, number))) is None:
         number += 1
-    for later in itertools.count(number + 1):
-        other = _numbered(path, later)
-        if not other.exists():
-            return claimed
+    later = number + 1
+    while (other := _numbered(path, later)).exists():
         if abandoned := _claimed(other):
             other.unlink()
             _release(abandoned[1])
+        later += 1
+    return claimed
 
 
 def _numbered(path: Path, number: int) -> Path:

@@ -40,4 +40,4 @@ def summary_of(out, label, dataset="tiny"):
 def journal_of(out, label, dataset="tiny"):
     """The entries in the journal of an unfinished run."""
     _, *lines = (out / dataset / f"{label}.partial.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    return [json.loads(line.rpartition("\t")[0]) for line in lines]

@@ -361,7 +361,9 @@ class TestDamage:
     @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"files": [], "edits": [{}]}', '{"files": 3}'])
     def test_a_record(self, folder, text):
         (folder / "records" / "b.json").write_text(text)
-        with pytest.raises(EditSetProblem, match=r"records/b\.json: (damaged, not JSON|expected a record of edits)"):
+        with pytest.raises(
+            EditSetProblem, match=r"records/b\.json: (damaged: expected JSON|expected a record of edits)"
+        ):
             edits.read(folder)
 
     def test_a_record_that_is_gone(self, folder):

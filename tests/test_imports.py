@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    "locks": -1, "mat_files": -1,
+    "locks": -1, "mat_files": -1, "text_files": -1,
     "archives": 0, "checks": 0, "checksums": 0, "executors": 0, "files": 0, "identity": 0, "optional_packages": 0,
     "redaction": 0, "suggestions": 0, "writing": 0,
     "code_hash": 1, "figure": 1, "maps": 1, "named_regions": 1, "pictures": 1, "plugins": 1, "runtime": 1, "sample": 1,
@@ -20,8 +20,8 @@ LAYERS = {
     "tables": 3, "training": 3,
     "make_edits": 4, "listing": 4, "matrix": 4, "predict_pictures": 4, "scoring": 4, "submission": 4,
     "evaluation": 5,
-    "ablation": 6, "adaptation": 6, "api": 6, "speed": 6, "study": 6,
-    "plots": 7, "report": 7, "result_archives": 7,
+    "ablation": 6, "adaptation": 6, "api": 6, "study": 6,
+    "plots": 7, "report": 7, "result_archives": 7, "speed": 7,
     "cli": 8, "__main__": 9,
 }  # fmt: skip
 METHODS_MAY_IMPORT = {

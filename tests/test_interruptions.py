@@ -14,9 +14,8 @@ from dataclasses import replace
 import pytest
 from runs import PLAIN, evaluation_of, files_of, journal_of, summary_of
 
-from salbench import registry, results
+from salbench import registry, results, scoring
 from salbench.datasets import load
-from salbench.evaluation import Evaluation
 from salbench.journal import Journal
 from salbench.protocol import PROTOCOLS
 
@@ -176,7 +175,7 @@ class TestInterrupted:
             raise OSError(code, "full")
 
         with monkeypatch.context() as patch:
-            patch.setattr(Evaluation, "_save", save)
+            patch.setattr(scoring, "_save", save)
             with pytest.raises(OSError, match="full"):
                 evaluation_of(tiny, tmp_path, save_maps=tmp_path / "maps").run("own")
         assert evaluation_of(tiny, tmp_path, save_maps=tmp_path / "maps").run("own").n_failed == 0

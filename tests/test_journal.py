@@ -41,7 +41,7 @@ def test_an_entry_is_on_disk_at_once(journal_path):
         journal.add(entry)
         lines = journal_path.read_bytes().split(b"\n")
         assert len(lines) == 1 + number + 1  # the identity, the entries, and nothing after the last end of line
-        assert json.loads(lines[number]) == entry
+        assert json.loads(lines[number].partition(b"\t")[0]) == entry
     journal.close()
 
 
@@ -102,6 +102,22 @@ def test_garbage_between_entries(journal_path):
     journal = Journal(journal_path, IDENTITY)
     journal.close()
     assert list(journal.entries.values()) == ENTRIES[:2]  # what stands before it
+
+
+def test_a_flipped_bit_anywhere(journal_path):
+    """No changed score is taken over; a damaged first line is refused."""
+    whole = _write(journal_path)
+    ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
+    for at in range(ends[0], len(whole), 7):
+        content = bytearray(whole)
+        content[at] ^= 1 << at % 8
+        journal_path.write_bytes(content)
+        journal = Journal(journal_path, IDENTITY)
+        journal.close()
+        assert list(journal.entries.values()) == ENTRIES[: sum(end <= at for end in ends) - 1]
+    journal_path.write_bytes(whole.replace(b"mine", b"mime", 1))
+    with pytest.raises(JournalProblem, match="Choose another --out"):
+        Journal(journal_path, IDENTITY)
 
 
 @pytest.mark.parametrize("fact", list(FACTS))

@@ -98,6 +98,8 @@ class TestProblems:
         ({"mean": "[1, 2]"}, "mean: expected a list of 3 numbers"),
         ({"std": "[1, 0, 1]"}, "std: expected a list of 3 numbers, not 0"),
         ({"size": "[0, 2]"}, "size: expected a list of 2 numbers, not 0"),
+        ({"size": "[30000, 30000]"}, r"size: expected height and width of at most \d+ pixels, got \(30000, 30000\)"),
+        ({"size": "[1.5, 2]"}, r"size: expected height and width of at most \d+ pixels, got \(1.5, 2\)"),
         ({"means": "[1, 1, 1]"}, "expected no 'means'; a complete example"),
         ({"white": "255 255"}, "a complete example"),
     )

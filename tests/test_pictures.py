@@ -23,6 +23,12 @@ def names(pictures):
     return [picture.name for picture in pictures]
 
 
+def test_a_link_that_refers_to_itself_is_a_picture_that_cannot_be_read(place):
+    (place / "loop.png").symlink_to("loop.png")
+    assert "loop" in names(find_pictures([place], leave_out=place / "out"))
+    assert names(find_pictures([place / "loop.png"])) == ["loop"]
+
+
 def test_a_folder_with_its_subfolders(place):
     found = find_pictures([place], leave_out=place / "out")
     assert names(found) == ["a", "b", "sub/a", "sub/deep/v1.2"]

@@ -124,6 +124,29 @@ class TestWriteAndRead:
         with pytest.raises(ResultProblem, match=r"mine\+v1\.json: expected the fields of a salbench result"):
             results.read(tmp_path / "tiny" / "mine+v1.json")
 
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"n_images": "2"}, "n_images: expected int, got '2'. Run the method again"),
+            ({"notes": 1}, r"notes: expected list\[str\], got 1"),
+            (
+                {"metrics": {"auc": {"mean": 0.5}}},
+                "metrics: auc: expected mean, low, high and n as finite numbers, got",
+            ),
+            (
+                {"metrics": {"auc": {"mean": 10**400, "low": 0, "high": 0, "n": 1}}},
+                "auc: expected mean, low, high and n",
+            ),
+            ({"metrics": [1]}, "metrics: expected dict"),
+            ({"zero_share": float("nan")}, "zero_share: expected"),
+            ({"identity": FACTS | {"dataset": 3}}, "identity: dataset: expected str, got 3"),
+        ],
+    )
+    def test_a_field_of_another_type(self, tmp_path, change, message):
+        self._written(tmp_path, **change)
+        with pytest.raises(ResultProblem, match=rf"mine\+v1\.json: .*{message}"):
+            results.read(tmp_path / "tiny" / "mine+v1.json")
+
     @pytest.mark.parametrize("missing", ["metrics", "identity", "seconds"])
     def test_a_field_is_missing(self, tmp_path, missing):
         self._written(tmp_path, without=missing)

@@ -16,7 +16,6 @@ The file is TOML::
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from salbench.datasets import results_name
 from salbench.metrics import METRICS
 from salbench.stats import POWER, Difference, holm, random_effects_difference
 from salbench.tables import SIGNIFICANT
+from salbench.text_files import parse_toml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +106,7 @@ def read(path: Path | str) -> Planned:
         AblationProblem: an unreadable file, or one with other content.
     """
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        content = parse_toml(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise AblationProblem(f"{path}: expected a TOML file of planned comparisons ({error})") from error
     try:

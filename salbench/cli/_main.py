@@ -33,10 +33,17 @@ _EXAMPLES = (
     "salbench run --methods lite --dataset osie_test --data-root DIR",
 )
 _RESUME = "Finished work is kept; rerun the same command to resume."
-_REMEDIES = {  # by the error number of the operating system
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f". Free some space, or choose another --out. {_RESUME}"),
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ". Choose another --out, where you may write"),
-    errno.EIO: f". Check this disk and its free space, or choose another --out. {_RESUME}",
+_REMEDIES = {  # by the error number of the operating system, for files that are written
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f"Free some space, or choose another --out. {_RESUME}"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "Choose another --out, where you may write"),
+    errno.EIO: f"Check this disk and its free space, or choose another --out. {_RESUME}",
+}
+_OTHER_FILES = {  # for files that are not what they should be
+    errno.EISDIR: "Expected a file there, found a folder; move it away",
+    errno.ENOENT: "Expected a file there, found none; put it back, or remove a link to it",
+    errno.ENOTDIR: "Expected a folder there, found a file; move it away",
+    errno.ELOOP: "Expected a file there, found a link that refers to itself; remove it",
+    errno.ENAMETOOLONG: "Give it a shorter name",
 }
 
 
@@ -178,14 +185,17 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
         return _failed(_disk_trouble(error, options))
     except ModuleNotFoundError as error:
         return _failed(optional_packages.needs(error))
+    except MemoryError:
+        return _failed("not enough memory. Use smaller images, or fewer --workers and a smaller --batch-size")
     except (ValueError, MethodUnavailable) as error:
         return _failed(str(error))
 
 
 def _disk_trouble(error: OSError, options: argparse.Namespace) -> str:
     place = f" (writing under {options.out})" if "out" in options and not error.filename else ""
-    remedy = _REMEDIES.get(error.errno, "") if "out" in options else ""
-    return f"{error}{place}{remedy}"
+    known = _OTHER_FILES | (_REMEDIES if "out" in options else {})
+    remedy = known.get(error.errno or 0)
+    return f"{error}{place}" + (f". {remedy}" if remedy else "")
 
 
 def _failed(message: str) -> int:

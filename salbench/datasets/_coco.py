@@ -12,7 +12,6 @@ once, and the annotations of the requested images are kept in the user cache fol
 Paper: Lin et al.: Microsoft COCO: Common objects in context, ECCV 2014; format: cocodataset.org/#format-data.
 """
 
-import json
 import logging
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from salbench.datasets._cache import cached
 from salbench.datasets._common import DatasetProblem
 from salbench.datasets._mat import structure
+from salbench.text_files import parse_json
 
 log = logging.getLogger(__name__)
 LAYOUT = (
@@ -135,8 +135,7 @@ def _whole_objects(wanted, names, sizes, counts, boxes, categories):
 def _annotated(path, names):
     """[(COCO's record of the image, its annotations in file order)] for each of `names`."""
     log.info("%s: parsing it once", path)
-    with open(path, encoding="utf-8") as file:
-        content = json.load(file, object_hook=_slim)
+    content = parse_json(path.read_bytes(), object_hook=_slim)
     images = {image["file_name"]: image for image in content["images"]}
     missing = [name for name in names if name not in images]
     if missing:

@@ -145,7 +145,12 @@ def _expression(pattern: str) -> str:
 
 def _candidates(root: Path, pattern: str) -> list[Path]:
     globbed = re.sub(r"\{(id|split)\}", "*", pattern.replace("[", "[[]"))
-    return sorted(path for path in root.glob(globbed) if not path.name.startswith(".") and path.is_file())
+    try:
+        return sorted(path for path in root.glob(globbed) if not path.name.startswith(".") and path.is_file())
+    except (NotImplementedError, ValueError) as error:  # an absolute path, or ** beside other characters
+        raise DatasetProblem(
+            f"{root / 'dataset.toml'}: expected a path in this folder, with ** only as **/{{id}}, got {pattern!r}"
+        ) from error
 
 
 def _check_types(root: Path, pattern: str, suffixes: Sequence[str]) -> None:

@@ -20,7 +20,6 @@
 """
 
 import json
-import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
@@ -31,6 +30,7 @@ from salbench.datasets._common import OFF_IMAGE, DatasetProblem
 from salbench.datasets._gaze_csv import ALIASES
 from salbench.files import IMAGE_SUFFIXES
 from salbench.suggestions import suggestion
+from salbench.text_files import parse_toml
 
 NAME = "dataset.toml"
 
@@ -101,9 +101,9 @@ def read(root: Path) -> Manifest:
     if not path.exists():
         return Manifest()
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DatasetProblem(f"{path}: expected TOML, with text in double quotes: {error}") from error
+        content = parse_toml(path.read_bytes())
+    except ValueError as error:
+        raise DatasetProblem(f"{path}: {error}") from error
     for key, value in content.items():
         if key not in _CHECKS:
             raise DatasetProblem(f"{path}: {suggestion('key', key, [f.name for f in fields(Manifest)])}")
@@ -143,7 +143,11 @@ def ids_of_split(root: Path, name: str, given: list[str] | str, ids: Collection[
 
 def _lines(path: Path) -> list[str]:
     """The first cells of the lines of a text or CSV file, without its header."""
-    cells = [line.split(",")[0].strip().strip('"') for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DatasetProblem(f"{path}: expected a text in UTF-8, an id per line: {error}") from error
+    cells = [line.split(",")[0].strip().strip('"') for line in lines]
     cells = [cell for cell in cells if cell]
     return cells[1:] if cells and cells[0].lower() in ALIASES["image"] else cells
 

@@ -24,7 +24,9 @@ def read_mat(path: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
     except NotImplementedError as error:
         raise DatasetProblem(f"{path}: cannot read MATLAB 7.3 files; save it again in MATLAB with -v7") from error
     except Exception as error:  # a damaged file makes scipy raise almost anything
-        raise DatasetProblem(f"{path}: not a readable MATLAB file (empty, truncated or corrupt): {error}") from error
+        raise DatasetProblem(
+            f"{path}: not a readable MATLAB file (empty, truncated or corrupt), replace it: {error}"
+        ) from error
     missing = [name for name in names or () if name not in variables]
     if missing:
         raise DatasetProblem(f"{path}: expected the variable {missing[0]!r}, found {', '.join(variables) or 'none'}")
@@ -38,7 +40,7 @@ def structure(path: Path, expected: str) -> Iterator[None]:
         yield
     except DatasetProblem:
         raise
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise DatasetProblem(f"{path}: expected {expected}: {error}") from error
 
 

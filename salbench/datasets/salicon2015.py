@@ -15,7 +15,6 @@ Gaussian of 19 pixels.
 Paper: Jiang, Huang, Duan, Zhao: SALICON: Saliency in Context, CVPR 2015.
 """
 
-import json
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -35,6 +34,7 @@ from salbench.datasets._common import (
 from salbench.datasets._source import Source, locate
 from salbench.files import read_image
 from salbench.sample import Sample
+from salbench.text_files import parse_json
 
 EXPECTED = Published(images=10, fixations=3_965, mean=(300.4033, 222.9718))
 SIGMA = 19.0
@@ -77,13 +77,15 @@ def load(split: str, root: Path) -> Dataset:
 def _read(path):
     """({file name: (height, width)}, {file name: [int (K, 2) row, column from 1 of one worker's mouse samples]})."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
         names = {image["id"]: image["file_name"] for image in content["images"]}
         sizes = {image["file_name"]: (image["height"], image["width"]) for image in content["images"]}
+        if not all(type(side) is int and side > 0 for size in sizes.values() for side in size):
+            raise ValueError("got a height or width that is not a whole number of pixels")
         tracks = defaultdict(list)
         for annotation in content["annotations"]:
             tracks[names[annotation["image_id"]]].append(np.array(annotation["fixations"], dtype=int).reshape(-1, 2))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise DatasetProblem(
             f"{path}: expected the annotations of SALICON 2015, but cannot read them: {error}. {SOURCE.how}"
         ) from error

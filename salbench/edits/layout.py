@@ -27,6 +27,7 @@ from PIL import Image
 from salbench.edits.edit_set import Edit, EditSet, EditSetProblem, NewEdit, read_mask, strongest_last, thumbnail
 from salbench.files import hash_bytes, hash_file, read_image
 from salbench.identity import Identity
+from salbench.text_files import parse_json
 from salbench.writing import atomic_write, has_files
 
 log = logging.getLogger(__name__)
@@ -112,9 +113,9 @@ def _mask_name(source: str, type: str) -> str:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except ValueError as error:
-        raise EditSetProblem(f"{path}: damaged, not JSON ({error}). {_remedy(path)}") from error
+        raise EditSetProblem(f"{path}: damaged: {error}. {_remedy(path)}") from error
 
 
 def _verify(path: Path, expected: str, record: Path) -> None:

@@ -35,12 +35,14 @@ class Archive:
         self.members: dict[str, zipfile.ZipInfo] = {}
         infos = [info for info in file.infolist() if not info.is_dir()]
         times = Counter(info.filename for info in infos)
+        unsafe: dict[str, None] = {}  # each fault once; there can be a hundred thousand
         for info in infos:
             fault = _unsafe(info, path, times[info.filename])
             if fault is None:
                 self.members[info.filename] = info
-            elif fault not in self.faults:
-                self.faults.append(fault)
+            else:
+                unsafe[fault] = None
+        self.faults.extend(unsafe)
 
     def read(self, name: str) -> bytes | None:
         """The content of a member; None, and a fault, if it is damaged."""

@@ -109,6 +109,22 @@ class TestExitStatus:
                 "error: [Errno 30] Read-only file system: 'a.csv'. Choose another --out, where you may write\n",
             ),
             (
+                "MemoryError()",
+                2,
+                "error: not enough memory. Use smaller images, or fewer --workers and a smaller --batch-size\n",
+            ),
+            (
+                "IsADirectoryError(21, 'Is a directory', 'a.csv')",
+                2,
+                "error: [Errno 21] Is a directory: 'a.csv'. Expected a file there, found a folder; move it away\n",
+            ),
+            (
+                "OSError(40, 'Too many levels', 'a.csv')",
+                2,
+                "error: [Errno 40] Too many levels: 'a.csv'. Expected a file "
+                "there, found a link that refers to itself; remove it\n",
+            ),
+            (
                 "OSError(28, 'No space left on device')",
                 2,
                 "error: [Errno 28] No space left on device (writing under toys). Free some space, or choose another "

@@ -50,6 +50,9 @@ def test_a_return_of_the_mouse_is_a_fixation(tree):
         (lambda c: c["annotations"][0].update(fixations="no"), r"expected the annotations of SALICON 2015"),
         (lambda c: c["annotations"][0].update(fixations=[[49, 1], [49, 1]]), r"COCO_7\.jpg: 1 of \d fixations are off"),
         (lambda c: c["annotations"][0].update(fixations=[]), r"expected the published 4 fixations"),
+        (lambda c: c["images"][0].update(height="48"), r"got a height or width that is not a whole number of pixels"),
+        (lambda c: c["images"][0].update(width=0), r"got a height or width that is not a whole number of pixels"),
+        (lambda c: c["annotations"][0].update(fixations=[[10**30, 1]]), r"expected the annotations of SALICON 2015"),
         (lambda c: c["images"][0].update(file_name="../../secret"), r"1 are missing, such as \.\./\.\./secret"),
     ],
 )
