@@ -35,6 +35,7 @@ class Small(LearnedMethod):
 def _forget_what_is_added(monkeypatch):
     monkeypatch.setattr(registry, "_FOLDERS", list(registry._FOLDERS))
     monkeypatch.setattr(catalog, "_CATALOG", dict(catalog._CATALOG))
+    monkeypatch.setattr(catalog, "_FOLDERS", list(catalog._FOLDERS))
 
 
 @pytest.fixture

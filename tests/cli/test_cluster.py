@@ -6,8 +6,6 @@ import shutil
 import pytest
 from distributed import LocalCluster
 
-from salbench.augment import catalog
-
 DATES = {"date", "seconds"}  # what differs between two runs that are otherwise the same
 BRIGHTENER = '''
 import numpy as np
@@ -64,7 +62,6 @@ def cluster():
 def place(tmp_path, network, images, write_data_set, salbench, monkeypatch):
     """The working folder, with everything that the commands read."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(catalog, "_FOLDERS", [])
     (network / "brightener.py").write_text(BRIGHTENER)
     (tmp_path / "augmentations").mkdir()
     (tmp_path / "augmentations" / "darker.py").write_text(DARKER)

@@ -130,7 +130,12 @@ class TestExitStatus:
                 "error: [Errno 28] No space left on device (writing under toys). Free some space, or choose another "
                 "--out. Finished work is kept; rerun the same command to resume.\n",
             ),
-            ("OSError(2, 'No such file or directory', 'a')", 2, "error: [Errno 2] No such file or directory: 'a'\n"),
+            (
+                "OSError(2, 'No such file or directory', 'a')",
+                2,
+                "error: [Errno 2] No such file or directory: 'a'. Expected a file there, found none; put it back, or "
+                "remove a link to it\n",
+            ),
         ],
     )
     def test_of_an_error(self, error, status, message, add_verb, salbench, capsys):
