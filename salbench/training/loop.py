@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
@@ -141,7 +142,9 @@ class Trainer:
         if ":" in device:
             torch.cuda.set_device(device)  # accelerate takes the current one
         mixed_precision = "bf16" if device.startswith("cuda") else "no"
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+        # a network may have a part for each data set, and no batch uses all
+        used = DistributedDataParallelKwargs(find_unused_parameters=True)
+        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision, kwargs_handlers=[used])
         network = network.to(self.accelerator.device)
         # Convolutions take half the time, on CPUs too. The annotations of torch lack this overload.
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -225,11 +228,11 @@ class Trainer:
         try:
             with accelerator.autocast():
                 loss = self.method.loss(self.network, batch)
-            value = self._finite(loss.item(), "loss", batch.ids)
+            value = self._finite(accelerator.reduce(loss.detach(), "mean").item(), "loss", whole.ids)
             self.optimizer.zero_grad()
             accelerator.backward(loss)
             norm = accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-            self._finite(norm.item(), "gradient", batch.ids)
+            self._finite(norm.item(), "gradient", whole.ids)
             self.optimizer.step()
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):

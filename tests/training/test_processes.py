@@ -5,10 +5,12 @@ import os
 import socket
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
+from small_networks import small_networks
 
 from salbench import datasets, edits, registry
 from salbench.edits import NewEdit, Writer
@@ -116,3 +118,27 @@ def test_two_processes_make_the_weights_of_one(trained, kind):
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-6, msg=name)
+
+
+SIZES = {"lite": (48, 64), "gaze_lite": (64, 96), "fastgaze": (64, 80), "attention_center": (64, 96)}
+BATCH_NORMS = "lite", "gaze_lite"
+
+
+def fit_shipped(name, samples, folder):
+    """Train a method that ships with weights for two steps."""
+    recipe = {"steps": 2, "batch_size": 4, "validation_share": 0.2, "size": SIZES[name]}
+    registry.create(name, Runtime(progress=False)).fit(samples, Plan(folder=folder, recipe=recipe))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIZES)
+def test_methods_that_ship_have_the_loss_of_one_process(name, make_spots, tmp_path, monkeypatch):
+    """Without dropout, which each process draws. Two networks also normalise over the images that a process has."""
+    monkeypatch.setattr(torch.nn.Dropout2d, "forward", lambda self, x: x)
+    with small_networks():
+        samples = make_spots(10, size=(64, 96))
+        fit_shipped(name, samples, tmp_path / "one")
+        in_two_processes(fit_shipped, name, samples, tmp_path / "two")
+    one, two = (pandas.read_csv(tmp_path / number / "log.csv") for number in ("one", "two"))
+    assert len(two) == len(one) == 1  # one process writes
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=0.05 if name in BATCH_NORMS else 1e-5)
