@@ -247,12 +247,15 @@ class _Tasks:
     def _alone(self, unit: Any) -> Any:
         for _ in range(_ATTEMPTS):  # the worker may have been ended by another unit
             self._share()  # Dask may blame the old one, if the worker ended before it could tell that it had it
+            future = self.start([unit])
             try:
-                _, (result,) = self.start([unit]).result()
+                _, (result,) = future.result()
             except KilledWorker:
                 self._executor.check()
             else:
                 return result
+            finally:
+                self._futures.discard(future)
         return Lost("ended every worker that tried it, perhaps because it needs more memory than a worker has")
 
 
