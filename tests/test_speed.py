@@ -9,7 +9,7 @@ import torch
 from salbench import registry
 from salbench.protocol import Others
 from salbench.runtime import Runtime
-from salbench.speed import methods
+from salbench.speed import clusters, methods
 from salbench.speed import metrics as speed
 
 pytestmark = [
@@ -140,3 +140,11 @@ class TestNetworks:
 
         seconds, inside = clock.median(calls)
         assert (seconds, inside) == (pytest.approx(0.15), pytest.approx(0.1))
+
+
+@pytest.mark.slow
+def test_a_cluster(monkeypatch):
+    monkeypatch.setattr(clusters, "ARMS", ("hflip",))
+    text = clusters.report([1], clusters.Sizes((48, 64), maps=20, pictures=2, trained=12, units=100, curve=(10, 20)))
+    rows = "20 maps from disk", "a network on 2 pictures", "an ablation of 2 arms", "Per unit: ", "client's memory"
+    assert all(row in text for row in rows)
