@@ -1,4 +1,4 @@
-"""Work on a Dask cluster: the executor, and how a cluster is reached or started.
+"""Work on a Dask cluster.
 
 Every worker needs salbench in the client's version and the client's folders under the same paths. It checks both before
 its first unit. It loads what units share, such as a method with its weights, once. Small units travel in groups that
@@ -6,13 +6,11 @@ take about `SECONDS`, so the cost of a task does not show.
 """
 
 import hashlib
-import logging
 import os
 import pickle
 import platform
 import socket
 import time
-import tomllib
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -27,8 +25,7 @@ from threading import Lock
 from typing import Any
 
 import cloudpickle
-import dask
-from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed import Client, Future, KilledWorker
 from distributed.comm import CommClosedError
 from threadpoolctl import threadpool_limits
 
@@ -43,15 +40,6 @@ _CHECKED = "numpy", "scipy", "numba", "pillow", "torch"  # packages that scores 
 _ATTEMPTS = 2  # to do a unit by itself; Dask starts each on several workers in turn
 _KEPT = 2  # pieces of work that a worker keeps loaded
 _POLL = 1.0  # seconds between two looks at the number of workers
-_CONNECT = 30  # seconds to wait for a scheduler
-_QUEUES = {
-    "slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster", "oar": "OARCluster",
-    "moab": "MoabCluster", "htcondor": "HTCondorCluster",
-}  # fmt: skip
-# Networks free and take large arrays for each image. With Dask's small threshold, which returns them to the system each
-# time, half of the time goes into page faults.
-_MALLOC = {"MALLOC_TRIM_THRESHOLD_": 256 * 2**20, "MALLOC_MMAP_THRESHOLD_": 32 * 2**20}
-log = logging.getLogger(__name__)
 
 
 class ClusterProblem(ConnectionError):
@@ -162,7 +150,7 @@ class Dask(Executor):
         """Raise `ClusterProblem` if a worker cannot import salbench."""
         found = self.client.run(import_module, __name__, on_error="return")
         for address, error in found.items():
-            if isinstance(error, Exception):
+            if isinstance(error, ImportError):  # a lost connection is no reason to stop
                 raise ClusterProblem(
                     f"worker {address}: cannot import salbench ({error}); install salbench[cluster] "
                     f"{salbench.__version__} in the Python that starts the workers"
@@ -197,7 +185,9 @@ def _scheduler_must_answer() -> Iterator[None]:
     try:
         yield
     except (CommClosedError, CancelledError, TimeoutError) as error:
-        raise ClusterProblem(f"the cluster's scheduler does not answer any more ({type(error).__name__})") from error
+        raise ClusterProblem(
+            "the cluster's scheduler stopped answering. Finished work is kept; rerun the same command to resume"
+        ) from error
 
 
 class _Tasks:
@@ -286,117 +276,3 @@ def _load(work: bytes, digest: str) -> tuple[Callable[..., Any], Any]:
                 del _loaded[next(iter(_loaded))]
             _loaded[digest] = pickle.loads(content)
         return _loaded[digest]
-
-
-@contextmanager
-def connect(place: str, paths: Iterable[Path] = (), *, gpu: bool = False, dashboard: bool = False) -> Iterator[Dask]:
-    """Reach or start a cluster; what was started here is stopped at the end.
-
-    Args:
-        place: "local:N" starts N processes on this machine; "tcp://HOST:PORT" or a scheduler's .json file names a
-            cluster that runs; a .toml file says how to start one with dask-jobqueue, see `started_by_queue`.
-        paths: files and folders of the command. Those that exist must be on every worker.
-        gpu: use only workers that offer the resource GPU.
-        dashboard: log the address of Dask's dashboard.
-
-    Raises:
-        ClusterProblem: an unknown kind of place, a scheduler that does not answer, or no GPU.
-        ModuleNotFoundError: dask-jobqueue is needed and missing.
-    """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters to the user is raised
-    with _client(place) as client:
-        log.info("cluster: waiting for the first worker of %s", place)
-        if dashboard:
-            log.info("dashboard: %s", client.dashboard_link)
-        executor = Dask(client, list(paths), gpu=gpu)
-        executor.wait()
-        yield executor
-
-
-@contextmanager
-def _client(place: str) -> Iterator[Client]:
-    kind, _, number = place.partition(":")
-    path = Path(place).expanduser()
-    if kind == "local" and number.isdecimal() and int(number):
-        with (
-            dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in _MALLOC.items()}),
-            LocalCluster(
-                n_workers=int(number), threads_per_worker=1, silence_logs=logging.CRITICAL, dashboard_address=":0"
-            ) as started,
-            Client(started) as client,
-        ):
-            yield client
-    elif path.suffix == ".toml":
-        with started_by_queue(path) as started, Client(started) as client:
-            yield client
-    elif kind in ("tcp", "tls") or path.suffix == ".json":
-        with _reached(place, path) as client:
-            yield client
-    else:
-        raise ClusterProblem(
-            f"--cluster: expected local:N, tcp://HOST:PORT, a scheduler's .json file or a .toml file, got {place!r}"
-        )
-
-
-def _reached(place: str, path: Path) -> Client:
-    where = {"scheduler_file": str(path)} if path.suffix == ".json" else {"address": place}
-    if "scheduler_file" in where and not path.is_file():
-        raise ClusterProblem(f"{path}: no such file; start a scheduler with: dask scheduler --scheduler-file {path}")
-    try:
-        return Client(**where, timeout=_CONNECT)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ClusterProblem(
-            f"{place}: no scheduler answers there ({error}); start one with: dask scheduler"
-        ) from error
-
-
-@contextmanager
-def started_by_queue(path: Path) -> Iterator[Any]:
-    """Start a cluster through a queue such as SLURM, with the settings in a file.
-
-    The file names the queue and the number of jobs that run at once. The other settings go to dask-jobqueue's class for
-    this queue, see https://jobqueue.dask.org. A job that ends early, such as at its time limit, is replaced::
-
-        queue = "slurm"          # or pbs, sge, lsf, oar, moab, htcondor
-        jobs = 10
-
-        [settings]
-        cores = 8                # threads of a job; with processes = 8 each has a process of its own
-        processes = 8
-        memory = "32GB"
-        walltime = "04:00:00"
-
-    Raises:
-        ClusterProblem: no such file, not TOML, an unknown queue, or settings that dask-jobqueue does not take.
-        ModuleNotFoundError: dask-jobqueue is missing.
-    """
-    import dask_jobqueue
-
-    given = _queue_settings(path)
-    settings = {"scheduler_options": {"dashboard_address": ":0"}, **given["settings"]}
-    exports = [f"export {name}={value}" for name, value in _MALLOC.items()]
-    settings["job_script_prologue"] = [*exports, *settings.get("job_script_prologue", [])]
-    try:
-        cluster = getattr(dask_jobqueue, _QUEUES[given["queue"]])(**settings)
-    except (TypeError, ValueError) as error:
-        raise ClusterProblem(f"{path}: {error}; see https://jobqueue.dask.org") from error
-    with cluster:
-        cluster.adapt(minimum_jobs=given["jobs"], maximum_jobs=given["jobs"])
-        yield cluster
-
-
-def _queue_settings(path: Path) -> dict[str, Any]:
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ClusterProblem(f"{path}: expected a TOML file with queue, jobs and [settings]: {error}") from error
-    wrong = set(given) ^ {"queue", "jobs", "settings"}
-    if wrong:
-        raise ClusterProblem(f"{path}: expected queue, jobs and [settings], got {', '.join(given) or 'nothing'}")
-    if given["queue"] not in _QUEUES:
-        raise ClusterProblem(f"{path}: queue: expected one of {', '.join(_QUEUES)}, got {given['queue']!r}")
-    if type(given["jobs"]) is not int or given["jobs"] < 1:
-        raise ClusterProblem(f"{path}: jobs: expected a whole number of at least 1, got {given['jobs']!r}")
-    if not isinstance(given["settings"], dict):
-        raise ClusterProblem(f"{path}: expected a table [settings], got {given['settings']!r}")
-    return given

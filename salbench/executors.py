@@ -94,6 +94,31 @@ def _taken(running: deque[tuple[Unit, Future[Any]]]) -> tuple[Unit, Any]:
     return unit, future.result()
 
 
+class OnFirstUse(Executor):
+    """An executor that is made when there is work, such as a cluster that takes long to start.
+
+    Args:
+        make: returns the executor; called once.
+    """
+
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make = make
+        self._made: Executor | None = None
+
+    def map(
+        self, function: Callable[[Shared, Unit], Any], shared: Shared, units: Iterable[Unit]
+    ) -> Generator[tuple[Unit, Any]]:
+        """See `Executor.map`."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made.map(function, shared, units)
+
+    @property
+    def status(self) -> str:
+        """That of the executor, once it is made."""
+        return self._made.status if self._made else ""
+
+
 _cluster: ContextVar[Executor | None] = ContextVar("cluster", default=None)
 
 

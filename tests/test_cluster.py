@@ -13,8 +13,9 @@ import pytest
 from distributed import Client, LocalCluster
 from runs import PLAIN, evaluation_of, files_of, rows_of
 
-from salbench import cluster, executors
-from salbench.cluster import ClusterProblem, Dask, Site, connect
+from salbench import cluster, cluster_places, executors
+from salbench.cluster import ClusterProblem, Dask, Site
+from salbench.cluster_places import connect
 from salbench.executors import Lost, Threads
 
 
@@ -124,7 +125,7 @@ class TestPlaces:
             pass
 
     def test_no_scheduler(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(cluster, "_CONNECT", 0.2)
+        monkeypatch.setattr(cluster_places, "_CONNECT", 0.2)
         with pytest.raises(ClusterProblem, match="no scheduler answers there"), connect("tcp://127.0.0.1:9"):
             pass
         with pytest.raises(ClusterProblem, match="no such file; start a scheduler"), connect(str(tmp_path / "s.json")):
@@ -138,10 +139,11 @@ class TestPlaces:
         ("text", "message"),
         [
             ("queue = ", "expected a TOML file"),
-            ("jobs = 2", "expected queue, jobs and [settings], got jobs"),
+            ("jobz = 2\nqueue = 'slurm'\njobs = 1\n[settings]", "; unknown key: jobz"),
+            ("queue = 'slurm'\njobs = 1", "; missing: settings"),
             ("queue = 'x'\njobs = 2\n[settings]", "queue: expected one of slurm, pbs"),
             ("queue = 'slurm'\njobs = 0\n[settings]", "jobs: expected a whole number of at least 1, got 0"),
-            ("queue = 'slurm'\njobs = 1\n[settings]\nnonsense = 1", "nonsense"),
+            ("queue = 'slurm'\njobs = 1\n[settings]", "no command sbatch here; start salbench where you submit jobs"),
         ],
     )
     def test_settings_of_a_queue(self, tmp_path, text, message):
@@ -153,25 +155,47 @@ class TestPlaces:
         assert str(file) in str(error.value)
 
     @pytest.mark.slow
-    def test_jobs_of_slurm(self, tmp_path, monkeypatch):
-        """With an sbatch that starts the job at once and an scancel that ends it."""
-        (tmp_path / "bin").mkdir()
-        for name, script in SLURM.items():
-            (tmp_path / "bin" / name).write_text(script)
-            (tmp_path / "bin" / name).chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-        monkeypatch.chdir(tmp_path)
-        file = tmp_path / "slurm.toml"
-        file.write_text('queue = "slurm"\njobs = 1\n[settings]\ncores = 1\nmemory = "2GB"\ninterface = "lo"\n')
+    def test_jobs_of_slurm(self, slurm, tmp_path):
+        file = slurm()
         with connect(str(file)) as executor:
             assert list(executor.map(operator.mul, 2, range(3))) == [(0, 0), (1, 2), (2, 4)]
         assert "#SBATCH -n 1" in (tmp_path / "job.sh").read_text()
+
+    def test_slurm_that_takes_no_job(self, slurm):
+        file = slurm(sbatch="#!/bin/sh\necho 'sbatch: error: Invalid account' >&2\nexit 1\n")
+        message = "sbatch took no job: sbatch: error: Invalid account"
+        with pytest.raises(ClusterProblem, match=message), connect(str(file)):
+            pass
+
+    def test_a_setting_that_does_not_exist(self, slurm):
+        file = slurm(settings='waltime = "1:00"')
+        with pytest.raises(ClusterProblem, match=r"\[settings\]: .*unexpected key 'waltime'"), connect(str(file)):
+            pass
 
 
 SLURM = {
     "sbatch": '#!/bin/sh\ncp "$1" job.sh\nsh job.sh > job.log 2>&1 &\necho "Submitted batch job $!"\n',
     "scancel": '#!/bin/sh\npkill -TERM -P "$1"\n',
 }
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A function that writes settings; with an sbatch that starts a job at once, and an scancel that ends it."""
+
+    def write(settings="", **scripts):
+        (tmp_path / "bin").mkdir()
+        for name, script in (SLURM | scripts).items():
+            (tmp_path / "bin" / name).write_text(script)
+            (tmp_path / "bin" / name).chmod(0o755)
+        file = tmp_path / "slurm.toml"
+        common = 'queue = "slurm"\njobs = 1\n[settings]\ncores = 1\nmemory = "2GB"\ninterface = "lo"\n'
+        file.write_text(common + settings)
+        return file
+
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    return write
 
 
 class TestFaults:

@@ -180,7 +180,7 @@ def _execute(verb: ModuleType, options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except ConnectionError as error:  # to the workers of a cluster
-        return _failed(f"{error}. {_RESUME}")
+        return _failed(str(error))
     except OSError as error:
         return _failed(_disk_trouble(error, options))
     except ModuleNotFoundError as error:

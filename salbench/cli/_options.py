@@ -6,7 +6,7 @@ import argparse
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,12 +119,13 @@ def cluster(options: Namespace) -> Iterator[None]:
             raise ValueError("--dashboard requires --cluster")
         yield
         return
-    from salbench import executors
-    from salbench.cluster import connect
+    from salbench import cluster_places, executors
 
+    cluster_places.check(options.cluster)
     paths = [value for value in vars(options).values() if isinstance(value, Path)]
     gpu = getattr(options, "device", "cpu").startswith("cuda")
-    with connect(options.cluster, paths, gpu=gpu, dashboard=options.dashboard) as place, executors.using(place):
+    place = cluster_places.connect(options.cluster, paths, gpu=gpu, dashboard=options.dashboard)
+    with ExitStack() as opened, executors.using(executors.OnFirstUse(lambda: opened.enter_context(place))):
         yield
 
 

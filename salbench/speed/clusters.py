@@ -21,7 +21,8 @@ from tabulate import tabulate
 from salbench import executors
 from salbench.ablation.run import ablate
 from salbench.ablation.splits import Ablation
-from salbench.cluster import Dask, connect
+from salbench.cluster import Dask
+from salbench.cluster_places import connect
 from salbench.datasets import Dataset, load
 from salbench.evaluation import Evaluation
 from salbench.maps import blur

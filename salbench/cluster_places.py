@@ -1,0 +1,194 @@
+"""How a cluster is reached or started."""
+
+import logging
+import re
+import shutil
+import signal
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster
+
+from salbench.cluster import ClusterProblem, Dask
+
+_CONNECT = 30  # seconds to wait for a scheduler
+_QUEUES = {
+    "slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster", "oar": "OARCluster",
+    "moab": "MoabCluster", "htcondor": "HTCondorCluster",
+}  # fmt: skip
+_SETTINGS = "queue", "jobs", "settings"
+# Networks free and take large arrays for each image. With Dask's small threshold, which returns them to the system each
+# time, half of the time goes into page faults.
+_MALLOC = {"MALLOC_TRIM_THRESHOLD_": 256 * 2**20, "MALLOC_MMAP_THRESHOLD_": 32 * 2**20}
+log = logging.getLogger(__name__)
+
+
+def check(place: str) -> None:
+    """Raise `ClusterProblem` if this is no place, names a file that is missing, or one with wrong settings."""
+    path = Path(place).expanduser()
+    if path.suffix == ".toml":
+        _queue_settings(path)
+    elif path.suffix == ".json":
+        if not path.is_file():
+            raise ClusterProblem(
+                f"{path}: no such file; start a scheduler with: dask scheduler --scheduler-file {path}"
+            )
+    elif not re.fullmatch(r"local:0*[1-9]\d*|(tcp|tls)://.+", place):
+        raise ClusterProblem(
+            f"--cluster: expected local:N, tcp://HOST:PORT, a scheduler's .json file or a .toml file, got {place!r}"
+        )
+
+
+@contextmanager
+def connect(place: str, paths: Iterable[Path] = (), *, gpu: bool = False, dashboard: bool = False) -> Iterator[Dask]:
+    """Reach or start a cluster; what was started here is stopped at the end.
+
+    Args:
+        place: "local:N" starts N processes on this machine; "tcp://HOST:PORT" or a scheduler's .json file names a
+            cluster that runs; a .toml file says how to start one with dask-jobqueue, see `started_by_queue`.
+        paths: files and folders of the command. Those that exist must be on every worker.
+        gpu: use only workers that offer the resource GPU.
+        dashboard: log the address of Dask's dashboard.
+
+    Raises:
+        ClusterProblem: see `check`; or a scheduler that does not answer, a queue that takes no job, or no GPU.
+        ModuleNotFoundError: dask-jobqueue is needed and missing.
+    """
+    check(place)
+    for name in "distributed", "tornado", "asyncio":
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters to the user is raised
+    log.info("cluster: connecting to %s", place)
+    with _client(place) as client:
+        if dashboard:
+            log.info("dashboard: %s", client.dashboard_link)
+        executor = Dask(client, list(paths), gpu=gpu)
+        log.info("cluster: waiting for the first worker")
+        executor.wait()
+        yield executor
+
+
+@contextmanager
+def _client(place: str) -> Iterator[Client]:
+    kind, _, number = place.partition(":")
+    path = Path(place).expanduser()
+    if kind == "local":
+        with _local(int(number)) as started, Client(started) as client:
+            yield client
+    elif path.suffix == ".toml":
+        with started_by_queue(path) as started, Client(started) as client:
+            yield client
+    else:
+        with _reached(place, path) as client:
+            yield client
+
+
+def _local(number: int) -> LocalCluster:
+    environment = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in _MALLOC.items()}
+    with _without_interrupts(), dask.config.set(environment):
+        return LocalCluster(
+            n_workers=number, threads_per_worker=1, silence_logs=logging.CRITICAL, dashboard_address=":0"
+        )
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C for later. Threads and processes that are started here never get it: it is for the client."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # when it starts, it lets signals through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _reached(place: str, path: Path) -> Client:
+    where = {"scheduler_file": str(path)} if path.suffix == ".json" else {"address": place}
+    try:
+        return Client(**where, timeout=_CONNECT)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ClusterProblem(f"{place}: no scheduler answers there; start one with: dask scheduler") from error
+
+
+@contextmanager
+def started_by_queue(path: Path) -> Iterator[Any]:
+    """Start a cluster through a queue such as SLURM, with the settings in a file.
+
+    The file names the queue and the number of jobs at once. The other settings go to dask-jobqueue's class for this
+    queue, see https://jobqueue.dask.org. A job that ends early, such as at its time limit, is replaced::
+
+        queue = "slurm"          # or pbs, sge, lsf, oar, moab, htcondor
+        jobs = 10
+
+        [settings]
+        cores = 8                # threads of a job; with processes = 8 each has a process of its own
+        processes = 8
+        memory = "32GB"
+        walltime = "04:00:00"
+
+    Raises:
+        ClusterProblem: no such file, not TOML, an unknown queue, settings that dask-jobqueue does not take, or a queue
+            that takes no job.
+        ModuleNotFoundError: dask-jobqueue is missing.
+    """
+    import dask_jobqueue
+
+    given = _queue_settings(path)
+    settings = {"scheduler_options": {"dashboard_address": ":0"}, **given["settings"]}
+    exports = [f"export {name}={value}" for name, value in _MALLOC.items()]
+    settings["job_script_prologue"] = [*exports, *settings.get("job_script_prologue", [])]
+    kind = getattr(dask_jobqueue, _QUEUES[given["queue"]])
+    command = kind.job_cls.submit_command.split()[0]
+    if shutil.which(command) is None:
+        raise ClusterProblem(f"{path}: no command {command} here; start salbench where you submit jobs")
+    try:
+        cluster = kind(**settings)
+    except (TypeError, ValueError) as error:
+        raise ClusterProblem(f"{path}: [settings]: {_first_sentence(error)}; see https://jobqueue.dask.org") from error
+    try:
+        _submit(cluster, given["jobs"], f"{path}: {command}")
+        yield cluster
+    finally:
+        with suppress(Exception):  # a job that never started cannot be closed
+            cluster.close()
+
+
+def _submit(cluster: Any, jobs: int, name: str) -> None:
+    try:
+        for _ in range(jobs):
+            cluster.worker_spec.update(cluster.new_worker_spec())
+        cluster.sync(cluster._correct_state)  # `scale` would submit in the background, where a refusal is lost
+    except RuntimeError as error:
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ClusterProblem(f"{name} took no job: {said[-1] if said else 'no reason given'}") from error
+    log.info("cluster: submitted %d jobs", jobs)
+    cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)  # replaces those that end
+
+
+def _first_sentence(error: Exception) -> str:
+    """What dask-jobqueue says first; the rest is about its Python interface."""
+    return re.split(r"\. |\n", str(error).strip())[0].replace("keyword argument", "key")
+
+
+def _queue_settings(path: Path) -> dict[str, Any]:
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ClusterProblem(f"{path}: expected a TOML file with queue, jobs and [settings]: {error}") from error
+    for name in set(given) ^ set(_SETTINGS):
+        problem = "unknown key" if name in given else "missing"
+        raise ClusterProblem(f"{path}: expected queue, jobs and [settings]; {problem}: {name}")
+    if given["queue"] not in _QUEUES:
+        raise ClusterProblem(f"{path}: queue: expected one of {', '.join(_QUEUES)}, got {given['queue']!r}")
+    if type(given["jobs"]) is not int or given["jobs"] < 1:
+        raise ClusterProblem(f"{path}: jobs: expected a whole number of at least 1, got {given['jobs']!r}")
+    if not isinstance(given["settings"], dict):
+        raise ClusterProblem(f"{path}: expected a table [settings], got {given['settings']!r}")
+    return given
