@@ -6,6 +6,7 @@ take about `SECONDS`, so the cost of a task does not show.
 """
 
 import hashlib
+import io
 import os
 import pickle
 import platform
@@ -196,7 +197,7 @@ class _Tasks:
     def __init__(self, executor: Dask, function: Callable[..., Any], shared: Any) -> None:
         self.size = 1
         self._executor, self._client = executor, executor.client
-        self._work = pickle.dumps((Site.here(executor.paths), cloudpickle.dumps((function, shared))))
+        self._work = pickle.dumps((Site.here(executor.paths), _dumps((function, shared))))
         self._digest = hashlib.blake2b(self._work, digest_size=16).hexdigest()
         self._futures: set[Future] = set()
 
@@ -247,6 +248,19 @@ class _Tasks:
             finally:
                 self._futures.discard(future)
         return Lost("ended every worker that tried it, perhaps because it needs more memory than a worker has")
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Sends methods as what was typed; see `registry.reduced`. Their copies within a process keep everything."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        return registry.reduced(obj) if isinstance(obj, registry.SaliencyMethod) else super().reducer_override(obj)
+
+
+def _dumps(value: Any) -> bytes:
+    with io.BytesIO() as file:
+        _Pickler(file).dump(value)
+        return file.getvalue()
 
 
 def _same(work: bytes) -> bytes:

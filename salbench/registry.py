@@ -100,12 +100,6 @@ class SaliencyMethod:
     runtime = Runtime()
     spec = ""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A method goes to another process as what was typed, and with what it learned if every run fits it."""
-        if not self.spec:  # made by another method
-            return _blank, (self.name,), vars(self)
-        return create, (self.spec, self.runtime), vars(self) if self.fits_at_run else None
-
     @property
     def label(self) -> str:
         """Name in results and tables: name, or name+variant."""
@@ -370,6 +364,16 @@ def create(spec: str, runtime: Runtime | None = None) -> SaliencyMethod:
     if method.untrained:
         method.init_random()
     return method
+
+
+def reduced(method: SaliencyMethod) -> tuple[Any, ...]:
+    """How a method goes to another process, as `__reduce__` returns it.
+
+    It goes as what was typed, and with what it learned if every run fits it.
+    """
+    if not method.spec:  # made by another method
+        return _blank, (method.name,), vars(method)
+    return create, (method.spec, method.runtime), vars(method) if method.fits_at_run else None
 
 
 def _blank(name: str) -> SaliencyMethod:

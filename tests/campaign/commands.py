@@ -36,6 +36,7 @@ _VARIABLES = os.environ | {
     "PYTHONPATH": str(Path(__file__).resolve().parents[2]),  # the salbench beside these tests
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",  # or Python writes beside methods of the user's own
 }
 
 

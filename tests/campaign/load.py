@@ -206,6 +206,16 @@ def _line(case: Case, size: int, seed: int) -> tuple[list[str], str]:
     return [f"{large.seconds:.0f}", f"{large.memory / MIB:.0f}", f"{promised / MIB:.0f}", told], fault
 
 
+# A new process starts with the peak of the one that starts it, so a small one stands between.
+MEASURING = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, used = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as file:
+    json.dump([os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss * 1024], file)
+"""
+
+
 def measured(case: Case, size: int, seed: int) -> Measured:
     """Make an input, run the command on it and measure the process."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -213,17 +223,17 @@ def measured(case: Case, size: int, seed: int) -> Measured:
         words = [str(word) for word in case.make(place, size, np.random.default_rng(seed))]
         command = [sys.executable, *([] if words[0] == "-c" else ["-m", "salbench"]), *words]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        command = [sys.executable, "-c", MEASURING, str(place / "used"), *command]
         with open(place / "said", "w+") as said:
-            process = subprocess.Popen(
-                command, cwd=place, env=os.environ | {"PYTHONPATH": path}, stdout=said, stderr=said
+            subprocess.run(
+                command, cwd=place, env=os.environ | {"PYTHONPATH": path}, stdout=said, stderr=said, check=True
             )
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
             said.seek(0)
             text = said.read()
-    right = process.returncode == case.status and case.said in text
-    fault = "" if right else f"exit status {process.returncode}: {text.strip()[-300:]}"
-    return Measured(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, fault)
+        status, seconds, memory = json.loads((place / "used").read_text())
+    right = status == case.status and case.said in text
+    fault = "" if right else f"exit status {status}: {text.strip()[-300:]}"
+    return Measured(seconds, memory, fault)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def _served(content: Path) -> Iterator[None]:
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             before = osie.SOURCE
-            osie.SOURCE = replace(before, archive=f"http://127.0.0.1:{server.server_port}/osie.zip", hash=None)
+            osie.SOURCE = replace(before, archive=f"http://127.0.0.1:{server.server_port}/osie.zip", hash=None, sums={})
             try:
                 yield
             finally:

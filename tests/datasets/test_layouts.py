@@ -208,7 +208,7 @@ class TestManifest:
             ("pixels_per_degree = 0", "pixels_per_degree: expected a number above 0, got 0"),
             ("sigma = 3\npixels_per_degree = 30", "expected sigma or pixels_per_degree, got both"),
             ("gaze = ''", "gaze: expected text in double quotes, got ''"),
-            ("licence = CC BY", "dataset.toml: expected TOML, with text in double quotes"),
+            ("licence = CC BY", "dataset.toml: expected TOML in UTF-8, with text in double quotes"),
             ("splits = 'val'", "splits: expected a table of splits"),
             ("[splits]\nval = [1]", "splits: expected a table of splits"),
             (
