@@ -374,7 +374,7 @@ class TestCaptions:
             open_folder(mine)
 
 
-def test_rows_of_many_images_are_found_in_one_pass():
+def test_rows_of_many_images():
     ids = [f"image_{number % 50_000}" for number in range(200_000)]
     rows = dict(_folder_gaze._rows_by_id(ids))
     assert list(rows) == sorted(set(ids))
