@@ -161,7 +161,10 @@ class Dask(Executor):
         """Number of units that can run at once."""
         now = time.monotonic()
         if now - self._looked >= _POLL:
-            workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+            info = self.client.scheduler_info(n_workers=-1)
+            if "workers" not in info:  # so it is after the connection was lost
+                raise CommClosedError
+            workers = info["workers"].values()
             counts = [w["resources"].get("GPU", 0) if self.resources else w["nthreads"] for w in workers]
             self._slots, self._looked = int(sum(counts)), now
         return self._slots
