@@ -38,7 +38,8 @@ RUNTIME = Runtime(progress=False)
 ARMS = ("hflip", "vflip", "rot90_ccw", "rotate_-45", "invert")  # beside the one without augmentation
 COLUMNS = "work", "processes", "seconds", "efficiency"
 NOTES = """\
-Efficiency: seconds of one process, divided by seconds and by the number of processes, but at most the number of cores.
+Efficiency: seconds times processes (counting at most the number of cores) with the first number of processes, divided
+by the same product here.
 The client works beside them: it reads results and writes the journal.
 Per unit: what the cluster adds to a unit that does nothing; small units travel in groups.
 The client's time and memory: of `salbench run` on tiny images, in the process that writes the results."""
