@@ -145,6 +145,7 @@ class TestNetworks:
 @pytest.mark.slow
 def test_a_cluster(monkeypatch):
     monkeypatch.setattr(clusters, "ARMS", ())
-    text = clusters.report([1], clusters.Sizes((48, 64), maps=20, pictures=2, trained=12, units=100, curve=(10, 20)))
+    sizes = clusters.Sizes((48, 64), maps=20, pictures=2, trained=12, units=100, sums=4, curve=(10, 20))
+    text = clusters.report([1], sizes)
     rows = "20 maps from disk", "a network on 2 pictures", "an ablation of 1 arms", "Per unit: ", "client's memory"
     assert all(row in text for row in rows)

@@ -21,10 +21,10 @@ from tabulate import tabulate
 from salbench import executors
 from salbench.ablation.run import ablate
 from salbench.ablation.splits import Ablation
-from salbench.cluster import Dask
 from salbench.cluster_places import connect
 from salbench.datasets import Dataset, load
 from salbench.evaluation import Evaluation
+from salbench.executors import Executor
 from salbench.maps import blur
 from salbench.protocol import PROTOCOLS
 from salbench.results import Result
@@ -40,7 +40,8 @@ COLUMNS = "work", "processes", "seconds", "efficiency"
 NOTES = """\
 Efficiency: seconds times processes (counting at most the number of cores) with the first number of processes, divided
 by the same product here.
-The client works beside them: it reads results and writes the journal.
+The client works beside them: it reads results and writes the journal. Arithmetic in the cache shows what the cores
+allow: its units read no memory or disk, and the client does nothing.
 Per unit: what the cluster adds to a unit that does nothing; small units travel in groups.
 The client's time and memory: of `salbench run` on tiny images, in the process that writes the results."""
 
@@ -55,6 +56,7 @@ class Sizes:
         pictures: number of pictures for the network.
         trained: number of pictures that each arm is trained on, twice.
         units: number of units that do nothing.
+        sums: number of units that only compute, for about 50 ms each.
         curve: numbers of tiny images.
     """
 
@@ -63,6 +65,7 @@ class Sizes:
     pictures: int = 100
     trained: int = 60
     units: int = 20_000
+    sums: int = 200
     curve: tuple[int, ...] = (1_000, 10_000, 100_000)
 
 
@@ -76,6 +79,7 @@ def report(numbers: Sequence[int], sizes: Sizes | None = None) -> str:
             f"{sizes.maps} maps from disk": partial(_scored, folder / "scored", f"from_folder:{folder / 'maps'}", None),
             f"a network on {sizes.pictures} pictures": partial(_scored, folder / "scored", "gaze_lite", sizes.pictures),
             f"an ablation of {len(ARMS) + 1} arms": partial(_ablation, folder),
+            "arithmetic in the cache": partial(_arithmetic, sizes.sums),
         }
         for number in numbers:
             with connect(f"local:{number}") as cluster, executors.using(cluster):
@@ -149,20 +153,32 @@ def _ablation(folder: Path, out: Path) -> None:
         raise RuntimeError(f"expected trained arms, got {failures}")
 
 
+def _arithmetic(number: int, out: Path) -> None:
+    """Work whose efficiency is that of the cores: 4096 numbers stay in the fastest cache."""
+    cluster = executors.cluster()
+    assert cluster is not None
+    _count(cluster, _compute, number)
+
+
+def _compute(_: None, unit: int) -> float:
+    values = np.linspace(0, 1, 4096) + unit
+    return float(sum(np.sin(values).sum() for _ in range(750)))
+
+
 def _client(number: int, sizes: Sizes) -> tuple[str, str]:
     """The overhead per unit as a line, and the client's cost for growing numbers of images as a table."""
     with connect(f"local:{number}") as cluster, executors.using(cluster):
-        _count(cluster, 1000)
+        _count(cluster, _nothing, 1000)
         start = time.perf_counter()
-        _count(cluster, sizes.units)
+        _count(cluster, _nothing, sizes.units)
         overhead = (time.perf_counter() - start) / sizes.units
         rows = [_curve(number) for number in sizes.curve]
     columns = "tiny images", "client's time per image", "client's memory"
     return f"Per unit: {1e6 * overhead:.0f} µs", tabulate(rows, columns, "github", disable_numparse=True)
 
 
-def _count(cluster: Dask, number: int) -> None:
-    with closing(cluster.map(_nothing, None, range(number))) as results:
+def _count(cluster: Executor, function: Callable[[None, int], object], number: int) -> None:
+    with closing(cluster.map(function, None, range(number))) as results:
         for _ in results:
             pass
 
