@@ -2,7 +2,8 @@
 
 AdamW with linear warm-up and cosine decay in every stage, gradient clipping, an exponential moving average of the
 weights (which is validated and kept), validation by the protocol's metrics after every epoch, early stopping.
-`accelerate` places the network, splits batches over processes and brings mixed precision on CUDA.
+`accelerate` places the network, averages gradients over processes, which share each batch, and brings mixed precision
+on CUDA.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
@@ -97,7 +98,7 @@ class Trainer:
 
     Raises:
         NoTrainingData: too few images.
-        TrainingProblem: the plan has no folder.
+        TrainingProblem: the plan has no folder, or a batch has too few images for so many processes.
         ValueError: the plan names an unknown logger.
         ModuleNotFoundError: its logger needs a package that is not installed.
     """
@@ -130,6 +131,7 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)  # fails here, not after an epoch
         self._others = Others(self.validation, PROTOCOL)
         self._place(network)
+        _require_enough(min(recipe.batch_size, len(self.data)), self.accelerator.num_processes)
         self.progress = runtime.progress and self.accelerator.is_main_process
         self.history: list[dict[str, float]] = []
         self.step = 0
@@ -197,8 +199,9 @@ class Trainer:
                 bar.update()
         trained = time.perf_counter() - start
         row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), **self._validate(), **self._gradients(edited)}
-        row["seconds"] = round(trained, 2)
-        self.history.append(row | {"busy": round(busy / trained, 4)})
+        row |= {"seconds": round(trained, 2), "busy": round(busy / trained, 4)}
+        # Batch norms have seen other images in each process, so scores differ; all must agree on when to stop.
+        self.history += broadcast_object_list([row])
         if self.accelerator.is_main_process:
             self._save()
 
@@ -216,9 +219,12 @@ class Trainer:
         return gradients.norms(self.method, self.average.module, batch)
 
     def _train_on(self, whole: Batch) -> float:
-        torch.manual_seed(hash_to_int(self.method.runtime.seed, self.step))  # dropout repeats after a resume
         accelerator = self.accelerator
-        batch = whole.part(accelerator.process_index, accelerator.num_processes, accelerator.device)
+        index, processes = accelerator.process_index, accelerator.num_processes
+        # Dropout repeats after a resume, and differs between processes.
+        torch.manual_seed(hash_to_int(self.method.runtime.seed, self.step) + index)
+        batch = whole.part(index, processes, accelerator.device)
+        share = len(batch.ids) * processes / len(whole.ids)  # some processes may have an image more than others
         stage = stage_at(self.recipe, self.steps, self.step)
         if self.step == stage.first:
             # What had no gradient before has moments of zero, and after so many steps AdamW corrects no bias: it would
@@ -227,7 +233,7 @@ class Trainer:
         batch = batch._replace(stage=stage.index)
         try:
             with accelerator.autocast():
-                loss = self.method.loss(self.network, batch)
+                loss = share * self.method.loss(self.network, batch)
             value = self._finite(accelerator.reduce(loss.detach(), "mean").item(), "loss", whole.ids)
             self.optimizer.zero_grad()
             accelerator.backward(loss)
@@ -352,6 +358,15 @@ def share_of_peak(recipe: Recipe, steps: int, step: int) -> float:
 def hash_to_int(*parts: object) -> int:
     """A seed below 2**63 from numbers and words."""
     return int(hash_bytes(*map(str, parts)), 16) >> 1
+
+
+def _require_enough(images: int, processes: int) -> None:
+    """Raise `TrainingProblem` if a batch does not have an image for each process."""
+    if images < processes:
+        raise TrainingProblem(
+            f"expected batches with at least one image for each of {processes} processes, got {images}; start fewer "
+            "processes, or raise the batch size"
+        )
 
 
 def _identity(

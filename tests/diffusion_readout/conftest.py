@@ -6,10 +6,10 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny_backbone_folder(tmp_path_factory):
     """Folder with a random latent diffusion model of SD 1.5's shape and small widths. Copy it to change it."""
-    import tiny  # here, as diffusers takes seconds to import and most tests of the method do without
+    import tiny_backbone  # here, as diffusers takes seconds to import and most tests of the method do without
 
     folder = tmp_path_factory.mktemp("backbone") / "tiny"
-    tiny.write(folder)
+    tiny_backbone.write(folder)
     return folder
 
 

@@ -5,25 +5,19 @@ import pytest
 import torch
 from small_networks import imagenet_state, small_networks
 from toys import write_edits
+from trainable import SHARE, SIZE, TRAINABLE, recipe_of, write_random_weights
 
 from salbench import registry, weights
 from salbench.runtime import Runtime
-from salbench.training import LearnedMethod, checkpoint
+from salbench.training import checkpoint
 from salbench.training.checkpoint import Record
 from salbench.training.loop import split
 from salbench.training.start import begin, names
 from salbench.training_plan import Plan
 
-SIZE = (128, 160)  # of the images; DeepGaze IIE takes none that are smaller
-SIZES = {"lite": (48, 64), "unisal": (64, 96), "simplenet": (64, 64), "tempsal": (64, 64), "deepgaze_iie": SIZE}
-SIZES |= {"salnet": (64, 80), "salgan": (64, 80), "dsclrcn": (64, 96), "opensalicon": (64, 96), "dinet": (64, 96)}
-SIZES |= {"sam_resnet": (64, 80), "mdsem": (64, 96), "msinet": (64, 96), "emlnet": (64, 64), "rinet": (64, 64)}
-SIZES |= {"attention_center": (64, 96), "fastgaze": (64, 80), "gaze_lite": (64, 96)}
 SLOW = {"diffusion_readout", "diffusion_readout_fast", "simplenet", "tempsal", "dsclrcn", "opensalicon"}
 SLOW |= {"dinet", "sam_resnet", "mdsem", "msinet", "emlnet", "rinet"}
 EVERY_KIND = {"lite", "gaze_lite", "deepgaze_iie"}
-SHARE = 0.2
-TRAINABLE = [name for name in registry.available() if issubclass(registry.get(name), LearnedMethod)]
 KINDS = ("plain", "augmentation", "edits")
 # What differs by kind is shared by all methods. Some keep the features of frozen backbones if no kind changes images.
 CASES = [(name, kind) for name in TRAINABLE if name in EVERY_KIND for kind in KINDS]
@@ -53,18 +47,12 @@ def samples(make_spots):
 def root(tmp_path_factory, _small_networks):
     """A folder of random weights in place of the published ones, as `weights convert` writes them."""
     root = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(5)
-    for name in TRAINABLE:
-        if registry.get(name).checkpoints:
-            state = registry.create(name).build_network().state_dict()
-            checkpoint.save(weights.converted(name, root), state, Record())
-    weights.folder("imagenet", root).mkdir()
+    write_random_weights(root)
     return root
 
 
 def plan_of(kind, name, samples, tmp_path):
-    recipe = {"steps": 2, "batch_size": 2, "validation_share": SHARE}
-    recipe |= {"size": SIZES[name]} if name in SIZES else {}  # others take the size of their backbone
+    recipe = recipe_of(name)
     plain = {"folder": tmp_path / "run", "dataset": "spots"}
     if kind == "edits":
         return Plan(**plain, edits=write_edits(tmp_path / "edits", samples), recipe=recipe | {"p": 0.0})

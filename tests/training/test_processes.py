@@ -1,8 +1,12 @@
 """Several processes, as on several GPUs: they make the weights that one process makes."""
 
+import importlib
+import json
 import multiprocessing
 import os
 import socket
+import sys
+from functools import partial
 
 import numpy as np
 import pandas
@@ -11,11 +15,15 @@ import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
 from small_networks import small_networks
+from torch import nn
+from torch.nn.functional import batch_norm
+from trainable import SHARE, SIZE, TRAINABLE, recipe_of, write_random_weights
 
 from salbench import datasets, edits, registry
 from salbench.edits import NewEdit, Writer
 from salbench.runtime import Runtime
 from salbench.training import checkpoint
+from salbench.training.loop import Trainer, TrainingProblem, split
 from salbench.training_plan import Plan
 
 METHOD = """
@@ -84,7 +92,7 @@ def in_two_processes(function, *args):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=300)
+        process.join(timeout=1800)
     assert [process.exitcode for process in processes] == [0, 0]
 
 
@@ -120,25 +128,95 @@ def test_two_processes_make_the_weights_of_one(trained, kind):
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-6, msg=name)
 
 
-SIZES = {"lite": (48, 64), "gaze_lite": (64, 96), "fastgaze": (64, 80), "attention_center": (64, 96)}
-BATCH_NORMS = "lite", "gaze_lite"
+def fit_all(samples, runtime, folder):
+    """Train every method for one step of three images, into <folder>/<name>. Of two processes, one gets two of them."""
+    if os.environ.get("RANK") == "1":
+        sys.addaudithook(partial(refuse_to_write, folder))
+    for name in TRAINABLE:
+        recipe = recipe_of(name, steps=1, batch_size=3, clip=1e9)
+        registry.create(name, runtime).fit(samples, Plan(folder=folder / name, recipe=recipe))
 
 
-def fit_shipped(name, samples, folder):
-    """Train a method that ships with weights for two steps."""
-    recipe = {"steps": 2, "batch_size": 4, "validation_share": 0.2, "size": SIZES[name]}
-    registry.create(name, Runtime(progress=False)).fit(samples, Plan(folder=folder, recipe=recipe))
+def refuse_to_write(folder, event, arguments):
+    """An audit hook: raise if a file below a folder is opened to be written."""
+    if event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+        assert not str(arguments[0]).startswith(str(folder)), arguments
+
+
+def leave_out_what_differs(patch):
+    """Take out random numbers, which each process draws for itself, and norms over the images of one process."""
+    patch.setattr(nn.Dropout2d, "forward", lambda self, x: x)
+    patch.setattr(nn.BatchNorm2d, "forward", normalised_by_running_statistics)
+    areas = importlib.import_module(f"{registry.get('diffusion_readout').__module__}.areas")
+    patch.setattr(areas, "draw_patches", lambda images, device: torch.tensor([0.1, 0.2, 0.5, 0.6]).expand(4, images, 4))
+
+
+def normalised_by_running_statistics(norm, x):
+    return batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+
+
+@pytest.fixture(scope="module")
+def shipped(make_spots, tmp_path_factory):
+    """A folder with the trainings of `fit_all` in one process and in two: one/ and two/.
+
+    All methods share a launch, because each takes seconds.
+    """
+    import tiny_backbone  # here, as diffusers takes seconds to import
+
+    place = tmp_path_factory.mktemp("shipped")
+    with small_networks() as patch:
+        leave_out_what_differs(patch)
+        patch.setattr(registry.get("diffusion_readout"), "timesteps", 2)
+        tiny_backbone.write(place / "backbone")
+        write_random_weights(place / "weights")
+        runtime = Runtime(weights_root=place / "weights", backbone=str(place / "backbone"), progress=False)
+        train, validation = split(make_spots(20, size=SIZE), SHARE)
+        samples = [*train[:3], *validation[:1]]
+        for number, run in ("one", fit_all), ("two", partial(in_two_processes, fit_all)):
+            patch.setenv("XDG_CACHE_HOME", str(place / f"cache_{number}"))  # for features
+            run(samples, runtime, place / number)
+    return place
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SIZES)
-def test_methods_that_ship_have_the_loss_of_one_process(name, make_spots, tmp_path, monkeypatch):
-    """Without dropout, which each process draws. Two networks also normalise over the images that a process has."""
-    monkeypatch.setattr(torch.nn.Dropout2d, "forward", lambda self, x: x)
-    with small_networks():
-        samples = make_spots(10, size=(64, 96))
-        fit_shipped(name, samples, tmp_path / "one")
-        in_two_processes(fit_shipped, name, samples, tmp_path / "two")
-    one, two = (pandas.read_csv(tmp_path / number / "log.csv") for number in ("one", "two"))
-    assert len(two) == len(one) == 1  # one process writes
-    np.testing.assert_allclose(two["loss"], one["loss"], rtol=0.05 if name in BATCH_NORMS else 1e-5)
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_two_processes_have_the_loss_and_gradient_of_one(name, shipped):
+    one, two = (shipped / number / name for number in ("one", "two"))
+    losses = [pandas.read_csv(folder / "log.csv")["loss"] for folder in (one, two)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    one, two = map(gradient, (one, two))
+    assert torch.dist(one, two) < 1e-3 * one.norm()
+
+
+def gradient(folder):
+    """The gradient of a training's only step, which AdamW keeps a tenth of, as one vector."""
+    tensors = checkpoint.read(folder / "last.safetensors").part("optimizer")
+    return torch.cat([t.flatten() for name, t in sorted(tensors.items()) if name.endswith(".exp_avg")])
+
+
+def fit_and_tell(samples, folder):
+    """Train `lite`. Each process writes the random numbers that its steps draw and its scores to a file of its own."""
+    method, drawn = registry.create("lite", Runtime(progress=False)), []
+    method.recipe = method.recipe.changed(recipe_of("lite", steps=4))
+    loss, method.loss = method.loss, lambda *arguments: drawn.append(torch.rand(()).item()) or loss(*arguments)
+    torch.manual_seed(0)
+    trainer = Trainer(method.build_network(), method, *split(samples, SHARE), Plan(folder=folder / "run"))
+    trainer.run()
+    (folder / f"{os.environ['RANK']}.json").write_text(json.dumps([drawn, trainer.history]))
+
+
+def test_processes_draw_for_themselves_and_agree_on_scores(make_spots, tmp_path):
+    in_two_processes(fit_and_tell, make_spots(10), tmp_path)
+    told = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    (drawn, history), (drawn_by_other, history_of_other) = told
+    assert len(set(drawn + drawn_by_other)) == 8
+    assert history == history_of_other
+
+
+def refuse(samples, folder):
+    with pytest.raises(TrainingProblem, match="at least one image for each of 2 processes, got 1; start fewer"):
+        registry.create("lite").fit(samples, Plan(folder=folder, recipe=recipe_of("lite", batch_size=1)))
+
+
+def test_each_process_needs_an_image(make_spots, tmp_path):
+    in_two_processes(refuse, make_spots(10), tmp_path)
