@@ -25,7 +25,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +42,7 @@ from salbench.training_plan import Plan
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from torch import nn
 
     from salbench.datasets import Dataset
     from salbench.edits import MadeEdits
@@ -68,6 +69,20 @@ class MethodUnavailable(Exception):
     """A method that cannot run here or on this data set. The message says what is missing and how to get it."""
 
 
+@dataclass(frozen=True)
+class Sized:
+    """What `salbench speed --size` measures of a method whose networks got another size.
+
+    Attributes:
+        parts: {name: network} of the parts of a prediction. A network may run within another.
+        edits: {type: {what: function}}. A function takes a sample with a caption, and returns the number of edits that
+            it made. The first of a type is what the others are compared with.
+    """
+
+    parts: Mapping[str, nn.Module]
+    edits: Mapping[str, Mapping[str, Callable[[Sample], int]]] = field(default_factory=dict)
+
+
 class SaliencyMethod:
     """Base class of all methods. A subclass sets the attributes it needs and writes `predict`.
 
@@ -81,6 +96,7 @@ class SaliencyMethod:
             same image. For a ceiling, that holds for what it saw of the same observer on the same image.
         checkpoints: published files that the method needs; see `salbench.weights`.
         imagenet: files of ImageNet weights that a training can start from; see `salbench.weights`.
+        sizes: names of the sizes that `at_size` can give its networks.
         group: word of GROUPS that stands for this method and others on the command line, or "".
         name: the file's stem, set by `register`.
         variant: tells two runs of one method apart, such as two folders of maps; "" by default.
@@ -94,6 +110,7 @@ class SaliencyMethod:
     fits_at_run = False
     checkpoints: tuple[Checkpoint, ...] = ()
     imagenet: tuple[Checkpoint, ...] = ()
+    sizes: tuple[str, ...] = ()
     group = ""
     name = ""
     variant = ""
@@ -226,6 +243,15 @@ class SaliencyMethod:
     def code_hash(self) -> str:
         """16 hex digits of the code that predictions run through; see `salbench.code_hash`."""
         return code_hash(self.name)
+
+    def at_size(self, size: str, dtype: str) -> Sized:
+        """Give the networks another size, with random weights, to measure what predictions cost. Optional; see `sizes`.
+
+        Args:
+            size: one of `sizes`.
+            dtype: type of the numbers in frozen networks, as torch names it.
+        """
+        raise NotImplementedError
 
     def convert(self) -> Path:
         """Write the published weights as one safetensors file; returns its path. Optional."""

@@ -1,6 +1,8 @@
 """The reports run and measure what they say; how fast this machine is is no matter of a test."""
 
+import itertools
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from salbench import registry
 from salbench.protocol import Others
 from salbench.runtime import Runtime
-from salbench.speed import clusters, methods
+from salbench.speed import clusters, machine, methods, sizes
 from salbench.speed import metrics as speed
 
 pytestmark = [
@@ -131,15 +133,169 @@ class TestNetworks:
     def test_clock_counts_the_network_only(self, own_time):
         network = torch.nn.Identity()
         network.forward = lambda x: time.sleep(0.05)
-        clock = methods.Clock(network, "cpu")
 
         def calls():
             time.sleep(0.05)
             network(1)
             network(2)
 
-        seconds, inside = clock.median(calls)
+        seconds, inside = methods.median(calls, network, "cpu")
         assert (seconds, inside) == (pytest.approx(0.15), pytest.approx(0.1))
+
+
+class TestParts:
+    def test_of_parts_within_parts_the_innermost_is_charged(self, own_time):
+        inner, outer = torch.nn.Identity(), torch.nn.Identity()
+        inner.forward = lambda x: time.sleep(0.2)
+
+        def forward(x):
+            time.sleep(0.1)
+            inner(x)
+            time.sleep(0.05)
+
+        def call():
+            outer(1)
+            inner(1)
+            time.sleep(0.7)
+
+        outer.forward = forward
+        parts = {"outer": outer, "inner": inner, "idle": torch.nn.Identity()}
+        charges = machine.charged(call, parts, lambda: machine.now("cpu"))
+        assert charges == pytest.approx({"outer": 0.15, "inner": 0.4, "idle": 0, "the rest": 0.7})
+        assert not any(p._forward_hooks or p._forward_pre_hooks for p in parts.values())
+
+    def test_operations_and_bytes_by_hand(self):
+        convolution = torch.nn.Conv2d(3, 4, 3, padding=1)
+        linear = torch.nn.Linear(4, 5).bfloat16()
+
+        @torch.inference_mode()
+        def call():
+            maps = convolution(torch.empty(2, 3, 6, 8))
+            for _ in range(2):
+                linear(torch.empty(96, 4, dtype=torch.bfloat16))
+            maps.view(-1)  # a view reads nothing
+
+        counts = sizes.counted(call, {"convolution": convolution, "linear": linear})
+        pixels, in_float, in_bfloat16 = 2 * 6 * 8, 4, 2
+        assert counts["convolution"].tolist() == [
+            2 * pixels * 4 * (3 * 3 * 3), in_float * (4 * 3 * 3 * 3 + 4), in_float * pixels * (3 + 4)
+        ]  # fmt: skip
+        assert counts["linear"].tolist() == [
+            2 * (2 * 96 * 4 * 5), 2 * in_bfloat16 * (4 * 5 + 5), 2 * in_bfloat16 * 96 * (4 + 5)
+        ]  # fmt: skip
+        assert counts["the rest"][:2].tolist() == [0, 0]
+
+    def test_attention_is_counted(self):
+        """Two products for each head: queries by keys, and weights by values."""
+        queries, keys = torch.ones(2, 3, 16, 8), torch.ones(2, 3, 10, 8)
+        with torch.inference_mode():
+            counts = sizes.counted(lambda: torch.nn.functional.scaled_dot_product_attention(queries, keys, keys), {})
+        assert counts["the rest"][0] == 2 * 3 * (2 * 16 * 8 * 10 + 2 * 16 * 10 * 8)
+
+
+@pytest.fixture
+def ticks(monkeypatch):
+    """A second passes whenever the clock is read."""
+    clock = itertools.count()
+    monkeypatch.setattr(machine, "now", lambda device: float(next(clock)))
+
+
+COST = sizes.Cost("toy", "float32", {"float32": 2e12}, [], 0, np.float32([[0.5, 0.25], [0.25, 1]]), [])
+TOY = """\
+import torch
+from torch import nn
+from salbench.registry import SaliencyMethod, Sized, register
+
+@register
+class Toy(SaliencyMethod):
+    sizes = "full", "half"
+
+    def init_random(self):
+        pass
+
+    def at_size(self, size, dtype):
+        self.convolution = nn.Conv2d(3, 1, 3).to(getattr(torch, dtype))
+        works = {"a reconstruction": lambda sample: 0, "two edits": lambda sample: len(sample.caption.split()[:2])}
+        return Sized({"convolution": self.convolution}, {"contrast": works})
+
+    def predict(self, sample):
+        image = torch.tensor(sample.image).permute(2, 0, 1).to(self.convolution.weight.dtype)
+        return self.convolution(image).float()[0].detach().numpy()
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Folder of a method that is one convolution."""
+    monkeypatch.setattr(registry, "_FOLDERS", list(registry._FOLDERS))
+    folder = tmp_path / "toy_methods"
+    folder.mkdir()
+    (folder / "toy.py").write_text(TOY)
+    registry.add_folder(folder)
+    return folder
+
+
+class TestSizes:
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch):
+        monkeypatch.setattr(sizes, "SIDE", 8)
+        monkeypatch.setattr(sizes, "SIZE", (12, 16))
+        monkeypatch.setattr(machine, "in_fresh_process", lambda function, *words: function(*words))
+
+    def test_the_rate_of_products_of_matrices(self, ticks):
+        assert sizes.matrix_rate("float32", "cpu") == 2 * 8 * 8 * 8 * sizes.PRODUCTS
+
+    def test_calls_are_repeated_until_they_took_long_enough(self, ticks):
+        calls = []
+        assert sizes.mean_seconds(lambda: calls.append(1), {}, "cpu") == {"the rest": 1}
+        assert len(calls) == sizes.ENOUGH == 10
+
+    def test_a_method(self, toy, ticks, monkeypatch):
+        monkeypatch.setattr(sizes, "dtypes", lambda device: ("float32", "bfloat16"))
+        text, number = sizes.report(["toy", "uniform"], "full", Runtime(), toy)
+        assert number == 1
+        rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+        of_parts = [row for row in rows if row[0] == "convolution"]
+        assert [row[2] for row in of_parts] == ["float32", "bfloat16"]
+        assert all(row[1] == "0.0 M" and row[3] == "1" for row in of_parts)
+        totals = [row[3] for row in rows if row[0] == "a prediction"]
+        assert totals == ["3", "3"]  # a second until the network, in it, and after it
+        edits = [row for row in rows if row[0] == "contrast"]
+        assert [row[1:5] for row in edits] == 2 * [
+            ["a reconstruction", "1", "1.00", "–"],
+            ["two edits", "1", "1.00", "120"],
+        ]
+        assert "The map in bfloat16 and that in float32: CC " in text
+        assert "skipped uniform: has no other size than its own; leave out --size" in text
+
+    def test_shares_of_parts_together(self):
+        """A second's work at one rate and two seconds' work at another, done in six."""
+        parts = [
+            sizes.Part("a", 0, "float32", 2.0, 3e12, 1e9, 5e9, 3e12),
+            sizes.Part("b", 0, "bfloat16", 4.0, 24e12, 2e9, 6e9, 12e12),
+        ]
+        assert sizes._cells(parts[:1]) == ["2", "3", "1 GB", "5 GB", "1.5", "50%"]
+        assert sizes._cells(parts) == ["6", "27", "3 GB", "11 GB", "4.5", "50%"]
+
+    def test_how_far_a_map_is(self):
+        part = sizes.Part("a", 0, "float32", 2.0, 3e12, 1e9, 5e9, 3e12)
+        first = replace(COST, parts=[part])
+        other = replace(first, dtype="bfloat16", map=np.float32([[0.5, 0.25], [0.125, 1]]))
+        expected = np.corrcoef(first.map.ravel(), other.map.ravel())[0, 1]
+        text = "\n".join(sizes._tables([first, other], "full"))
+        assert f"CC {expected:.4f}, largest difference 12.50% of the peak" in text
+        assert "bfloat16 was not measured" in "\n".join(sizes._tables([first], "full"))
+
+    def test_an_unknown_size(self, toy):
+        text, number = sizes.report(["toy"], "huge", Runtime(), toy)
+        assert number == 0
+        assert "skipped toy: unknown size 'huge'. Known: full, half" in text
+
+    def test_bfloat16_is_measured_where_the_processor_has_it(self, monkeypatch):
+        known = torch.cpu.get_capabilities()
+        assert machine.has_bfloat16() == any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+        monkeypatch.setattr(machine, "_cpu_info", lambda field: ["fpu avx512_bf16"] if field == "flags" else [])
+        assert sizes.dtypes("cpu") == ("float32", "bfloat16")
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from salbench.files import hash_bytes
-from salbench.registry import MethodUnavailable, register
+from salbench.registry import MethodUnavailable, Sized, register
 from salbench.sample import Sample
 from salbench.training import LearnedMethod, Recipe
 from salbench.training.checkpoint import CheckpointProblem, Counts
@@ -74,6 +74,7 @@ class DiffusionReadout(LearnedMethod):
         patience=NEVER,
     )  # fmt: skip
     mixed_precision = False  # the backbone sets its own precision
+    sizes = ("full",)  # that of Stable Diffusion v1.5
 
     @property
     def place(self) -> str:
@@ -206,6 +207,12 @@ class DiffusionReadout(LearnedMethod):
             self.recipe = self.recipe.at(self.frozen.image_size)
             editor = Editor(self.frozen, self.timesteps, scaled=scaled)
         return edit(sample, self.images_of(sample), editor, wanted, color=color, word=word, mask=mask)
+
+    def at_size(self, size: str, dtype: str) -> Sized:
+        """The size of Stable Diffusion v1.5; see `SaliencyMethod.at_size`."""
+        from .stable_diffusion import at_size
+
+        return at_size(self, dtype)
 
     def logits(self, network: ReadoutNetwork, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Logits (B, H, W) of the images' size."""

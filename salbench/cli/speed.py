@@ -1,8 +1,10 @@
 """Measure the speed of the metrics, of methods, or of a cluster, on this machine.
 
 Without --methods: times the metrics, and pysaliency for comparison. With --methods: images per second of each method,
-its peak memory, and how much of a network's time passes outside the network. With --cluster: how much faster several
-processes are than one, and what a cluster adds to the time of an image.
+its peak memory, and how much of a network's time passes outside the network. With --size: seconds, operations and bytes
+of each part of a method whose networks have another size, and how close it comes to this machine's rate of products of
+matrices. With --cluster: how much faster several processes are than one, and what a cluster adds to the time of an
+image.
 """
 
 import argparse
@@ -13,7 +15,7 @@ USAGE = "[options]"
 EXAMPLES = (
     "salbench speed",
     "salbench speed --methods lite --device cuda",
-    "salbench speed --methods classical",
+    "salbench speed --methods diffusion_readout --size full",
     "salbench speed --cluster 1,2,4",
 )
 
@@ -24,6 +26,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--methods",
         metavar="NAMES",
         help="methods to time instead of the metrics, separated by commas, classical, table1 or all",
+    )
+    parser.add_argument(
+        "--size",
+        metavar="SIZE",
+        help="measure each part of the methods, and their edits, with networks of this size and random weights; "
+        "full: that of the published model, which for diffusion_readout on a CPU takes half an hour and 7 GB",
     )
     parser.add_argument(
         "--cluster",
@@ -43,7 +51,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.methods:
         return _methods(options)
     given_device = ["device"] if options.device != "cpu" else []
-    for name in (*given_device, "init", "backbone", "weights_root", "methods_dir"):
+    for name in (*given_device, "size", "init", "backbone", "weights_root", "methods_dir"):
         _options.require(options, name, "--methods")
     if options.processes:
         from salbench.speed import clusters
@@ -57,8 +65,17 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _methods(options: argparse.Namespace) -> int:
-    from salbench.speed import methods
+    specs, runtime = _options.methods(options), _options.runtime(options)
+    if options.size:
+        from salbench.speed import sizes
 
-    text, timed = methods.report(_options.methods(options), _options.runtime(options), options.methods_dir)
+        for name in ("init", "backbone"):
+            if getattr(options, name):
+                raise ValueError(f"--size and --{name}: expected one of them, got both")
+        text, timed = sizes.report(specs, options.size, runtime, options.methods_dir)
+    else:
+        from salbench.speed import methods
+
+        text, timed = methods.report(specs, runtime, options.methods_dir)
     print(text)
     return int(timed == 0)

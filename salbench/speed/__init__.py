@@ -1,1 +1,1 @@
-"""Speed on this machine: of the metric core beside pysaliency (`metrics`), and of methods (`methods`)."""
+"""Speed on this machine: of metrics beside pysaliency, of methods, of networks of other sizes, and of clusters."""

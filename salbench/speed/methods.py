@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +28,7 @@ from salbench.sample import Sample
 from salbench.speed import machine
 
 if TYPE_CHECKING:
-    import torch
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +93,7 @@ def report(specs: Sequence[str], runtime: Runtime, methods_dir: Path | str | Non
         except (MethodUnavailable, MethodProblem) as reason:
             skipped.append(f"skipped {spec}: {reason}")
     table = tabulate(rows, COLUMNS, "github", disable_numparse=True)
-    return "\n\n".join([_header(runtime.device), table, *skipped, NOTES]), len(rows)
+    return "\n\n".join([machine.described_for(runtime.device), table, *skipped, NOTES]), len(rows)
 
 
 def measure(spec: str, runtime: Runtime, size: tuple[int, int] = SIZE, methods_dir: Path | str | None = None) -> Speed:
@@ -113,17 +111,24 @@ def measure(spec: str, runtime: Runtime, size: tuple[int, int] = SIZE, methods_d
     if methods_dir:
         registry.add_folder(methods_dir)
     method = _created(spec, runtime)
-    network = getattr(method, "network", None)
-    clock, timings = Clock(network, runtime.device), list[Timing]()
+    network, timings = getattr(method, "network", None), list[Timing]()
     with tempfile.TemporaryDirectory() as folder:
-        samples = _pictures(Path(folder), size)
+        samples = synthetic_samples(Path(folder), size)
         for batch in BATCHES:
-            seconds, inside = clock.median(partial(_predict, method, samples[:batch], runtime))
+            seconds, inside = median(partial(_predict, method, samples[:batch], runtime), network, runtime.device)
             if timings and seconds / batch >= timings[-1].seconds:
                 break  # larger batches take longer to try, and more memory
             outside = None if network is None else 1 - inside / seconds
-            timings.append(Timing(batch, seconds / batch, outside, _peak_memory(runtime.device)))
+            timings.append(Timing(batch, seconds / batch, outside, machine.peak_memory(runtime.device)))
     return Speed(method.label, timings[0], timings[-1])
+
+
+def median(function: Callable[[], object], network: nn.Module | None, device: str) -> tuple[float, float]:
+    """Median (seconds, seconds in the network's forward pass) of a function without arguments."""
+    parts = {} if network is None else {"network": network}
+    rounds = [machine.charged(function, parts, partial(machine.now, device)) for _ in range(ROUNDS + 1)][1:]
+    seconds, inside = np.median([(sum(r.values()), r.get("network", 0.0)) for r in rounds], axis=0)
+    return float(seconds), float(inside)
 
 
 def _predict(method: SaliencyMethod, samples: Sequence[Sample], runtime: Runtime) -> None:
@@ -140,8 +145,8 @@ def _created(spec: str, runtime: Runtime) -> SaliencyMethod:
     return method
 
 
-def _pictures(folder: Path, size: tuple[int, int]) -> list[Sample]:
-    """As many samples as the largest batch needs, with smooth colours and some noise."""
+def synthetic_samples(folder: Path, size: tuple[int, int]) -> list[Sample]:
+    """As many samples as the largest batch needs, JPEG files of smooth colours and some noise, written to a folder."""
     rng = np.random.default_rng(288)
     samples = []
     for i in range(max(BATCHES)):
@@ -151,53 +156,3 @@ def _pictures(folder: Path, size: tuple[int, int]) -> list[Sample]:
         Image.fromarray(picture).save(path, quality=90)
         samples.append(Sample(path.stem, size, partial(read_image, path)))
     return samples
-
-
-class Clock:
-    """Times a call, and how much of it is spent in the forward pass of a network, if there is one."""
-
-    def __init__(self, network: torch.nn.Module | None, device: str) -> None:
-        self._device, self._inside = device, 0.0
-        if network is not None:
-            network.register_forward_pre_hook(self._enter)
-            network.register_forward_hook(self._leave)
-
-    def median(self, function: Callable[[], object]) -> tuple[float, float]:
-        """Median (seconds, seconds in the network) of a function without arguments."""
-        times = []
-        for _ in range(ROUNDS + 1):
-            self._inside, begin = 0.0, self._now()
-            function()
-            times.append((self._now() - begin, self._inside))
-        seconds, inside = np.median(times[1:], axis=0)
-        return float(seconds), float(inside)
-
-    def _enter(self, network: torch.nn.Module, inputs: object) -> None:
-        self._begin = self._now()
-
-    def _leave(self, network: torch.nn.Module, inputs: object, output: object) -> None:
-        self._inside += self._now() - self._begin
-
-    def _now(self) -> float:
-        if self._device != "cpu":
-            import torch
-
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
-
-
-def _peak_memory(device: str) -> int:
-    if device == "cpu":
-        return machine.peak_memory()
-    import torch
-
-    return torch.cuda.max_memory_allocated(device)
-
-
-def _header(device: str) -> str:
-    packages = [name for name in ("numpy", "scipy", "numba", "torch") if find_spec(name)]
-    if device == "cpu":
-        return machine.described(*packages)
-    import torch
-
-    return f"{machine.described(*packages)}; {torch.cuda.get_device_name(device)}"
