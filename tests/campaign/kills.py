@@ -7,8 +7,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from commands import Ended
-from forked import Fork
+from forked import Ended, Fork
 from tqdm import tqdm
 from trials import Campaign, Undisturbed, campaign, chosen, finish, parser
 from verbs import COMMANDS

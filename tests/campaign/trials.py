@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from commands import Ended
-from forked import Fork, warm_up
+from forked import Ended, Fork, warm_up
 from tabulate import tabulate
 from verbs import COMMANDS, cut_off, new_folder, outputs, write_inputs
 
