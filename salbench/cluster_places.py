@@ -1,12 +1,13 @@
 """How a cluster is reached or started."""
 
+import asyncio
 import logging
 import re
 import shutil
 import signal
 import tomllib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ _QUEUES = {
     "moab": "MoabCluster", "htcondor": "HTCondorCluster",
 }  # fmt: skip
 _SETTINGS = "queue", "jobs", "settings"
+_STOPPING = {signal.SIGINT, signal.SIGTERM}
 # Networks free and take large arrays for each image. With Dask's small threshold, which returns them to the system each
 # time, half of the time goes into page faults.
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": 256 * 2**20, "MALLOC_MMAP_THRESHOLD_": 32 * 2**20}
+_LOGGERS = "distributed", "distributed.client", "tornado", "tornado.application", "asyncio"  # Dask sets each level
 log = logging.getLogger(__name__)
 
 
@@ -60,10 +63,10 @@ def connect(place: str, paths: Iterable[Path] = (), *, gpu: bool = False, dashbo
         ModuleNotFoundError: dask-jobqueue is needed and missing.
     """
     check(place)
-    for name in "distributed", "tornado", "asyncio":
+    for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters to the user is raised
     log.info("cluster: connecting to %s", place)
-    with _client(place) as client:
+    with _client(place, dashboard) as client:
         if dashboard:
             log.info("dashboard: %s", client.dashboard_link)
         executor = Dask(client, list(paths), gpu=gpu)
@@ -73,11 +76,11 @@ def connect(place: str, paths: Iterable[Path] = (), *, gpu: bool = False, dashbo
 
 
 @contextmanager
-def _client(place: str) -> Iterator[Client]:
+def _client(place: str, dashboard: bool) -> Iterator[Client]:
     kind, _, number = place.partition(":")
     path = Path(place).expanduser()
     if kind == "local":
-        with _local(int(number)) as started, Client(started) as client:
+        with _local(int(number), dashboard) as client:
             yield client
     elif path.suffix == ".toml":
         with started_by_queue(path) as started, Client(started) as client:
@@ -87,26 +90,51 @@ def _client(place: str) -> Iterator[Client]:
             yield client
 
 
-def _local(number: int) -> LocalCluster:
+@contextmanager
+def _local(number: int, dashboard: bool) -> Iterator[Client]:
     environment = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in _MALLOC.items()}
-    with _without_interrupts(), dask.config.set(environment):
-        return LocalCluster(
-            n_workers=number, threads_per_worker=1, silence_logs=logging.CRITICAL, dashboard_address=":0"
-        )
+    with dask.config.set(environment), ExitStack() as opened:
+        with _signals_wait():  # what is stopped while it is made cannot be closed
+            started = LocalCluster(
+                n_workers=0, threads_per_worker=1, memory_limit=1 / number, silence_logs=logging.CRITICAL,
+                dashboard_address=":0" if dashboard else None,  # two seconds
+            )  # fmt: skip
+            opened.enter_context(started)
+            client = opened.enter_context(Client(started))
+        _start_workers(started, number)
+        yield client
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C for later. Threads and processes that are started here never get it: it is for the client."""
+def _signals_wait() -> Iterator[None]:
+    """Keep SIGINT and SIGTERM for later. Threads and processes that are started here never get them.
+
+    Ctrl-C and batch systems send them to all processes of a command, but they are for the client: it ends the others.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     resource_tracker.ensure_running()  # when it starts, it lets signals through again
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
+
+def _start_workers(cluster: Any, number: int) -> None:
+    """Start workers and wait for them.
+
+    Not with `cluster.scale`, which loses errors, nor with `cluster.sync`: after Ctrl-C it forgets those that are
+    starting, so they could not be ended.
+    """
+
+    async def start() -> None:
+        await cluster._correct_state()
+
+    for _ in range(number):
+        cluster.worker_spec.update(cluster.new_worker_spec())
+    asyncio.run_coroutine_threadsafe(start(), cluster.loop.asyncio_loop).result()
 
 
 def _reached(place: str, path: Path) -> Client:
@@ -162,9 +190,7 @@ def started_by_queue(path: Path) -> Iterator[Any]:
 
 def _submit(cluster: Any, jobs: int, name: str) -> None:
     try:
-        for _ in range(jobs):
-            cluster.worker_spec.update(cluster.new_worker_spec())
-        cluster.sync(cluster._correct_state)  # `scale` would submit in the background, where a refusal is lost
+        _start_workers(cluster, jobs)
     except RuntimeError as error:
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ClusterProblem(f"{name} took no job: {said[-1] if said else 'no reason given'}") from error

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
 
-from salbench import executors, optional_packages, registry, results
+from salbench import optional_packages, registry, results
 from salbench.code_hash import definition_hash
 from salbench.datasets import Dataset
 from salbench.files import hash_bytes
@@ -26,6 +25,7 @@ from salbench.identity import Identity
 from salbench.journal import Journal, JournalProblem
 from salbench.metrics import METRICS
 from salbench.prediction import predict_stream
+from salbench.progress import Bar
 from salbench.protocol import Protocol
 from salbench.provenance import provenance
 from salbench.registry import MethodUnavailable, SaliencyMethod
@@ -181,18 +181,13 @@ class Evaluation:
         if len(todo) < total:
             log.info("%s: resuming after %d of %d images", method.label, total - len(todo), total)
         outcomes = predict_stream(method, todo, self.runtime, partial(self._scorer.score, method))
-        bar = tqdm(
-            total=total, initial=total - len(todo), desc=method.label, unit="image", disable=not self.runtime.progress
-        )
-        n_failed = 0
+        bar = Bar(method.label, total, done=total - len(todo), shown=self.runtime.progress)
         with bar, closing(outcomes):
             bar.set_postfix_str("the first run compiles the metrics" if todo else "")
             for outcome in outcomes:
-                n_failed += outcome.error is not None
-                bar.set_postfix_str(executors.progress(n_failed), refresh=False)
                 failed = {"error": outcome.error} if outcome.error is not None else {}
                 journal.add({"id": outcome.sample.id} | (failed or outcome.value))
-                bar.update()
+                bar.advance(failed=bool(failed))
 
     def _summarise(
         self, method: SaliencyMethod, identity: Identity, entries: Mapping[str, dict[str, Any]], seconds: float

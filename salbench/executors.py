@@ -135,10 +135,3 @@ def using(cluster: Executor) -> Iterator[None]:
 def cluster() -> Executor | None:
     """The executor of the innermost `using`, or None if work stays in this process."""
     return _cluster.get()
-
-
-def progress(n_failed: int) -> str:
-    """What a progress bar says behind its rate: the workers of the cluster, and the number of failures."""
-    used = _cluster.get()
-    parts = [used.status if used else "", f"{n_failed} failed" if n_failed else ""]
-    return ", ".join(filter(None, parts))

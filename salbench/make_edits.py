@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from salbench.datasets import Dataset
 from salbench.edits import SALIENCY, MadeEdits, Writer, check_wanted
 from salbench.files import hash_bytes, read_map
 from salbench.maps import to_density
 from salbench.prediction import RunStopped, stream
+from salbench.progress import Bar
 from salbench.provenance import provenance
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.sample import Sample
@@ -59,13 +59,13 @@ def make(
     maker = _Maker(method, Writer(folder, setup), wanted, masks, {"constrained": constrained, **options})
     one_by_one = replace(method.runtime, workers=1, batch_size=1)
     outcomes = stream(method, samples, one_by_one, maker.edit, maker.write)
-    bar = tqdm(total=len(samples), desc="editing", unit="image", disable=not method.runtime.progress)
+    bar = Bar("editing", len(samples), shown=method.runtime.progress)
     failures = {}
     with bar, closing(outcomes):
         for outcome in outcomes:
             if outcome.error is not None:
                 failures[outcome.sample.id] = outcome.error
-            bar.update()
+            bar.advance(failed=outcome.error is not None)
     if not failures:
         maker.writer.finish()
     return failures

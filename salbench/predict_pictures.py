@@ -17,7 +17,6 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from salbench.attention_summary import check_regions, summarise
 from salbench.code_hash import definition_hash
@@ -28,6 +27,7 @@ from salbench.named_regions import Box, NamedRegions, facts, read_shapes
 from salbench.overlay import draw_overlay
 from salbench.pictures import Picture
 from salbench.prediction import RunStopped, predict_stream
+from salbench.progress import Bar
 from salbench.protocol import PROTOCOLS
 from salbench.provenance import provenance
 from salbench.redaction import without_folders
@@ -166,15 +166,14 @@ def predict_pictures(
     by_name = {picture.name: picture for picture in pictures}
     outcomes = predict_stream(method, samples, method.runtime, lambda sample, found: run.write(by_name, sample, found))
     total = len(samples) + predicted.kept
-    quiet = not method.runtime.progress or total == 1
-    bar = tqdm(total=total, initial=predicted.kept, desc=method.label, unit="picture", disable=quiet)
+    bar = Bar(method.label, total, done=predicted.kept, unit="picture", shown=method.runtime.progress and total > 1)
     with bar, closing(outcomes):
         for outcome in outcomes:
             if outcome.error is not None:
                 predicted.failures[outcome.sample.id] = outcome.error
             else:
                 predicted.summaries[outcome.sample.id] = outcome.value
-            bar.update()
+            bar.advance(failed=outcome.error is not None)
     _write_table(predicted, by_name, run.out / TABLE)
     return predicted
 

@@ -11,6 +11,7 @@ from contextlib import closing
 import dask
 import pytest
 from distributed import Client, LocalCluster
+from distributed.core import Status
 from runs import PLAIN, evaluation_of, files_of, rows_of
 
 from salbench import cluster, cluster_places, executors
@@ -155,6 +156,37 @@ class TestPlaces:
         assert str(file) in str(error.value)
 
     @pytest.mark.slow
+    def test_signals_to_all_processes_of_a_command_are_for_the_client(self):
+        """As Ctrl-C and batch systems send them. The client ends its processes."""
+        with connect("local:1") as executor:
+            assert list(executor.map(_waiting, {signal.SIGINT, signal.SIGTERM}, [0])) == [(0, True)]
+            assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGTERM}
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("_interruptible")
+    def test_ctrl_c_while_processes_start_ends_them(self, monkeypatch):
+        clusters, real = [], cluster_places._start_workers
+
+        def start(started, number):
+            clusters.append(started)
+            interrupt = signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]
+            threading.Timer(0.3, *interrupt).start()  # a process takes longer
+            real(started, number)
+
+        monkeypatch.setattr(cluster_places, "_start_workers", start)
+        with pytest.raises(KeyboardInterrupt), connect("local:1"):
+            pass
+        assert [nanny.status for nanny in clusters[0]._created] == [Status.closed]
+        assert clusters[0].status == Status.closed
+
+    @pytest.fixture
+    def _interruptible(self):
+        """A shell starts its background jobs with the signal ignored."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    @pytest.mark.slow
     def test_jobs_of_slurm(self, slurm, tmp_path):
         file = slurm()
         with connect(str(file)) as executor:
@@ -171,6 +203,10 @@ class TestPlaces:
         file = slurm(settings='waltime = "1:00"')
         with pytest.raises(ClusterProblem, match=r"\[settings\]: .*unexpected key 'waltime'"), connect(str(file)):
             pass
+
+
+def _waiting(signals, unit):
+    return signals <= signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 SLURM = {

@@ -13,7 +13,7 @@ LAYERS = {
     "archives": 0, "checks": 0, "checksums": 0, "executors": 0, "files": 0, "identity": 0, "optional_packages": 0,
     "redaction": 0, "suggestions": 0, "writing": 0,
     "code_hash": 1, "figure": 1, "maps": 1, "named_regions": 1, "pictures": 1, "plugins": 1, "runtime": 1, "sample": 1,
-    "training_plan": 1,
+    "progress": 1, "training_plan": 1,
     "attention_summary": 2, "augment": 2, "datasets": 2, "edits": 2, "journal": 2, "metrics": 2, "overlay": 2,
     "protocol": 2, "provenance": 2, "registry": 2, "results": 2, "stats": 2, "weights": 2,
     "cluster": 3, "contact_sheet": 3, "converters": 3, "dataset_files": 3, "edit_controls": 3, "prediction": 3,

@@ -22,6 +22,7 @@ from salbench.datasets import Dataset, join, load
 from salbench.edits import EditSet, training_name
 from salbench.evaluation import Evaluation
 from salbench.executors import Lost
+from salbench.progress import Bar
 from salbench.protocol import named
 from salbench.results import Result
 from salbench.runtime import Runtime
@@ -173,9 +174,11 @@ def _trained(training: _Training, jobs: Sequence[_Job]) -> Iterator[tuple[_Job, 
         yield from ((job, _train(training, job)) for job in _logged(training.name, jobs))
         return
     quiet = replace(training, runtime=replace(training.runtime, progress=False))
-    with closing(cluster.map(_train, quiet, _logged(training.name, jobs))) as results:
+    bar = Bar(training.name, len(jobs), unit="training", shown=training.runtime.progress)
+    with bar, closing(cluster.map(_train, quiet, _logged(training.name, jobs))) as results:
         for job, reason in results:
             yield job, reason.reason if isinstance(reason, Lost) else reason
+            bar.advance(failed=reason is not None)
 
 
 def _logged(name: str, jobs: Sequence[_Job]) -> Iterator[_Job]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from salbench.adaptation.model import grid
 from salbench.maps import to_density
 from salbench.prediction import RunStopped, predict_stream
+from salbench.progress import Bar
 from salbench.protocol import Protocol
 from salbench.registry import SaliencyMethod
 from salbench.sample import Sample
@@ -52,14 +52,11 @@ class Predictions:
             todo = [scaled(s, scale) for s in samples if not self._path(s.id, scale).exists()]
             keep = partial(self._keep, method, originals, scale)
             name = f"{method.label}, input x {scale:g}"
-            bar = tqdm(
-                total=len(samples), initial=len(samples) - len(todo), desc=name, unit="image",
-                disable=not method.runtime.progress,
-            )  # fmt: skip
+            bar = Bar(name, len(samples), done=len(samples) - len(todo), shown=method.runtime.progress)
             failed = {}
             with bar, closing(predict_stream(method, todo, method.runtime, keep)) as outcomes:
                 for outcome in outcomes:
-                    bar.update()
+                    bar.advance(failed=outcome.error is not None)
                     if outcome.error is not None:
                         failed[outcome.sample.id] = outcome.error
             if failed:

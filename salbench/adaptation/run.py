@@ -35,6 +35,7 @@ from salbench.journal import Journal
 from salbench.locks import only_one
 from salbench.metrics import METRICS, Pair, measure
 from salbench.prediction import predict_stream
+from salbench.progress import Bar
 from salbench.protocol import Others, Protocol
 from salbench.provenance import provenance
 from salbench.registry import SaliencyMethod
@@ -246,14 +247,14 @@ class _Work:
         scored = [(f, frozenset(f.draw.scored)) for f in fits]
         finish = partial(self._scores, scored, predictions, others)
         total = len(self.scored)
-        bar = tqdm(total=total, initial=total - len(todo), desc="score", disable=not self.method.runtime.progress)
+        bar = Bar("score", total, done=total - len(todo), shown=self.method.runtime.progress)
         outcomes = predict_stream(self.method, todo, self.method.runtime, finish)
         with bar, closing(outcomes):
             for outcome in outcomes:
                 if outcome.error is not None:
                     raise AdaptationProblem(f"{self.method.label}: {outcome.sample.id} failed: {outcome.error}")
                 journal.add({"id": outcome.sample.id, "scores": outcome.value})
-                bar.update()
+                bar.advance()
 
     def _scores(
         self,

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from salbench import datasets
 from salbench.datasets import Dataset
 from salbench.files import hash_bytes, hash_file, read_map
+from salbench.progress import Bar
 from salbench.protocol import PROTOCOLS, Others, Protocol, Truth
 from salbench.report import explain
 from salbench.report.boards import Board, numbers
@@ -119,12 +119,12 @@ def write(album: Album, site: Site, runtime: Runtime) -> dict[str, Any]:
     ordered = [samples[id] for id in album.board.ids()]
     others = Others(list(map(_with_points, album.dataset.split or album.dataset.samples)), album.protocol)
     one = partial(_one, album, others, site)
-    bar = tqdm(total=len(ordered), desc=album.board.slug, unit="image", disable=not runtime.progress)
+    bar = Bar(album.board.slug, len(ordered), shown=runtime.progress)
     with bar, ThreadPoolExecutor(runtime.workers) as pool:
         found = []
         for record in pool.map(one, range(len(ordered)), ordered):
             found.append(record)
-            bar.update()
+            bar.advance()
     return {
         "photographs": [record["photograph"] for record in found],
         "thumbnails": [record["thumbnail"] for record in found],

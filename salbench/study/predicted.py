@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from salbench import optional_packages, registry
 from salbench.edits import EDIT_TYPES, Edit, EditSet
@@ -18,6 +17,7 @@ from salbench.evaluation import identity_of
 from salbench.files import FileProblem
 from salbench.journal import Journal
 from salbench.prediction import Outcome, predict_stream
+from salbench.progress import Bar
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.runtime import Runtime
@@ -352,13 +352,14 @@ def _predicted(
         regions[source] = {e.edit.id: e.edit.read_mask for e in edits}
         regions |= {e.edit.id: {e.edit.id: e.edit.read_mask} for e in edits}
     outcomes = predict_stream(method, samples, runtime, partial(_inside, method, regions))
-    total = len(study.by_source)
-    bar = tqdm(total=total, initial=total - len(todo), desc=method.label, unit="source", disable=not runtime.progress)
+    total = sum(1 + len(edits) for edits in study.by_source.values())
+    bar = Bar(method.label, total, done=total - len(samples), shown=runtime.progress)
     with bar, closing(outcomes):
         for original in outcomes:  # the images of a source have one size, so they come one after the other
-            source = original.sample.id
-            yield _entry(original, list(islice(outcomes, len(todo[source]))))
-            bar.update()
+            edited = list(islice(outcomes, len(todo[original.sample.id])))
+            yield _entry(original, edited)
+            for outcome in (original, *edited):
+                bar.advance(failed=outcome.error is not None)
 
 
 def _covers(entry: Mapping[str, Any] | None, edits: Sequence[Measured]) -> bool:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial as bound
 from pathlib import Path
 
-from tqdm import tqdm
-
 from salbench.prediction import Outcome, predict_stream
+from salbench.progress import Bar
 from salbench.registry import SaliencyMethod
 from salbench.runtime import Runtime
 from salbench.sample import Sample
@@ -118,8 +117,11 @@ def write(
 
 
 def _outcomes(method: SaliencyMethod, samples: Sequence[Sample], runtime: Runtime, form: Format) -> Iterator[Outcome]:
-    with closing(predict_stream(method, samples, runtime, bound(form.encode, method))) as outcomes:
-        yield from tqdm(outcomes, total=len(samples), desc=method.label, unit="image", disable=not runtime.progress)
+    bar = Bar(method.label, len(samples), shown=runtime.progress)
+    with bar, closing(predict_stream(method, samples, runtime, bound(form.encode, method))) as outcomes:
+        for outcome in outcomes:
+            yield outcome
+            bar.advance(failed=outcome.error is not None)
 
 
 def _allowed_failure(outcome: Outcome, partial: bool) -> str:

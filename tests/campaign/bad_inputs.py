@@ -26,9 +26,10 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from commands import Ended, Server
+from forked import Ended
 from inputs import KINDS, Kind, bounds
 from mutations import CANARY, Mutation
+from server import Server
 
 OUTCOMES = ("refused clearly", "recorded", "right", "faults")
 LINES = 2  # of an error

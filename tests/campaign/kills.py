@@ -1,4 +1,8 @@
-"""Kill commands at random moments, give the same command again, and compare with a command that nobody disturbed."""
+"""Kill commands at random moments, give the same command again, and compare with a command that nobody disturbed.
+
+With --cluster, the commands that can do so work on a cluster. Half of the signals go to their client alone, half to all
+processes of the command. No process may stay behind.
+"""
 
 import random
 import signal
@@ -7,13 +11,13 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from commands import Ended
-from forked import Fork
+from forked import Ended
 from tqdm import tqdm
 from trials import Campaign, Undisturbed, campaign, chosen, finish, parser
 from verbs import COMMANDS
 
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}  # the exit status that each leads to
+SECONDS = 10  # in which the workers of a client that ended must end
 STOPPED = "Stopped. Finished work is kept; rerun the same command to resume."
 
 
@@ -21,15 +25,19 @@ def main() -> int:
     """Run the campaign; returns 1 if it found a fault."""
     options = parser(__doc__)
     options.add_argument("--kills", type=int, default=200, help="number of kills, the same for each command")
+    options.add_argument("--cluster", metavar="PLACE", help="kill clients of such a cluster, for example local:2")
     options = options.parse_args()
     names, moments = chosen(options), random.Random(options.seed)
+    if options.cluster:
+        names = [name for name in names if COMMANDS[name].clusters]
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
-    with campaign() as started, tqdm(total=options.kills, desc="kills", unit="kill") as bar:
+    with campaign(options.cluster) as started, tqdm(total=options.kills, desc="kills", unit="kill") as bar:
         undisturbed = {name: started.undisturbed(name) for name in names}
         while bar.n < options.kills:
             name, signal_ = names[bar.n % len(names)], moments.choice(list(SIGNALS))
+            moment, alone = moments.random(), bool(options.cluster) and moments.random() < 0.5
             with started.counting(counts[name]):
-                if (took := _kill(started, name, signal_, moments.random(), undisturbed[name])) is None:
+                if (took := _kill(started, name, signal_, moment, alone, undisturbed[name])) is None:
                     counts[name][signal_.name] += 1
                     bar.update()
                 else:
@@ -39,14 +47,19 @@ def main() -> int:
     return finish(["command", *columns], rows, started.faults)
 
 
-def _kill(started: Campaign, name: str, number: signal.Signals, moment: float, expected: Undisturbed) -> float | None:
+def _kill(
+    started: Campaign, name: str, number: signal.Signals, moment: float, alone: bool, expected: Undisturbed
+) -> float | None:
     """Kill a command at a moment, 0 to 1, of its time, and run it again; returns its time if it had ended before."""
     folder, start = started.folder(), time.perf_counter()
-    what = f"{name}, {number.name} after {moment * expected.seconds:.3f} of {expected.seconds:.3f} s"
-    fork = Fork(COMMANDS[name].words, folder)
+    what = f"{name}, {number.name}{' alone' * alone} after {moment * expected.seconds:.3f} of {expected.seconds:.3f} s"
+    fork = started.start(name, folder)
     time.sleep(moment * expected.seconds)
-    fork.kill(number)
+    fork.kill(number, alone=alone)
     ended = fork.wait()
+    if not fork.has_gone(SECONDS):
+        started.fault(f"{what}: processes were there {SECONDS} seconds later")
+        fork.kill(signal.SIGKILL)
     if ended.status == -number != -signal.SIGKILL and not (folder / "out").exists():
         return expected.seconds  # Python answered, because salbench had not begun
     if ended.status == 0:

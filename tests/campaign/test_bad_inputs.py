@@ -4,8 +4,9 @@ import json
 
 import pytest
 from bad_inputs import CANARY, Base, Campaign, Case, cases, changed, harm, judged, table
-from commands import Ended, Server
+from forked import Ended
 from inputs import KINDS
+from server import Server
 
 SHORT = 54  # one case of each kind
 BY_NAME = {kind.name: kind for kind in KINDS}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import GIB, Ended, run
+from forked import GIB, Ended, Fork
 from PIL import Image
 
 USER, HOST = "alice-canary", "canary-host"
@@ -115,7 +115,8 @@ def salbench(home):
     environment = {"HOME": str(home), "USER": USER, "LOGNAME": USER, "HOSTNAME": HOST, "PYTHONPATH": _path(home)}
 
     def execute(*words: object) -> Ended:
-        return run([str(word) for word in words], home / "work", memory=8 * GIB, seconds=900, environment=environment)
+        fork = Fork([str(word) for word in words], home / "work", environment, memory=8 * GIB, afresh=True)
+        return fork.wait(900)
 
     return execute
 

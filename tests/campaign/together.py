@@ -17,8 +17,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from commands import Ended
-from forked import Fork
+from forked import Ended, Fork
 from tqdm import tqdm
 from trials import STRAY, Campaign, Undisturbed, campaign, chosen, finish, parser
 from verbs import COMMANDS, cut_off

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from commands import Ended
-from forked import Fork, warm_up
+from forked import Ended, Fork, warm_up
 from tabulate import tabulate
 from verbs import COMMANDS, cut_off, new_folder, outputs, write_inputs
 
@@ -31,9 +30,15 @@ class Undisturbed:
 
 @dataclass
 class Campaign:
-    """Inputs, and the folders of trials beside them."""
+    """Inputs, and the folders of trials beside them.
+
+    Attributes:
+        root: the folder that holds them.
+        cluster: where commands do their work, as for --cluster; by default in their process.
+    """
 
     root: Path
+    cluster: str | None = None
     faults: list[str] = field(default_factory=list)
     count: int = 0
 
@@ -42,12 +47,19 @@ class Campaign:
         self.count += 1
         return new_folder(self.root / f"trial{self.count}", self.root)
 
+    def start(self, name: str, folder: Path) -> Fork:
+        """Start a command in a folder."""
+        return _start(name, folder, self.cluster)
+
     def undisturbed(self, name: str) -> Undisturbed:
-        """Run a command to its end, twice: the second run's time counts, because the first one loads what is needed."""
+        """Run a command to its end, twice: the second run's time counts, because the first one loads what is needed.
+
+        The first one works in its process, so what a cluster writes is compared too.
+        """
         found = []
-        for _ in range(2):
+        for cluster in (None, self.cluster):
             folder, start = self.folder(), time.perf_counter()
-            ended = Fork(COMMANDS[name].words, folder).wait()
+            ended = _start(name, folder, cluster).wait()
             found.append(Undisturbed(outputs(folder), time.perf_counter() - start, ended))
         if found[0].files != found[1].files or found[1].ended.status or not found[1].files:
             raise RuntimeError(f"{name}: expected two equal runs without trouble, got {found[1].ended}")
@@ -74,7 +86,7 @@ class Campaign:
 
     def check_again(self, what: str, name: str, folder: Path, expected: Undisturbed) -> None:
         """Give the same command again, and compare all files with those of the undisturbed one."""
-        ended = Fork(COMMANDS[name].words, folder).wait()
+        ended = self.start(name, folder).wait()
         if ended.status != 0 or STRAY.search(ended.output + ended.errors):
             self.fault(f"{what}: the same command again ended with {ended.status}", ended.errors)
         else:
@@ -94,13 +106,18 @@ class Campaign:
                 self.fault(f"{what}: differs: {path}")
 
 
+def _start(name: str, folder: Path, cluster: str | None) -> Fork:
+    words = COMMANDS[name].words
+    return Fork(f"{words} --cluster {cluster}", folder, afresh=True) if cluster else Fork(words, folder)
+
+
 @contextmanager
-def campaign() -> Iterator[Campaign]:
+def campaign(cluster: str | None = None) -> Iterator[Campaign]:
     """A campaign in a temporary folder, with a user's cache of its own."""
     with tempfile.TemporaryDirectory(prefix="salbench_campaign_") as folder:
         os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        started = Campaign(Path(folder))
+        started = Campaign(Path(folder), cluster)
         stdout = os.dup(1)
         with open(os.devnull, "w") as null:  # the progress of the inputs
             os.dup2(null.fileno(), 1)

@@ -65,10 +65,12 @@ class Command:
     Attributes:
         words: the verb and its options.
         needs_torch: whether it loads torch, and so takes seconds instead of tenths.
+        clusters: whether it can work on a cluster.
     """
 
     words: str
     needs_torch: bool = False
+    clusters: bool = False
 
     @property
     def verb(self) -> str:
@@ -78,19 +80,24 @@ class Command:
 COMMANDS = {
     "run": Command(
         "run --methods uniform,spectral_residual --dataset folder:inputs/pictures --out out --save-maps maps "
-        "--workers 2"
+        "--workers 2",
+        clusters=True,
     ),
-    "predict": Command("predict inputs/pictures/images --method spectral_residual --out out --workers 2"),
+    "predict": Command(
+        "predict inputs/pictures/images --method spectral_residual --out out --workers 2", clusters=True
+    ),
     "edit": Command(
         "edit --methods-dir inputs/methods --methods brightener --type brightness --strength 0.2,0.4 "
-        "--dataset folder:inputs/pictures --mask saliency --out out/edits"
+        "--dataset folder:inputs/pictures --mask saliency --out out/edits",
+        clusters=True,
     ),
     "edit --image": Command(
         "edit --methods-dir inputs/methods --methods brightener --type brightness --strength 0.2 "
         "--image inputs/pictures/images/a.png --mask inputs/mask.png --out out/sheet.png"
     ),
     "study": Command(
-        "study --edits inputs/edits --methods uniform,spectral_residual --out out --figure out/figure.svg --workers 1"
+        "study --edits inputs/edits --methods uniform,spectral_residual --out out --figure out/figure.svg --workers 1",
+        clusters=True,
     ),
     "study --plan": Command("study --edits inputs/edits --plan --participants 2 --per-type 2 --strengths 1 --out out"),
     "controls": Command(
@@ -100,9 +107,11 @@ COMMANDS = {
         "report --results inputs/results --datasets folder:inputs/pictures --maps inputs/maps --pictures all "
         "--out out --workers 2"
     ),
-    "submit": Command("submit --methods uniform --dataset salicon_test --data-root inputs/data --partial --out out"),
+    "submit": Command(
+        "submit --methods uniform --dataset salicon_test --data-root inputs/data --partial --out out", clusters=True
+    ),
     "submit --format tuebingen": Command(
-        "submit --methods center_bias --dataset folder:inputs/pictures --format tuebingen --out out"
+        "submit --methods center_bias --dataset folder:inputs/pictures --format tuebingen --out out", clusters=True
     ),
     "results pack": Command("results pack inputs/results --maps inputs/maps --out out/results.zip"),
     "results merge": Command("results merge inputs/results.zip --out out"),
@@ -119,6 +128,7 @@ COMMANDS = {
         "ablate --methods-dir inputs/methods --methods small --dataset folder:inputs/split --augmentations hflip "
         "--seeds 0,1 --epochs 2 --out out/results --checkpoints out/checkpoints",
         needs_torch=True,
+        clusters=True,
     ),
 }
 

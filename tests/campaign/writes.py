@@ -22,8 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from commands import Ended
-from forked import Fork
+from forked import Ended, Fork
 from tqdm import tqdm
 from trials import Campaign, Undisturbed, campaign, chosen, finish, parser
 from verbs import COMMANDS

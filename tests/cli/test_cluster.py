@@ -1,4 +1,4 @@
-"""`--cluster`: every verb that takes it writes what it writes on one machine, byte for byte."""
+"""`--cluster`: every verb that takes it writes what it writes on one machine, byte for byte, and counts workers."""
 
 import json
 import shutil
@@ -92,7 +92,10 @@ def test_same_bytes_as_on_one_machine(name, place, cluster, salbench, capsys):
         words = [word.replace("{out}", "out") for word in COMMANDS[name]]
         assert salbench(*words, *more) == 0
         (place / "out").rename(place / ("cluster" if more else "one"))
-        return capsys.readouterr().out
+        return capsys.readouterr()
 
-    assert execute("--cluster", cluster) == execute()
+    clustered, alone = execute("--cluster", cluster), execute()
+    assert clustered.out == alone.out
+    assert ", 2 workers]" in clustered.err, "the progress bar"
+    assert "workers" not in alone.err
     assert files(place / "cluster") == files(place / "one")
