@@ -35,7 +35,8 @@ def make(
     An image whose edits are in the folder is edited again only if its mask, density or caption has changed.
 
     Args:
-        method: a method that can edit. Its runtime names the device and says whether to show progress.
+        method: a method that can edit. Its runtime names the device, says how many images are edited together, and
+            whether to show progress.
         dataset: the images. Their ground truth tells the method which word is the most salient.
         folder: a new folder, or an edit set begun with the same method and options.
         wanted: {type: strengths}, as from `salbench.edits.wanted`.
@@ -57,8 +58,8 @@ def make(
     _check_regions(dataset.name, samples, masks)
     setup = _setup(method, dataset, wanted, masks, constrained, options)
     maker = _Maker(method, Writer(folder, setup), wanted, masks, {"constrained": constrained, **options})
-    one_by_one = replace(method.runtime, workers=1, batch_size=1)
-    outcomes = stream(method, samples, one_by_one, maker.edit, maker.write)
+    one_batch_at_a_time = replace(method.runtime, workers=1)  # memory holds one, and a run that is stopped loses one
+    outcomes = stream(method, samples, one_batch_at_a_time, maker.edit, maker.write)
     bar = Bar("editing", len(samples), shown=method.runtime.progress)
     failures = {}
     with bar, closing(outcomes):
@@ -119,14 +120,13 @@ class _Maker:
 
     def edit(self, samples: Sequence[Sample]) -> list[tuple[MadeEdits, str] | None]:
         """The edits of each sample with a hash of their inputs; None if an earlier run has written them."""
-        return [self._edit(sample) for sample in samples]
-
-    def _edit(self, sample: Sample) -> tuple[MadeEdits, str] | None:
-        mask = self.masks if self.masks in (None, SALIENCY) else Path(self.masks) / f"{sample.id}.png"
-        inputs = _inputs(sample, mask)
-        if self.writer.done(sample.id, inputs):
-            return None
-        return edit_one(self.method, sample, self.wanted, mask=mask, **self.options), inputs
+        masks = [self.masks if self.masks in (None, SALIENCY) else Path(self.masks) / f"{s.id}.png" for s in samples]
+        inputs = [_inputs(*each) for each in zip(samples, masks, strict=True)]
+        todo = [i for i, sample in enumerate(samples) if not self.writer.done(sample.id, inputs[i])]
+        given = [samples[i] for i in todo], self.wanted
+        made = edit_several(self.method, *given, masks=[masks[i] for i in todo], **self.options) if todo else []
+        done = dict(zip(todo, made, strict=True))
+        return [(done[i], inputs[i]) if i in done else None for i in range(len(samples))]
 
     def write(self, sample: Sample, made: tuple[MadeEdits, str] | None) -> None:
         """Write the edits of a sample at once, because a run may be stopped."""
@@ -159,25 +159,47 @@ def edit_one(
     *,
     caption: str | None = None,
     mask: Path | str | None = None,
-    color: str | None = None,
     **options: Any,
 ) -> MadeEdits:
     """Edit one sample.
 
     Args:
-        method, sample, wanted, options: see `SaliencyMethod.edit`.
-        color: the colour's word for types that need one, or several words separated by commas. The id of the sample
-            decides which of several is used.
         caption: replaces the caption of the sample.
         mask: picture of the region, or SALIENCY.
+        method, sample, wanted, options: see `edit_several`.
 
     Raises:
         ValueError: an image or request that cannot be edited.
     """
     sample = sample if caption is None else replace(sample, caption=caption)
-    region = mask if mask is None or mask == SALIENCY else read_map(mask)
+    (made,) = edit_several(method, [sample], wanted, masks=[mask], **options)
+    return made
+
+
+def edit_several(
+    method: SaliencyMethod,
+    samples: Sequence[Sample],
+    wanted: Mapping[str, Sequence[float]],
+    *,
+    masks: Sequence[Path | str | None],
+    color: str | None = None,
+    **options: Any,
+) -> list[MadeEdits]:
+    """Edit samples together.
+
+    Args:
+        method, samples, wanted, options: see `SaliencyMethod.edit_batch`.
+        masks: for each sample, a picture of the region, or SALIENCY.
+        color: the colour's word for types that need one, or several words separated by commas. The id of a sample
+            decides which of several is used.
+
+    Raises:
+        ValueError: an image or request that cannot be edited.
+    """
+    regions = [mask if mask is None or mask == SALIENCY else read_map(mask) for mask in masks]
     words = color.split(",") if color else [None]
-    return method.edit(sample, wanted, mask=region, color=words[int(hash_bytes(sample.id), 16) % len(words)], **options)
+    colors = [words[int(hash_bytes(sample.id), 16) % len(words)] for sample in samples]
+    return method.edit_batch(samples, wanted, masks=regions, colors=colors, **options)
 
 
 def predicting(method: SaliencyMethod) -> Callable[[np.ndarray], np.ndarray] | None:

@@ -236,6 +236,26 @@ class SaliencyMethod:
         """
         raise MethodProblem(f"{self.name} cannot edit images")
 
+    def edit_batch(
+        self,
+        samples: Sequence[Sample],
+        wanted: Mapping[str, Sequence[float]],
+        *,
+        colors: Sequence[str | None],
+        masks: Sequence[np.ndarray | str | None],
+        **options: Any,
+    ) -> list[MadeEdits]:
+        """Edit several images. Override it if that is faster than one at a time.
+
+        Edits must not depend on the other images. If it raises, each image is tried by itself.
+
+        Args:
+            samples, wanted, options: see `edit`.
+            colors, masks: `color` and `mask` of each sample; see `edit`.
+        """
+        each = zip(samples, colors, masks, strict=True)
+        return [self.edit(sample, wanted, color=color, mask=mask, **options) for sample, color, mask in each]
+
     def setup(self) -> dict[str, Any]:
         """What a training or an edit depends on beside code, recipe and data, as JSON can hold it."""
         return {}

@@ -1,6 +1,7 @@
 """Making edit sets, with a toy that edits by arithmetic on pixels."""
 
 from dataclasses import replace
+from threading import Lock
 
 import numpy as np
 import pytest
@@ -12,6 +13,11 @@ from salbench.prediction import RunStopped
 from salbench.registry import MethodUnavailable, SaliencyMethod
 from salbench.runtime import Runtime
 from salbench.sample import Sample
+
+
+def files(folder):
+    """The bytes of each file in a folder."""
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 class Brightener(SaliencyMethod):
@@ -46,7 +52,7 @@ class Brightener(SaliencyMethod):
                     dropped.append({"type": type, "asked": strength, "reason": "too strong"})
                     continue
                 image = np.clip(sample.image + 100 * strength * mask[:, :, None], 0, 255).astype(np.uint8)
-                made.append(edits.NewEdit(type, strength, strength, 1, image))
+                made.append(edits.NewEdit(type, strength, strength, 1, image, {"color": color}))
         return edits.MadeEdits(sample.image, mask, made, sample.caption, word, dropped=dropped)
 
     def predict(self, sample):
@@ -184,22 +190,51 @@ class TestMake:
         assert dataset.samples[0].id in sources
         assert dataset.samples[1].id not in sources
 
-    def test_one_image_at_a_time_whatever_the_runtime(self, dataset, tmp_path, monkeypatch):
+    def test_one_batch_at_a_time_of_the_runtime_s_size(self, dataset, tmp_path, monkeypatch):
         """So that memory holds one, and one that is stopped loses one."""
-        method, editing = Brightener(), []
+        method, sizes, editing = Brightener(), [], Lock()
         method.runtime = Runtime(workers=3, batch_size=4, progress=False)
-        edit = Brightener.edit
+        edit_batch = Brightener.edit_batch
 
-        def alone(self, sample, *args, **options):
-            assert not editing
-            editing.append(sample.id)
-            try:
-                return edit(self, sample, *args, **options)
-            finally:
-                editing.clear()
+        def alone(self, samples, *args, **options):
+            assert not editing.locked()
+            sizes.append(len(samples))
+            with editing:
+                return edit_batch(self, samples, *args, **options)
 
-        monkeypatch.setattr(Brightener, "edit", alone)
-        assert make(dataset, tmp_path, method, limit=4) == {}
+        monkeypatch.setattr(Brightener, "edit_batch", alone)
+        assert make(dataset, tmp_path, method, limit=6) == {}
+        assert sizes == [4, 2]
+
+    def test_what_is_written_does_not_depend_on_the_batch(self, dataset, tmp_path):
+        """Colours and masks too belong to the image, and an image that cannot be edited fails alone."""
+        (tmp_path / "masks").mkdir()
+        for i, sample in enumerate(dataset.samples[:5]):
+            mask = np.zeros(sample.size, np.uint8)
+            mask[10 * i : 10 * i + 30] = 255
+            Image.fromarray(mask).save(tmp_path / "masks" / f"{sample.id}.png")
+        failures = {}
+        for size in (1, 4):
+            method = Brightener()
+            method.runtime = Runtime(batch_size=size, progress=False)
+            method.refused = dataset.samples[1].id
+            failures[size] = make(
+                dataset, tmp_path / str(size), method, limit=5, masks=tmp_path / "masks", color="red,green,blue"
+            )
+        assert failures[1] == failures[4]
+        assert list(failures[4]) == [dataset.samples[1].id]
+        one, four = (files(tmp_path / str(size)) for size in (1, 4))
+        assert one == four
+        assert len({edit.facts["color"] for edits_ in edits.read(tmp_path / "4").edits.values() for edit in edits_}) > 1
+
+    def test_of_a_batch_only_what_is_missing_is_edited(self, dataset, tmp_path):
+        make(dataset, tmp_path, limit=2)
+        method = Brightener()
+        method.runtime = Runtime(batch_size=3, progress=False)
+        make(dataset, tmp_path, method, limit=6)
+        assert method.calls == 4
+        make(dataset, tmp_path, method, limit=6)
+        assert method.calls == 4
 
     def test_takes_masks_from_a_folder(self, dataset, tmp_path):
         mask = np.zeros(dataset.samples[0].size, np.uint8)

@@ -186,12 +186,25 @@ class DiffusionReadout(LearnedMethod):
         wanted: Mapping[str, Sequence[float]],
         *,
         color: str | None = None,
-        word: str | None = None,
         mask: np.ndarray | str | None = None,
+        **options: Any,
+    ) -> MadeEdits:
+        """Edit an image with the backbone; see `SaliencyMethod.edit` and `edit_batch`."""
+        (made,) = self.edit_batch([sample], wanted, colors=[color], masks=[mask], **options)
+        return made
+
+    def edit_batch(
+        self,
+        samples: Sequence[Sample],
+        wanted: Mapping[str, Sequence[float]],
+        *,
+        colors: Sequence[str | None],
+        masks: Sequence[np.ndarray | str | None],
+        word: str | None = None,
         constrained: bool = True,
         scaled: bool = True,
-    ) -> MadeEdits:
-        """Edit an image with the backbone; see `SaliencyMethod.edit` and `editing.edit`.
+    ) -> list[MadeEdits]:
+        """Edit images with the backbone, in one batch; see `SaliencyMethod.edit_batch` and `editing.edit`.
 
         Unless `constrained` is false, edits are weakened until the trained readouts change little enough. Unless
         `scaled` is false, brightness has the scale gamma of section 4.2.
@@ -199,14 +212,15 @@ class DiffusionReadout(LearnedMethod):
         from .editing import edit
         from .editor import Editor
 
-        if mask is None and sample.caption and self.place == str(SMALL):
+        if self.place == str(SMALL) and any(s.caption and m is None for s, m in zip(samples, masks, strict=True)):
             _warn_of_words()
         if constrained:
             editor = Editor(self.frozen, self.timesteps, self.network, scaled=scaled)
         else:
             self.recipe = self.recipe.at(self.frozen.image_size)
             editor = Editor(self.frozen, self.timesteps, scaled=scaled)
-        return edit(sample, self.images_of(sample), editor, wanted, color=color, word=word, mask=mask)
+        images = torch.cat([self.images_of(sample) for sample in samples])
+        return edit(samples, images, editor, wanted, colors=colors, masks=masks, word=word)
 
     def at_size(self, size: str, dtype: str) -> Sized:
         """The size of Stable Diffusion v1.5; see `SaliencyMethod.at_size`."""

@@ -21,12 +21,12 @@ class Injection(NamedTuple):
     """A map that replaces the attention of some tokens.
 
     Attributes:
-        tokens: positions of the tokens among the prompt's 77; they share the map equally.
-        region: float (1, 1, h, w) in [0, 1], the map.
-        weights: float (B,), for each image the fraction of all attention that the tokens get where the map is one.
+        tokens: bool (B, 77), the tokens of each image; they share the map equally. An image may have none.
+        region: float (B, 1, h, w) in [0, 1], the map.
+        weights: float (B,), the fraction of all attention that the tokens get where the map is one.
     """
 
-    tokens: list[int]
+    tokens: torch.Tensor
     region: torch.Tensor
     weights: torch.Tensor
 
@@ -63,15 +63,14 @@ class _Injector:
     def changed(self, attention: torch.Tensor) -> torch.Tensor:
         """Put the map in the tokens' columns and scale the other columns so every row still sums to one."""
         tokens, region, weights = self._injection
+        tokens = tokens[:, None, None, :]
         queries = attention.shape[2]
         if queries not in self._at:
             self._at[queries] = _resized(region, queries)
         share = (weights[:, None, None, None] * self._at[queries]).clamp(max=1).to(attention.dtype)
-        rest = attention.clone()
-        rest[..., tokens] = 0
+        rest = attention.masked_fill(tokens, 0)
         rest = rest * ((1 - share) / rest.sum(3, keepdim=True).clamp(min=torch.finfo(attention.dtype).tiny))
-        rest[..., tokens] = share / len(tokens)
-        return rest
+        return torch.where(tokens, share / tokens.sum(3, keepdim=True).clamp(min=1), rest)
 
 
 @contextmanager
@@ -137,8 +136,8 @@ class _Processor:
 
 
 def _resized(region: torch.Tensor, queries: int) -> torch.Tensor:
-    """Resize a map (1, 1, h, w) to a grid of the same aspect ratio with this many queries: (1, 1, queries, 1)."""
+    """Resize maps (B, 1, h, w) to a grid of the same aspect ratio with this many queries: (B, 1, queries, 1)."""
     height, width = region.shape[-2:]
     factor = round((height * width / queries) ** 0.5)
     size = height // factor, width // factor
-    return interpolate(region, size=size, mode="area").reshape(1, 1, queries, 1)
+    return interpolate(region, size=size, mode="area").reshape(-1, 1, queries, 1)

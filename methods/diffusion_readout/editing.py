@@ -1,9 +1,9 @@
-"""Edits of one sample, from its image to edited images; see `edit`."""
+"""Edits of samples, from their images to edited images; see `edit`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from salbench.edits import EDIT_TYPES, SALIENCY, MadeEdits, NewEdit, check_wante
 from salbench.maps import density_from_fixations
 
 from . import regions
-from .editor import BAND, Change
+from .editor import BAND, Change, Target
 
 if TYPE_CHECKING:
     from salbench.sample import Sample
@@ -22,17 +22,35 @@ if TYPE_CHECKING:
     from .editor import Editor, Inverted, Made
 
 
+class Place(NamedTuple):
+    """Where an image is edited.
+
+    Attributes:
+        inverted: the image.
+        region: the region and its word.
+        mask: (1, 1, h, w), the region on the latents' grid.
+        size: (height, width) of the pictures.
+        saliency: how the salient region was found; None if saliency was not used. See `salbench.edits.Edit`.
+    """
+
+    inverted: Inverted
+    region: regions.Region
+    mask: torch.Tensor
+    size: tuple[int, int]
+    saliency: str | None
+
+
 def edit(
-    sample: Sample,
-    image: torch.Tensor,
+    samples: Sequence[Sample],
+    images: torch.Tensor,
     editor: Editor,
     wanted: Mapping[str, Sequence[float]],
     *,
-    color: str | None = None,
+    colors: Sequence[str | None],
+    masks: Sequence[np.ndarray | str | None],
     word: str | None = None,
-    mask: np.ndarray | str | None = None,
-) -> MadeEdits:
-    """Edit a sample in all wanted ways, from one inversion.
+) -> list[MadeEdits]:
+    """Edit samples in all wanted ways, from one inversion of each. All are in one batch.
 
     The image is stretched to the backbone's square, as for prediction. Edited images have the original aspect ratio,
     and their longer side has the square's length. The region is the overlap of a word's attention with saliency (see
@@ -41,17 +59,17 @@ def edit(
     whose attention overlaps most with the mask.
 
     Args:
-        sample: with or without ground truth.
-        image: uint8 (1, H, W, 3), the sample's image at the backbone's size.
+        samples: with or without ground truth.
+        images: uint8 (B, H, W, 3), the samples' images at the backbone's size.
         editor: makes the edits.
         wanted: {type: strengths}.
-        color: the colour's word, for types that need one.
-        word: a word of the caption; by default the most salient one.
-        mask: float (h, w), >= 0, of the image's aspect ratio: the region itself. Or SALIENCY: the region where saliency
-            is at least a third of its peak; it needs no caption.
+        colors: for each sample, the colour's word for types that need one.
+        masks: for each sample, float (h, w), >= 0, of the image's aspect ratio: the region itself. Or SALIENCY: the
+            region where saliency is at least a third of its peak; it needs no caption.
+        word: a word of the captions; by default the most salient one of each.
 
     Returns:
-        The edits. Those that stay too strong however much they are weakened are listed as dropped.
+        The edits of each sample. Those that stay too strong however much they are weakened are listed as dropped.
 
     Raises:
         ValueError: see `salbench.edits.check_wanted` and `regions.choose`; or a colour lacks its word or a caption, the
@@ -59,36 +77,58 @@ def edit(
     """
     check_wanted(wanted)
     needs_color = any(EDIT_TYPES[type].needs_color for type in wanted)
-    if needs_color and not (color and color.strip()):
-        raise ValueError("color: expected a word such as purple, got none")
-    if mask is not None and not _is_saliency(mask):
-        check_aspect(mask.shape, sample.size, "mask")
-    inverted = editor.invert(image, sample.caption or "")
+    for sample, color, mask in zip(samples, colors, masks, strict=True):
+        if needs_color and not (color and color.strip()):
+            raise ValueError("color: expected a word such as purple, got none")
+        if mask is not None and not _is_saliency(mask):
+            check_aspect(mask.shape, sample.size, "mask")
+    inverted = editor.invert(images, [sample.caption or "" for sample in samples])
+    places = [
+        _place(sample, one, editor, mask, word, needs_color, max(images.shape[1:3]))
+        for sample, one, mask in zip(samples, inverted, masks, strict=True)
+    ]
+    done: list[list[tuple[Change, Made]]] = [[] for _ in samples]
+    for type, strengths in wanted.items():
+        used = colors if EDIT_TYPES[type].needs_color else [None] * len(samples)
+        changes = [Change(type, color, place.region.word) for place, color in zip(places, used, strict=True)]
+        targets = [Target(p.inverted, p.mask, change, p.size) for p, change in zip(places, changes, strict=True)]
+        for own, change, made in zip(done, changes, editor.edit(targets, strengths), strict=True):
+            own += [(change, one) for one in made]
+    return [_made_edits(editor, *each) for each in zip(samples, places, done, strict=True)]
+
+
+def _place(
+    sample: Sample,
+    inverted: Inverted,
+    editor: Editor,
+    mask: np.ndarray | str | None,
+    word: str | None,
+    needs_word: bool,
+    longest: int,
+) -> Place:
+    """Choose the region of a sample. The longer side of its pictures will have `longest` pixels."""
     saliency, source = _saliency(sample, editor, inverted)
     region = regions.choose(
         editor.backbone, sample.caption, inverted.attention, saliency, word=word,
-        mask=_mask(mask, saliency, inverted.attention.device), needs_word=needs_color,
+        mask=_mask(mask, saliency, inverted.attention.device), needs_word=needs_word,
     )  # fmt: skip
-    on_latents = regions.on_latents(region.mask, inverted.latents[0].shape[-2:])
-    size = _shown_size(sample.size, max(image.shape[1:3]))
-    edits, dropped = [], []
-    for type, strengths in wanted.items():
-        change = Change(type, color if EDIT_TYPES[type].needs_color else None, region.word)
-        for made in editor.edit(inverted, on_latents, change, strengths, size):
-            if made.is_within:
-                edits.append(_new_edit(change, made))
-            else:
-                dropped.append(_dropped(change, made))
-    shown = interpolate(on_latents, size=size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
+    on_latents = regions.on_latents(region.mask, inverted.latents.shape[-2:])
+    used = source if mask is None or _is_saliency(mask) else None
+    return Place(inverted, region, on_latents, _shown_size(sample.size, longest), used)
+
+
+def _made_edits(editor: Editor, sample: Sample, place: Place, done: Sequence[tuple[Change, Made]]) -> MadeEdits:
+    shown = interpolate(place.mask, size=place.size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
+    word, attention, _ = place.region
     return MadeEdits(
-        original=editor.picture(inverted.latents[0], size),
+        original=editor.picture(place.inverted.latents[:1], place.size),
         mask=shown,
-        edits=edits,
+        edits=[_new_edit(change, made) for change, made in done if made.is_within],
         caption=sample.caption,
-        word=None if region.word is None else region.word.text,
-        saliency=source if mask is None or _is_saliency(mask) else None,
-        dropped=dropped,
-        attention=None if region.attention is None else region.attention.cpu().numpy(),
+        word=None if word is None else word.text,
+        saliency=place.saliency,
+        dropped=[_dropped(change, made) for change, made in done if not made.is_within],
+        attention=None if attention is None else attention.cpu().numpy(),
     )
 
 

@@ -1,6 +1,6 @@
-"""Edits an inverted image: changes latents inside a region, denoises them, and weakens edits that are too strong.
+"""Edits inverted images: changes latents inside a region, denoises them, and weakens edits that are too strong.
 
-The image is inverted once. Each edit starts from the inverted latents at a depth that depends on its type, changed
+An image is inverted once. Each edit starts from the inverted latents at a depth that depends on its type, changed
 inside the region. It is denoised while the region's map replaces the attention of an inserted token (paper sections 4.1
 and 4.2). Decisions that the paper leaves open:
 
@@ -60,15 +60,17 @@ class Inverted:
 
     Attributes:
         caption: the prompt.
-        latents: float32 (1, 4, h, w) at each timestep.
-        noise: predicted noise, float32 (1, 4, h, w), at each timestep.
+        prompt: (77, D), its embedding.
+        latents: float32 (steps, 4, h, w), at each timestep.
+        noise: predicted noise, float32 (steps, 4, h, w), at each timestep.
         attention: float32 (77, h / 4, w / 4), mean cross-attention.
-        maps: high-level and low-level feature maps of the network; empty without a network.
+        maps: high-level and low-level feature maps (width, h, w) of the network; empty without a network.
     """
 
     caption: str
-    latents: list[torch.Tensor]
-    noise: list[torch.Tensor]
+    prompt: torch.Tensor
+    latents: torch.Tensor
+    noise: torch.Tensor
     attention: torch.Tensor
     maps: tuple[torch.Tensor, ...]
 
@@ -87,6 +89,22 @@ class Change(NamedTuple):
     word: regions.Word | None = None
 
 
+class Target(NamedTuple):
+    """An image and what to change in it.
+
+    Attributes:
+        inverted: the image.
+        region: float (1, 1, h, w) in [0, 1], M on the latents' grid.
+        change: what to change.
+        size: (height, width) of the pictures; by default as decoded.
+    """
+
+    inverted: Inverted
+    region: torch.Tensor
+    change: Change
+    size: tuple[int, int] | None = None
+
+
 class Seen(NamedTuple):
     """What is seen of latents.
 
@@ -99,6 +117,36 @@ class Seen(NamedTuple):
     picture: np.ndarray
     properties: torch.Tensor
     readings: torch.Tensor | None
+
+
+class Inserted(NamedTuple):
+    """A prompt with a token inserted before the word of a change.
+
+    Attributes:
+        prompt: (77, D), its embedding; that of the image's own prompt if the change has no word.
+        tokens: bool (77,), positions of what was inserted.
+        attention: the most attention () that a word of the image's own prompt gets anywhere.
+    """
+
+    prompt: torch.Tensor
+    tokens: torch.Tensor
+    attention: torch.Tensor
+
+
+class Row(NamedTuple):
+    """What all attempts at one edit share; a batch has a row for each image and strength.
+
+    Attributes:
+        target: the image, and what to change.
+        before: what is seen of it without the edit.
+        inserted: the prompt of the edit.
+        asked: strength that was asked for.
+    """
+
+    target: Target
+    before: Seen
+    inserted: Inserted
+    asked: float
 
 
 @dataclass(frozen=True)
@@ -151,14 +199,14 @@ class Editor:
         self.scaled = scaled
 
     @torch.inference_mode()
-    def invert(self, image: torch.Tensor, caption: str = "") -> Inverted:
-        """Invert an image, uint8 (1, H, W, 3) of the backbone's size.
+    def invert(self, images: torch.Tensor, captions: Sequence[str]) -> list[Inverted]:
+        """Invert images, uint8 (B, H, W, 3) of the backbone's size, in one batch.
 
         Raises:
             ValueError: latents are NaN or infinite, which can happen in half precision.
         """
-        clean = self.backbone.encode(image)
-        latents, noise, prompts = [], [], self.backbone.embed_prompts([caption])
+        clean = self.backbone.encode(images)
+        latents, noise, prompts = [], [], self.backbone.embed_prompts(captions)
 
         def steps() -> Iterator[tuple[list[torch.Tensor], torch.Tensor]]:
             for step in invert(self.backbone, clean, prompts, self.timesteps):
@@ -169,51 +217,50 @@ class Editor:
         with recorded(self.backbone.unet, clean) as recorder:
             maps = tuple(self.network.aggregation(steps()) if self.network else deque(steps(), maxlen=0))
         _check_numbers("the inverted image", *latents, *noise)
-        return Inverted(caption, latents, noise, recorder.maps()[0], maps)
+        of_each = torch.stack(latents, 1), torch.stack(noise, 1), recorder.maps()
+        own_maps = list(zip(*maps, strict=True)) or [()] * len(clean)
+        return [Inverted(*one) for one in zip(captions, prompts, *of_each, own_maps, strict=True)]
 
     def saliency(self, inverted: Inverted) -> torch.Tensor:
         """Predict the fixation density (h, w), which sums to one, of an inverted image. It needs the network."""
         with torch.inference_mode():
-            logits = self.network.saliency(*inverted.maps)[0]
+            logits = self.network.saliency(*(map[None] for map in inverted.maps))[0]
         return logits.flatten().softmax(0).reshape(logits.shape)
 
     @torch.inference_mode()
-    def edit(
-        self,
-        inverted: Inverted,
-        region: torch.Tensor,
-        change: Change,
-        strengths: Sequence[float],
-        size: tuple[int, int] | None = None,
-    ) -> list[Made]:
-        """Edit an image with each strength, all in one batch.
+    def edit(self, targets: Sequence[Target], strengths: Sequence[float]) -> list[list[Made]]:
+        """Edit images with each strength, all in one batch.
 
         With a network, edits that leave a band are weakened and tried again until they are within it.
 
         Args:
-            inverted: the image.
-            region: float (1, 1, h, w) in [0, 1], M on the latents' grid.
-            change: what to change.
+            targets: the images, all with changes of one type.
             strengths: strengths that are asked for.
-            size: (height, width) of the pictures; by default as decoded.
+
+        Returns:
+            For each image, what was made with each strength.
 
         Raises:
             ValueError: latents or readings are NaN or infinite.
         """
-        original, low = inverted.latents[0], inverted.maps[1] if self.network else None
-        before, neutral = self._seen(original, low, region, size)[0], EDIT_TYPES[change.type].neutral
-        made, traces, pending = {}, [[] for _ in strengths], dict(enumerate(strengths))
+        neutral = EDIT_TYPES[targets[0].change.type].neutral
+        shared = [(target, self._before(target), self._inserted(target)) for target in targets]
+        rows = {(i, j): Row(*one, asked) for i, one in enumerate(shared) for j, asked in enumerate(strengths)}
+        made: dict[tuple[int, int], Made] = {}
+        traces: dict[tuple[int, int], list[tuple[float, float]]] = {at: [] for at in rows}
+        pending = {at: row.asked for at, row in rows.items()}
         while pending:
-            latents = self._denoised(inverted, region, change, list(pending.values()))
-            seen = self._seen(latents, self._low_level(latents, inverted), region, size)
-            for (i, used), latent, after in zip(list(pending.items()), latents, seen, strict=True):
+            tried = [rows[at] for at in pending]
+            latents = self._denoised(tried, list(pending.values()))
+            seen = self._seen([row.target for row in tried], latents, self._low_level(tried, latents))
+            for (at, used), row, latent, after in zip(list(pending.items()), tried, latents, seen, strict=True):
                 if self.network is not None:
-                    traces[i].append((used, _movement(before, after, self.network.low_level)))
-                made[i] = Made(strengths[i], used, latent, before, after, traces[i])
-                pending[i] = neutral + SHRINK * (used - neutral)
-                if made[i].is_within or len(traces[i]) == TRIES:
-                    del pending[i]
-        return [made[i] for i in range(len(strengths))]
+                    traces[at].append((used, _movement(row.before, after, self.network.low_level)))
+                made[at] = Made(row.asked, used, latent, row.before, after, traces[at])
+                pending[at] = neutral + SHRINK * (used - neutral)
+                if made[at].is_within or len(traces[at]) == TRIES:
+                    del pending[at]
+        return [[made[i, j] for j in range(len(strengths))] for i in range(len(targets))]
 
     def picture(self, latents: torch.Tensor, size: tuple[int, int] | None = None) -> np.ndarray:
         """Decode latents (1, 4, h, w) to a picture, uint8 (*size, 3); by default as large as decoded."""
@@ -222,63 +269,77 @@ class Editor:
             pixels = interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=True)
         return ((pixels[0] / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
-    def _seen(
-        self, latents: torch.Tensor, low: torch.Tensor | None, region: torch.Tensor, size: tuple[int, int] | None
-    ) -> list[Seen]:
-        """What is seen of each of the latents (B, 4, h, w), with their low-level features if there is a network."""
-        readings = [None] * len(latents)
+    def _before(self, target: Target) -> Seen:
+        """What is seen of a target without an edit."""
+        inverted = target.inverted
+        low = inverted.maps[1][None] if self.network else None
+        (seen,) = self._seen([target], inverted.latents[:1], low)
+        return seen
+
+    def _seen(self, targets: Sequence[Target], latents: torch.Tensor, low: torch.Tensor | None) -> list[Seen]:
+        """What is seen of latents (B, 4, h, w), one for each target, with low-level features if there is a network."""
+        readings = [None] * len(targets)
         if low is not None:
-            readings = list(self.network.low_level(low, region.expand(len(low), -1, -1, -1))[:, 0].cpu())
-        pictures = [self.picture(one[None], size) for one in latents]
+            readings = list(self.network.low_level(low, torch.cat([t.region for t in targets]))[:, 0].cpu())
+        # One at a time, because their sizes may differ.
+        pictures = [self.picture(one, t.size) for one, t in zip(latents.split(1), targets, strict=True)]
         return [
-            Seen(picture, _measured(picture, region), read) for picture, read in zip(pictures, readings, strict=True)
+            Seen(picture, _measured(picture, t.region), read)
+            for picture, t, read in zip(pictures, targets, readings, strict=True)
         ]
 
-    def _low_level(self, latents: torch.Tensor, inverted: Inverted) -> torch.Tensor | None:
+    def _low_level(self, rows: Sequence[Row], latents: torch.Tensor) -> torch.Tensor | None:
         """Low-level features of edited latents, inverted like any image with the original's prompt."""
         if self.network is None:
             return None
-        prompts = self.backbone.embed_prompts([inverted.caption]).expand(len(latents), -1, -1)
+        prompts = torch.stack([row.target.inverted.prompt for row in rows])
         steps = invert(self.backbone, latents, prompts, self.timesteps)
         return self.network.aggregation(for_aggregation(self.backbone, step) for step in steps)[1]
 
-    def _denoised(
-        self, inverted: Inverted, region: torch.Tensor, change: Change, strengths: Sequence[float]
-    ) -> torch.Tensor:
-        """Edited and denoised latents (len(strengths), 4, h, w)."""
-        backbone, weights = self.backbone, torch.tensor(strengths, device=region.device)
-        equation, depth, _ = LATENT_EDITS[change.type]
-        inside = (region > 0).float()
+    def _denoised(self, rows: Sequence[Row], strengths: Sequence[float]) -> torch.Tensor:
+        """Edited and denoised latents (B, 4, h, w), one for each row and its strength."""
+        backbone, inverted = self.backbone, [row.target.inverted for row in rows]
+        original, noises = (torch.stack([getattr(one, name) for one in inverted], 1) for name in ("latents", "noise"))
+        region = torch.cat([row.target.region for row in rows])
+        prompts = torch.stack([row.inserted.prompt for row in rows])
+        weights, inside = torch.tensor(strengths, device=region.device), (region > 0).float()
+        equation, depth, _ = LATENT_EDITS[rows[0].target.change.type]
         levels = [cumulative_alpha(backbone, t) for t in self.timesteps]
-        clean = inverted.latents[0]
-        scale = gamma(backbone) if self.scaled else clean.new_ones(clean.shape[1])
-        edited = equation(clean, region, weights[:, None, None, None], scale)
-        latents = inverted.latents[depth] + sqrt(levels[depth] / levels[0]) * (edited - clean)
-        prompts, injection = self._prompt(inverted, region, change, weights)
-        prompts = prompts.expand(len(latents), -1, -1)
+        scale = gamma(backbone) if self.scaled else region.new_ones(original.shape[2])
+        edited = equation(original[0], region, weights[:, None, None, None], scale)
+        latents = original[depth] + sqrt(levels[depth] / levels[0]) * (edited - original[0])
+        injection = _injection(rows, region, weights)
         for i in range(depth, 0, -1):
             with injected(backbone.unet, injection):
                 noise = predicted_noise(backbone, latents, prompts, self.timesteps[i])
-            unedited = renoise(inverted.latents[i], inverted.noise[i], levels[i], levels[i - 1])
-            latents = renoise(latents, noise, levels[i], levels[i - 1]) + inverted.latents[i - 1] - unedited
-            latents = inside * latents + (1 - inside) * inverted.latents[i - 1]
+            unedited = renoise(original[i], noises[i], levels[i], levels[i - 1])
+            latents = renoise(latents, noise, levels[i], levels[i - 1]) + original[i - 1] - unedited
+            latents = inside * latents + (1 - inside) * original[i - 1]
         _check_numbers("the edited image", latents)
         return latents
 
-    def _prompt(
-        self, inverted: Inverted, region: torch.Tensor, change: Change, strengths: torch.Tensor
-    ) -> tuple[torch.Tensor, Injection | None]:
-        """The prompt (1, 77, D) with a token inserted before the change's word, and what to inject for the token."""
-        if change.word is None:
-            return self.backbone.embed_prompts([inverted.caption]), None
+    def _inserted(self, target: Target) -> Inserted:
+        """Insert padding, or the colour if there is one, before the word of a target's change."""
+        inverted, (_, color, word) = target.inverted, target.change
+        tokens = torch.zeros(len(inverted.prompt), dtype=torch.bool, device=inverted.prompt.device)
+        if word is None:
+            return Inserted(inverted.prompt, tokens, inverted.attention.new_zeros(()))
         ids, _ = self.backbone.tokenize(inverted.caption)
-        given = self.backbone.tokenize(change.color)[0] if change.color else [self.backbone.tokenizer.pad_token_id]
-        at = change.word.tokens[0]  # position among the 77 tokens; token 0 marks the start
-        prompt = self.backbone.embed_tokens([*ids[: at - 1], *given, *ids[at - 1 :]])
-        most = inverted.attention[1 : 1 + len(ids)].max() * torch.ones_like(strengths)
-        weights = most * strengths if LATENT_EDITS[change.type].scales_attention else most
-        end = min(at + len(given), prompt.shape[1] - 1)  # the rest of a long prompt is cut
-        return prompt, Injection(list(range(at, end)), region, weights)
+        given = self.backbone.tokenize(color)[0] if color else [self.backbone.tokenizer.pad_token_id]
+        at = word.tokens[0]  # position among the 77 tokens; token 0 marks the start
+        tokens[at : min(at + len(given), len(tokens) - 1)] = True  # the rest of a long prompt is cut
+        prompt = self.backbone.embed_tokens([*ids[: at - 1], *given, *ids[at - 1 :]])[0]
+        return Inserted(prompt, tokens, inverted.attention[1 : 1 + len(ids)].max())
+
+
+def _injection(rows: Sequence[Row], region: torch.Tensor, strengths: torch.Tensor) -> Injection | None:
+    """What to inject for the inserted tokens into regions (B, 1, h, w); None if nothing was inserted."""
+    if not any(row.target.change.word for row in rows):
+        return None
+    weights = torch.stack([row.inserted.attention for row in rows])
+    if LATENT_EDITS[rows[0].target.change.type].scales_attention:
+        weights = weights * strengths
+    return Injection(torch.stack([row.inserted.tokens for row in rows]), region, weights)
 
 
 def _measured(picture: np.ndarray, region: torch.Tensor) -> torch.Tensor:

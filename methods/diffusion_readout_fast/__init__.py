@@ -16,4 +16,4 @@ class DiffusionReadoutFast(DiffusionReadout):
 
     timesteps = 1
     weights = Path(__file__).resolve().parent / "osie_train.safetensors"  # trained on the small backbone
-    edit = SaliencyMethod.edit
+    edit, edit_batch = SaliencyMethod.edit, SaliencyMethod.edit_batch

@@ -81,7 +81,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the method that edits, or NAME:CHECKPOINT for weights of your own (default: diffusion_readout)",
     )
-    _options.add_runtime(parser, "device", "backbone")
+    _options.add_runtime(parser, "device", "backbone", "batch_size")
     _options.add_cluster(parser)
     _options.add_folders(parser, "data_root", "weights_root", "methods_dir")
 

@@ -38,6 +38,11 @@ def inputs():
     return randn(2, 4, 8, 16), 3 * randn(2, TOKENS, 16, seed=1)
 
 
+def marked(*tokens):
+    """Each image's positions among the tokens, as `Injection` takes them."""
+    return torch.tensor([[i in own for i in range(TOKENS)] for own in tokens])
+
+
 def called(unet, inputs, timestep=0):
     with torch.no_grad():
         return unet(inputs[0], timestep, encoder_hidden_states=inputs[1]).sample
@@ -163,7 +168,7 @@ class TestReleasedCode:
 class TestExchange:
     """Of the processors, which are all back after the `with`."""
 
-    NOTHING = attention.Injection([1], torch.zeros(1, 1, 8, 16), torch.zeros(2))
+    NOTHING = attention.Injection(marked([1], [1]), torch.zeros(2, 1, 8, 16), torch.zeros(2))
 
     def inside(self, unet, inputs):
         return {
@@ -213,7 +218,7 @@ class TestInjected:
         return output.unflatten(2, (HEADS, TOKENS)).unflatten(1, size).permute(0, 3, 1, 2, 4)
 
     def injection(self, tokens, weights=WEIGHTS):
-        return attention.Injection(tokens, self.REGION[None, None], weights)
+        return attention.Injection(marked(tokens, tokens), self.REGION.expand(2, 1, -1, -1), weights)
 
     def test_the_token_gets_the_map_times_the_weight_of_its_image(self, layer):
         given = self.attention(layer, self.injection([5]))[..., 5]
@@ -263,14 +268,29 @@ class TestInjected:
             alone = self.attention(layer, injection, size).permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)
             torch.testing.assert_close(output, alone)
 
+    def test_each_image_has_its_own_tokens_and_map(self, layer):
+        mirrored = self.REGION.flip(1)
+        both = attention.Injection(marked([5], [6, 20]), torch.stack([self.REGION, mirrored])[:, None], self.WEIGHTS)
+        first, second = self.attention(layer, both)
+        np.testing.assert_allclose(first[..., 5], (0.5 * self.REGION).expand(HEADS, -1, -1), rtol=1e-5)
+        for token in (6, 20):
+            np.testing.assert_allclose(second[..., token], (0.125 / 2 * mirrored).expand(HEADS, -1, -1), rtol=1e-5)
+
+    def test_an_image_without_tokens_keeps_its_attention(self, layer):
+        given = self.attention(
+            layer, attention.Injection(marked([5], []), self.injection([5]).region, self.WEIGHTS * 0)
+        )
+        torch.testing.assert_close(given[1], self.attention(layer, None)[1])
+
     def test_changes_what_a_u_net_gives_image_by_image(self, unet, inputs):
-        region, weights = torch.zeros(1, 1, 8, 16), torch.tensor([0.0, 0.9])
+        region, weights = torch.zeros(2, 1, 8, 16), torch.tensor([0.0, 0.9])
         region[..., 2:6, 4:12] = 1
-        with attention.injected(unet, attention.Injection([3, 4], region, weights)):
+        injection = attention.Injection(marked([3, 4], [3, 4]), region, weights)
+        with attention.injected(unet, injection):
             together = called(unet, inputs)
         alone = []
         for i in range(2):
-            with attention.injected(unet, attention.Injection([3, 4], region, weights[[i]])):
+            with attention.injected(unet, attention.Injection(*(part[[i]] for part in injection))):
                 alone.append(called(unet, [x[[i]] for x in inputs]))
         torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
         assert (together - called(unet, inputs)).abs().amax((1, 2, 3)).min() > 1e-3

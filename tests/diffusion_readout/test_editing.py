@@ -164,6 +164,29 @@ class TestEdit:
             edited(method, {"contrast": [2.0]}, mask=CORNER)
 
 
+class TestBatch:
+    def test_pictures_are_those_of_one_at_a_time(self, method):
+        """Up to one grey level, of images that differ in size, caption, colour and kind of mask."""
+        high = np.random.default_rng(1).integers(0, 256, (80, 40, 3), dtype=np.uint8)
+        samples = [
+            Sample("a", (60, 80), picture, np.array([(20.0, 15.0)]), sigma=5.0, caption=CAPTION),
+            Sample("b", (80, 40), lambda: high, np.array([(20.0, 60.0)]), sigma=5.0, caption="a cat"),
+        ]
+        wanted, colors, masks = {"contrast": [0.5, 2.0], "color": [2.0]}, ["purple", "green"], [CORNER, edits.SALIENCY]
+        together = method.edit_batch(samples, wanted, colors=colors, masks=masks, constrained=False)
+        assert [made.original.shape for made in together] == [(48, 64, 3), (64, 32, 3)]
+        for sample, color, mask, made in zip(samples, colors, masks, together, strict=True):
+            alone = method.edit(sample, wanted, color=color, mask=mask, constrained=False)
+            assert (made.word, made.caption, made.saliency) == (alone.word, alone.caption, alone.saliency)
+            np.testing.assert_allclose(made.mask, alone.mask, atol=1e-5)
+            assert len(made.edits) == 3
+            for one, other in zip(made.edits, alone.edits, strict=True):
+                assert (one.type, one.asked, one.strength) == (other.type, other.asked, other.strength)
+                assert one.facts.get("color") == other.facts.get("color")
+                assert np.abs(one.image.astype(int) - other.image).max() <= 1
+                assert (one.image != made.original).any()
+
+
 class TestConstraint:
     def test_is_applied_unless_it_is_turned_off(self, method, monkeypatch):
         monkeypatch.setattr(part("editor"), "TRIES", 1)
@@ -185,8 +208,8 @@ class TestConstraint:
         monkeypatch.setattr(part("readouts").Spread, "deviation", lambda self: self.mean + 1e-9)
         network = part("network").ReadoutNetwork(method.frozen.channels, method.frozen.embedding, steps=6).eval()
         sample = Sample("a", (60, 80), picture, np.array([(20.0, 15.0)]), sigma=5.0)
-        given = sample, method.images_of(sample), editor.Editor(method.frozen, 6, network), {"contrast": [2.0]}
-        made = part("editing").edit(*given, mask=edits.SALIENCY)
+        given = [sample], method.images_of(sample), editor.Editor(method.frozen, 6, network), {"contrast": [2.0]}
+        (made,) = part("editing").edit(*given, colors=[None], masks=[edits.SALIENCY])
         assert made.edits == []
         (dropped,) = made.dropped
         assert (dropped["type"], dropped["asked"], len(dropped["trace"])) == ("contrast", 2.0, 2)

@@ -64,6 +64,13 @@ class TestByHand:
         edited = equations.color(self.LATENTS, self.INSIDE, alphas(2.0, 1.0), self.GAMMA)
         assert torch.equal(edited, self.LATENTS.repeat(2, 1, 1, 1))
 
+    def test_each_image_has_its_own_region(self):
+        """The first is inside the first cell, of which contrast has none to raise; the second in both."""
+        latents, regions = self.LATENTS.expand(2, -1, -1, -1), torch.cat([self.INSIDE, self.BOTH])
+        edited = equations.contrast(latents, regions, alphas(2.0, 2.0), self.GAMMA)
+        assert torch.equal(edited[:1], self.LATENTS)
+        assert edited[1, :, 0].tolist() == [[0.5, 2.5], [2.5, 4.5], [4.5, 6.5], [6.5, 8.5]]
+
 
 def test_by_plain_loops():
     """Of a soft region, cell by cell as the equations are printed."""

@@ -4,6 +4,8 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from salbench.augment import catalog
 from salbench.datasets import Dataset
 from salbench.evaluation import Broken, Evaluation, Skipped
 from salbench.metrics import METRICS
+from salbench.prediction import predict_stream
 from salbench.protocol import PROTOCOLS
 from salbench.registry import MethodUnavailable
 from salbench.runtime import Runtime
@@ -359,6 +362,50 @@ class TestBatches:
         method.finished = notes("finished", lambda log_density, sample: log_density)
         method.predict_batch(mixed_samples)
         assert locked == {"images": False, "logits": True, "finished": False}
+
+    def test_four_images_are_scored_copied_predicted_and_read_at_the_same_time(self, method, make_spots):
+        """All four wait for each other, so none goes on if one keeps another out.
+
+        A copy from a GPU waits for its network; here, a tensor waits instead.
+        """
+        meeting, (scored, copied, predicted, read) = Barrier(4, timeout=10), make_spots(4)
+        arrived, logits_of = {scored.id: Event(), copied.id: Event()}, method.logits_of
+
+        def meet(sample):
+            arrived[sample.id].set()
+            meeting.wait()
+
+        class OnDevice(torch.Tensor):
+            def cpu(self):
+                meet(copied)
+                return super().cpu()
+
+        def logits(network, images, samples):
+            outputs = logits_of(network, images, samples)
+            if samples[0].id == predicted.id:
+                meeting.wait()
+            return outputs.as_subclass(OnDevice) if samples[0].id == copied.id else outputs
+
+        def late(read_image):
+            """The other two are past the network, which this image will keep busy."""
+            assert all(event.wait(10) for event in arrived.values())
+            return read_image()
+
+        def meeting_first(read_image):
+            meeting.wait()
+            return read_image()
+
+        method.logits_of = logits
+        samples = [
+            scored,
+            copied,
+            replace(predicted, read_image=partial(late, predicted.read_image)),
+            replace(read, read_image=partial(meeting_first, read.read_image)),
+        ]
+        outcomes = predict_stream(
+            method, samples, Runtime(workers=4, batch_size=1), lambda sample, _: sample.id == scored.id and meet(sample)
+        )
+        assert [outcome.error for outcome in outcomes] == [None] * 4
 
     @pytest.mark.parametrize(
         ("device", "mixed", "dtype"),
