@@ -26,7 +26,7 @@ from threading import Lock
 from typing import Any
 
 import cloudpickle
-from distributed import Client, Future, KilledWorker
+from distributed import Client, Future, KilledWorker, LocalCluster, Status
 from distributed.comm import CommClosedError
 from threadpoolctl import threadpool_limits
 
@@ -41,6 +41,7 @@ _CHECKED = "numpy", "scipy", "numba", "pillow", "torch"  # packages that scores 
 _ATTEMPTS = 2  # to do a unit by itself; Dask starts each on several workers in turn
 _KEPT = 2  # pieces of work that a worker keeps loaded
 _POLL = 1.0  # seconds between two looks at the number of workers
+_PATIENCE = 10.0  # seconds without a result before a look at whether there can be one
 
 
 class ClusterProblem(ConnectionError):
@@ -169,6 +170,29 @@ class Dask(Executor):
             self._slots, self._looked = int(sum(counts)), now
         return self._slots
 
+    def result(self, future: Future) -> Any:
+        """Wait for the result of a task.
+
+        Raises:
+            ClusterProblem: all processes of a local cluster have ended. Workers of other clusters may come later.
+            Exception: what the task raised.
+        """
+        while True:
+            try:
+                return future.result(timeout=_PATIENCE)
+            except TimeoutError:
+                if future.done():  # so the task raised it
+                    raise
+                self._require_processes()
+
+    def _require_processes(self) -> None:
+        started = self.client.cluster
+        if isinstance(started, LocalCluster) and all(p.status != Status.running for p in started.workers.values()):
+            raise ClusterProblem(
+                "all worker processes of this machine have ended and could not be started again, perhaps for want of "
+                "memory. Finished work is kept; rerun the same command to resume"
+            )
+
     def map(
         self, function: Callable[[Shared, Unit], Any], shared: Shared, units: Iterable[Unit]
     ) -> Generator[tuple[Unit, Any]]:
@@ -229,7 +253,7 @@ class _Tasks:
     def results(self, group: list[Any], future: Future) -> list[Any]:
         """The results of a task. If it ended its workers, each of its units is tried by itself."""
         try:
-            seconds, results = future.result()
+            seconds, results = self._executor.result(future)
         except KilledWorker:
             return [self._alone(unit) for unit in group]
         finally:
@@ -243,7 +267,7 @@ class _Tasks:
             self._share()  # Dask may blame the old one, if the worker ended before it could tell that it had it
             future = self.start([unit])
             try:
-                _, (result,) = future.result()
+                _, (result,) = self._executor.result(future)
             except KilledWorker:
                 self._executor.check()
             else:

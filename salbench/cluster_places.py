@@ -92,8 +92,11 @@ def _client(place: str, dashboard: bool) -> Iterator[Client]:
 
 @contextmanager
 def _local(number: int, dashboard: bool) -> Iterator[Client]:
-    environment = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in _MALLOC.items()}
-    with dask.config.set(environment), ExitStack() as opened:
+    settings: dict[str, Any] = {f"distributed.nanny.pre-spawn-environ.{name}": v for name, v in _MALLOC.items()}
+    # A worker that ended is started again by the process that watches it, which Dask would give up after 15 seconds: on
+    # a busy machine or a slow disk, importing takes longer.
+    settings["distributed.deploy.lost-worker-timeout"] = "24 hours"
+    with dask.config.set(settings), ExitStack() as opened:
         with _signals_wait():  # what is stopped while it is made cannot be closed
             started = LocalCluster(
                 n_workers=0, threads_per_worker=1, memory_limit=1 / number, silence_logs=logging.CRITICAL,

@@ -1,5 +1,6 @@
 """Work on a cluster of processes: its order, what ends its workers, and what a user is told."""
 
+import itertools
 import operator
 import os
 import random
@@ -87,6 +88,33 @@ def test_a_unit_that_ends_its_process_is_lost_and_no_other():
         results = dict(executor.map(_ends_at, {5}, range(8)))
     assert isinstance(results.pop(5), Lost)
     assert results == {unit: unit for unit in range(8) if unit != 5}
+
+
+@pytest.mark.slow
+def test_processes_that_start_slowly_are_waited_for():
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1ms"}), connect("local:1") as executor:
+        assert isinstance(dict(executor.map(_ends_at, {0}, range(3)))[0], Lost)
+
+
+@pytest.mark.slow
+def test_no_process_can_be_started_again(monkeypatch):
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
+    with connect("local:1") as executor, closing(executor.map(_scaled, 1, itertools.count())) as results:
+        next(results)
+        (nanny,) = executor.client.cluster.workers.values()
+        executor.client.cluster.sync(nanny.close)
+        with pytest.raises(ClusterProblem, match="all worker processes of this machine have ended"):
+            list(results)
+
+
+def test_a_timeout_in_a_task_is_raised_as_it_is(workers, monkeypatch):
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
+    with pytest.raises(TimeoutError, match="in the task"):
+        workers.result(workers.client.submit(_out_of_time, pure=False))
+
+
+def _out_of_time():
+    raise TimeoutError("in the task")
 
 
 class TestSite:
