@@ -24,6 +24,7 @@ def warm_up(*, torch: bool) -> None:
         importlib.import_module(name)
     if torch:
         importlib.import_module("salbench.ablation.run")
+        importlib.import_module("torch._dynamo")  # which torch imports at the first step of an optimizer
         importlib.import_module("torch").set_num_threads(1)
 
 
@@ -75,8 +76,11 @@ class Fork:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
-    def wait(self, seconds: float = 120) -> Ended:
-        """Wait until the process has ended; after `seconds` it is killed."""
+    def wait(self, seconds: float = 600) -> Ended:
+        """Wait until the process has ended; after `seconds` it is killed.
+
+        On a busy machine, a training of two seconds may take two minutes.
+        """
         end = time.monotonic() + seconds
         while not (found := os.waitpid(self.pid, os.WNOHANG))[0]:
             if time.monotonic() > end:
