@@ -25,11 +25,10 @@ def paper(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     scale = LONG_SIDE / max(height, width)
     shape = tuple(max(MEAN_SIZE, round(side * scale)) for side in (height, width))
-    spectrum = np.fft.fft2(resize(image @ np.full(3, 1 / 3, np.float32), shape))
-    log_amplitude = np.log(np.abs(spectrum) + 1e-9)
-    residual = log_amplitude - uniform_filter(log_amplitude, MEAN_SIZE, mode="wrap")
-    salient = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
-    return gaussian_filter(salient, SIGMA)
+    # NumPy 1.26 transforms float32 with 64 bits, NumPy 2 and SciPy with 32. With these, smaller coefficients of a flat
+    # display than with 64 are nothing but rounding errors, and their logarithms count as much as any other.
+    grey = resize(image @ np.full(3, 1 / 3, np.float32), shape).astype(np.float64)
+    return gaussian_filter(residual_picture(grey[..., None], border="wrap")[..., 0] ** 2, SIGMA)
 
 
 def toolbox(image: np.ndarray) -> np.ndarray:
@@ -72,7 +71,7 @@ class SpectralResidual(Classical):
         opencv: as in OpenCV's StaticSaliencySpectralResidual, up to scale.
 
     The spectrum is periodic, and `paper` averages the log amplitude across its borders. `toolbox` repeats the edge
-    instead, and `opencv` mirrors it. In these two, a coefficient that is only a rounding error becomes 0.
+    instead, and `opencv` mirrors it. A coefficient that is only a rounding error becomes 0.
 
     Most of the time is that of the resize, which grows with the number of pixels; opencv reads only four pixels for
     each of 64 x 64 samples.

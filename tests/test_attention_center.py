@@ -133,6 +133,15 @@ class TestNetwork:
         assert error < TOLERANCE
         assert error < interpreters
 
+    def test_features_that_are_almost_constant(self, method):
+        """Those of a flat display. Colours come last in its memory, for which torch's group norm loses most digits."""
+        picture = np.full((480, 640, 3), 128, np.uint8)
+        picture[200:240, 300:340] = 200, 60, 60
+        double = copy.deepcopy(method.network).double()
+        with torch.inference_mode():
+            exact = double(method.preprocess(torch.from_numpy(picture)[None]).double())[0].sigmoid().numpy()
+        assert_allclose(map_of(method, method.network, picture), exact, rtol=0, atol=TOLERANCE * exact.max())
+
     def test_photographs(self, method, as_interpreted, goldens):
         expected, pictures = goldens
         for stem, picture in pictures.items():

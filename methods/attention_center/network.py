@@ -54,7 +54,9 @@ class AttentionCenterNetwork(nn.Module):
             raise ValueError(
                 f"expected images with sides that are multiples of {STRIDE}, got {(height, width)}; resize them"
             )
-        x, features = self.stem(pictures), []
+        # With colours last in memory, torch's group norm computes a variance as a mean of squares minus a squared mean.
+        # Where features are almost constant, as for flat displays, that has no digits left.
+        x, features = self.stem(pictures.contiguous()), []
         for block in self.blocks:
             x = block(x)
             features.append(x)

@@ -43,8 +43,12 @@ class SUN(PatchModel):
         return framed(novelty(image, **self.bank), image.shape[:2])
 
     def prepared(self, image: np.ndarray) -> np.ndarray:
-        """The image at the working size, divided by its standard deviation."""
-        return standardised(super().prepared(image))
+        """The image at the working size, float64, divided by its standard deviation.
+
+        Many responses to a flat display are almost zero, and `novelty` raises them to powers as low as 0.4: an error
+        of 1e-7, as single precision has, would become one of 1e-3.
+        """
+        return standardised(super().prepared(image).astype(np.float64))
 
     def fit_responses(self, responses: np.ndarray) -> dict[str, np.ndarray]:
         """`sigma` and `theta`, (n_filters,), of the generalised Gaussian of each filter's responses."""
@@ -71,7 +75,7 @@ def novelty(image: np.ndarray, filters: np.ndarray, sigma: np.ndarray, theta: np
         (H - side + 1, W - side + 1) of the image's type.
     """
     bands = []
-    for band in responses(image, filters / sigma[:, None]):
+    for band in responses(image, (filters / sigma[:, None]).astype(image.dtype)):
         logs = np.log(np.maximum(np.abs(band), TINY))
         bands.append(np.exp(theta[:, None, None] * logs).sum(axis=0))
     return np.concatenate(bands)

@@ -55,6 +55,7 @@ def warm_up(*, torch: bool) -> None:
         importlib.import_module(name)
     if torch:
         importlib.import_module("salbench.ablation.run")
+        importlib.import_module("torch._dynamo")  # which torch imports at the first step of an optimizer
         importlib.import_module("torch").set_num_threads(1)
 
 
@@ -137,7 +138,10 @@ class Fork:
         return False
 
     def wait(self, seconds: float = 600) -> Ended:
-        """Wait until the process has ended; after `seconds` it is killed."""
+        """Wait until the process has ended; after `seconds` it is killed.
+
+        On a busy machine, a training of two seconds may take two minutes.
+        """
         end = time.monotonic() + seconds
         while not (found := os.waitpid(self.pid, os.WNOHANG))[0]:
             if time.monotonic() > end:

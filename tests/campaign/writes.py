@@ -103,10 +103,16 @@ def _settings(folder: Path, settings: dict[str, int]) -> dict[str, str]:
 
 
 def _calls(started: Campaign, name: str) -> list[str]:
-    """The calls of a command that change its folder, such as "write /.../out/a.png"."""
+    """The calls of a command that change its folder, such as "write /.../out/a.png".
+
+    Raises:
+        RuntimeError: the command did not end well, so there may be more.
+    """
     folder = started.folder()
     log = folder.with_name("calls.txt")
-    Fork(COMMANDS[name].words, folder, _settings(folder, {}) | {"FAULT_LOG": str(log)}).wait()
+    ended = Fork(COMMANDS[name].words, folder, _settings(folder, {}) | {"FAULT_LOG": str(log)}).wait()
+    if ended.status != 0:
+        raise RuntimeError(f"{name}: expected exit status 0 while its calls are counted, got {ended}")
     calls = log.read_text().splitlines()
     log.unlink()
     return [line.replace(str(folder), "") for line in calls]

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from classical_goldens import assert_agree, noise, picture
+from classical_goldens import assert_agree, noise, picture, popout
 from numpy.testing import assert_allclose, assert_array_equal
 
 from salbench import registry
@@ -75,7 +75,7 @@ def test_rounding_errors_have_no_phase():
     assert_allclose(whitening.phase(np.array([3 + 4j, 1e-15j])), [0.6 + 0.8j, 0])
 
 
-@pytest.mark.parametrize(("border", "pad"), [("nearest", "edge"), ("mirror", "reflect")])
+@pytest.mark.parametrize(("border", "pad"), [("nearest", "edge"), ("mirror", "reflect"), ("wrap", "wrap")])
 def test_plain_residual(border, pad):
     """The same by loops, for one channel."""
     plane = noise(10, 14)[..., 0] / 255
@@ -111,6 +111,15 @@ def test_a_mirrored_picture_has_the_mirrored_map(spec, axis):
     image = noise(120, 160)
     mirrored = np.flip(predict(spec, np.flip(image, axis)), axis)
     assert_allclose(mirrored, predict(spec, image), rtol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("image", [picture("popout"), popout(64, 80)[:40, :40]], ids=["discs", "one disc"])
+def test_rounding_does_not_move_the_map(image, axis):
+    """A flipped image has another rounding. Much of the spectrum of a regular display is nothing but rounding."""
+    mirrored = np.flip(predict("spectral_residual", np.flip(image, axis)), axis)
+    found = predict("spectral_residual", image)
+    assert_allclose(mirrored, found, atol=1e-10 * found.max())
 
 
 @pytest.mark.parametrize("spec", ["spectral_whitening", "spectral_whitening:rgb"])

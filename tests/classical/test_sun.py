@@ -4,7 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from classical_goldens import PHOTOGRAPHS, assert_agree, bank, expected, picture
+from classical_goldens import PHOTOGRAPHS, bank, expected, picture
+from numpy.testing import assert_allclose
 from scipy.stats import gennorm
 
 from salbench import registry
@@ -27,26 +28,19 @@ def predicted(image, longest=None, bank=None):
 
 @pytest.mark.parametrize("key", [*KEYS, "osie1001__half_s2"])
 def test_agrees_with_the_authors(key):
+    """As far as their maps are stored: single precision is 1e-5 away, and differs between libraries as much."""
     image, half = picture(key.partition("__")[0]), "half" in key
-    found = predicted(image, image.shape[1] // 2 if half else image.shape[1], as_type(np.float32))[5:-5, 5:-5]
-    assert_agree(found, "sun", f"synth__{key}", r=1 - 1e-8, difference=1e-4)
-    assert difference_from(f"synth__{key}", found) < 1e-4
+    found = predicted(image, image.shape[1] // 2 if half else image.shape[1], BANK)[5:-5, 5:-5]
+    theirs = expected("sun", f"synth__{key}")
+    assert np.abs(found[::2, ::2] - theirs).max() / theirs.max() < 1e-7  # not only up to scale
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_double_precision_agrees_as_far_as_it_is_stored(key):
-    image = SUN.standardised(picture(key.partition("__")[0]).astype(np.float64))
-    assert difference_from(f"synth__{key}", SUN.novelty(image, **BANK)) < 1e-7
-
-
-def difference_from(key, found):
-    """Largest difference from the authors' map, relative to its maximum: not only up to scale."""
-    theirs = expected("sun", key)
-    return np.abs(found[::2, ::2] - theirs).max() / theirs.max()
-
-
-def as_type(dtype):
-    return {name: values.astype(dtype) for name, values in BANK.items()}
+def test_rounding_does_not_move_the_map():
+    """The order of a sum changes its rounding, and so many responses to a flat display that are almost zero."""
+    image, bank = picture("popout"), registry.create("sun").bank
+    mirrored = bank | {"filters": bank["filters"].reshape(-1, 3, 11, 11)[:, :, ::-1].reshape(-1, 363)}
+    found = predicted(image[:, ::-1], image.shape[1], mirrored)[:, ::-1]
+    assert_allclose(found, predicted(image, image.shape[1]), rtol=1e-9)
 
 
 def test_novelty_by_hand():
