@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forked import GIB, Ended, Fork
+from forked import GIB
 from PIL import Image
+from server import Server
 
 USER, HOST = "alice-canary", "canary-host"
 CANARIES = re.compile(f"{USER}|{HOST}".encode())
@@ -113,12 +114,8 @@ def _write_data_set(folder: Path, images: int, seed: int) -> None:
 def salbench(home):
     """A function that executes a command of the user in their working folder, with whole paths as inputs."""
     environment = {"HOME": str(home), "USER": USER, "LOGNAME": USER, "HOSTNAME": HOST, "PYTHONPATH": _path(home)}
-
-    def execute(*words: object) -> Ended:
-        fork = Fork([str(word) for word in words], home / "work", environment, memory=8 * GIB, afresh=True)
-        return fork.wait(900)
-
-    return execute
+    with Server(environment) as server:
+        yield lambda *words: server.run(words, home / "work", memory=8 * GIB, seconds=900)
 
 
 def _path(home: Path) -> str:

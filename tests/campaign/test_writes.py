@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import writes
-from commands import Ended
+from forked import Ended
 from trials import Campaign
 
 

@@ -21,7 +21,7 @@ SPECS = [
     for spec in (name, *(f"{name}:{option}" for option in registry.get(name).options[1:]))
 ]
 SIZES = (32, 32), (33, 150), (600, 800), (800, 160)
-LARGE, FAIRLY_LARGE = (3000, 4000), (1200, 1600)  # the second for variants: most share the passes over all pixels
+LARGE, FAIRLY_LARGE = (1500, 2000), (900, 1200)  # the second for variants: most share the passes over all pixels
 TOO_SMALL = ("itti_koch", (32, 32)), ("itti_koch", (33, 150))  # no level is left for the surround
 SLOW_IF_LARGE = {"covsal", "itti_koch"}  # methods that take more than a few seconds for a picture of this size
 
