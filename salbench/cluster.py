@@ -26,7 +26,7 @@ from threading import Lock
 from typing import Any
 
 import cloudpickle
-from distributed import Client, Future, KilledWorker, LocalCluster, Status
+from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed.comm import CommClosedError
 from threadpoolctl import threadpool_limits
 
@@ -41,7 +41,8 @@ _CHECKED = "numpy", "scipy", "numba", "pillow", "torch"  # packages that scores 
 _ATTEMPTS = 2  # to do a unit by itself; Dask starts each on several workers in turn
 _KEPT = 2  # pieces of work that a worker keeps loaded
 _POLL = 1.0  # seconds between two looks at the number of workers
-_PATIENCE = 10.0  # seconds without a result before a look at whether there can be one
+_PATIENCE = 10.0  # seconds without a result before a look at whether there are workers
+_DESERTED = 300.0  # seconds without a worker after which a local cluster will have none again; importing can take long
 
 
 class ClusterProblem(ConnectionError):
@@ -174,24 +175,23 @@ class Dask(Executor):
         """Wait for the result of a task.
 
         Raises:
-            ClusterProblem: all processes of a local cluster have ended. Workers of other clusters may come later.
+            ClusterProblem: a local cluster has had no process for minutes. Workers of other clusters may come later.
             Exception: what the task raised.
         """
+        last_seen = time.monotonic()
         while True:
             try:
                 return future.result(timeout=_PATIENCE)
             except TimeoutError:
-                if future.done():  # so the task raised it
-                    raise
-                self._require_processes()
-
-    def _require_processes(self) -> None:
-        started = self.client.cluster
-        if isinstance(started, LocalCluster) and all(p.status != Status.running for p in started.workers.values()):
-            raise ClusterProblem(
-                "all worker processes of this machine have ended and could not be started again, perhaps for want of "
-                "memory. Finished work is kept; rerun the same command to resume"
-            )
+                if future.done():  # it has ended since, or raised this itself
+                    return future.result()
+            if self._count() or not isinstance(self.client.cluster, LocalCluster):
+                last_seen = time.monotonic()
+            elif time.monotonic() - last_seen > _DESERTED:
+                raise ClusterProblem(
+                    "all worker processes of this machine have ended and do not start again, perhaps because memory is "
+                    "short: use fewer (--cluster local:N). Finished work is kept; rerun the same command to resume"
+                )
 
     def map(
         self, function: Callable[[Shared, Unit], Any], shared: Shared, units: Iterable[Unit]

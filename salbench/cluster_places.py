@@ -97,14 +97,20 @@ def _local(number: int, dashboard: bool) -> Iterator[Client]:
     # a busy machine or a slow disk, importing takes longer.
     settings["distributed.deploy.lost-worker-timeout"] = "24 hours"
     with dask.config.set(settings), ExitStack() as opened:
-        with _signals_wait():  # what is stopped while it is made cannot be closed
+        with _signals_wait():  # a signal in the middle would leave processes that nobody can end
             started = LocalCluster(
-                n_workers=0, threads_per_worker=1, memory_limit=1 / number, silence_logs=logging.CRITICAL,
-                dashboard_address=":0" if dashboard else None,  # two seconds
+                n_workers=0, threads_per_worker=1, silence_logs=logging.CRITICAL,
+                memory_limit=1 / number,  # Dask divides the memory only among workers that it starts itself
+                dashboard_address=":0" if dashboard else None,  # importing it takes two seconds
             )  # fmt: skip
             opened.enter_context(started)
             client = opened.enter_context(Client(started))
-        _start_workers(started, number)
+        try:
+            _start_workers(started, number)
+        except RuntimeError as error:
+            raise ClusterProblem(
+                f"local:{number}: the processes did not start ({error}); perhaps memory is short: use fewer"
+            ) from error
         yield client
 
 

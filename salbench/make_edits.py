@@ -119,14 +119,17 @@ class _Maker:
     options: Mapping[str, Any]
 
     def edit(self, samples: Sequence[Sample]) -> list[tuple[MadeEdits, str] | None]:
-        """The edits of each sample with a hash of their inputs; None if an earlier run has written them."""
+        """The edits of each sample with a hash of their inputs; None if an earlier run has written them.
+
+        A batch is edited whole, also if only one of its images is missing: in another batch, rounding differs.
+        """
         masks = [self.masks if self.masks in (None, SALIENCY) else Path(self.masks) / f"{s.id}.png" for s in samples]
         inputs = [_inputs(*each) for each in zip(samples, masks, strict=True)]
-        todo = [i for i, sample in enumerate(samples) if not self.writer.done(sample.id, inputs[i])]
-        given = [samples[i] for i in todo], self.wanted
-        made = edit_several(self.method, *given, masks=[masks[i] for i in todo], **self.options) if todo else []
-        done = dict(zip(todo, made, strict=True))
-        return [(done[i], inputs[i]) if i in done else None for i in range(len(samples))]
+        done = [self.writer.done(sample.id, hash_) for sample, hash_ in zip(samples, inputs, strict=True)]
+        if all(done):
+            return [None] * len(samples)
+        made = edit_several(self.method, samples, self.wanted, masks=masks, **self.options)
+        return [None if kept else new for kept, new in zip(done, zip(made, inputs, strict=True), strict=True)]
 
     def write(self, sample: Sample, made: tuple[MadeEdits, str] | None) -> None:
         """Write the edits of a sample at once, because a run may be stopped."""

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import dask
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, wait
 from distributed.core import Status
 from runs import PLAIN, evaluation_of, files_of, rows_of
 
@@ -24,7 +24,7 @@ from salbench.executors import Lost, Threads
 @pytest.fixture(scope="module")
 def address():
     """Address of a cluster of two processes."""
-    with LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as started:
+    with LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as started:
         yield started.scheduler_address
 
 
@@ -86,14 +86,15 @@ def test_a_unit_that_ends_its_process_is_lost_and_no_other():
     """With one attempt for each task; by default there are four. Dask would not wait until the process is back."""
     settings = {"distributed.scheduler.allowed-failures": 0, "distributed.deploy.lost-worker-timeout": "1ms"}
     with dask.config.set(settings), connect("local:1") as executor:
-        results = dict(executor.map(_ends_at, {5}, range(8)))
-    assert isinstance(results.pop(5), Lost)
-    assert results == {unit: unit for unit in range(8) if unit != 5}
+        results = dict(executor.map(_ends_at, {2}, range(4)))
+    assert isinstance(results.pop(2), Lost)
+    assert results == {unit: unit for unit in (0, 1, 3)}
 
 
 @pytest.mark.slow
 def test_no_process_can_be_started_again(monkeypatch):
     monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
+    monkeypatch.setattr(cluster, "_DESERTED", 2.0)
     with connect("local:1") as executor, closing(executor.map(_scaled, 1, itertools.count())) as results:
         next(results)
         (nanny,) = executor.client.cluster.workers.values()
@@ -102,8 +103,30 @@ def test_no_process_can_be_started_again(monkeypatch):
             list(results)
 
 
-def test_a_timeout_in_a_task_is_raised_as_it_is(workers, monkeypatch):
-    monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
+def test_processes_that_do_not_start():
+    with (
+        dask.config.set({"distributed.worker.preload": ["import os; os._exit(1)"]}),
+        pytest.raises(ClusterProblem, match="local:1: the processes did not start"),
+        connect("local:1"),
+    ):
+        pass
+
+
+def test_a_result_that_comes_late_is_taken(workers, monkeypatch):
+    future = workers.client.submit(_scaled, 2, 4, pure=False)
+    wait(future)
+    taken = iter([TimeoutError, None])
+
+    def result(timeout=None):
+        if error := next(taken):
+            raise error
+        return 8
+
+    monkeypatch.setattr(future, "result", result)
+    assert workers.result(future) == 8
+
+
+def test_a_timeout_in_a_task_is_raised_as_it_is(workers):
     with pytest.raises(TimeoutError, match="in the task"):
         workers.result(workers.client.submit(_out_of_time, pure=False))
 
@@ -265,7 +288,7 @@ class TestFaults:
             "plain", f"def predict(self, sample):\n    import time\n    time.sleep(0.3)\n{PLAIN.splitlines()[1]}"
         )
         evaluation_of(tiny, tmp_path / "one").run("plain")
-        with LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as started:
+        with LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as started:
             killer = _Killer(started, random.Random(7), 20)
             with connect(started.scheduler_address) as executor, executors.using(executor):
                 killer.start()
@@ -283,7 +306,7 @@ class TestFaults:
     def test_a_scheduler_that_goes_away(self, monkeypatch):
         monkeypatch.setattr(cluster_places, "_CONNECT", 3)  # seconds for which the client looks for it
         with (
-            LocalCluster(1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as started,
+            LocalCluster(1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as started,
             connect(started.scheduler_address) as executor,
         ):
             results = executor.map(_scaled, 1, range(10**6))

@@ -109,6 +109,8 @@ def _edit_picture(
     from salbench import contact_sheet, make_edits
 
     _options.require(options, "limit", "--dataset without --id")
+    if options.batch_size:
+        raise ValueError("--batch-size requires --dataset without --id")
     sample, out = _options.picture(options), options.out or _values.path("sheet.png")
     made = make_edits.edit_one(method, sample, wanted, caption=options.caption, mask=options.mask, **request)
     contact_sheet.edit_sheet(sample, made, make_edits.predicting(method), out)

@@ -2,9 +2,9 @@
 
 Without --methods: times the metrics, and pysaliency for comparison. With --methods: images per second of each method,
 its peak memory, and how much of a network's time passes outside the network. With --size: seconds, operations and bytes
-of each part of a method whose networks have another size, and how close it comes to this machine's rate of products of
-matrices. With --cluster: how much faster several processes are than one, and what a cluster adds to the time of an
-image.
+of each part of a method whose networks have another size, and what share it reaches of the speed at which this machine
+multiplies matrices. With --cluster: how much faster several processes are than one, and what a cluster adds to the time
+of an image.
 """
 
 import argparse

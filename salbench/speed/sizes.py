@@ -50,7 +50,7 @@ table.
 Share: of the rate at which this device multiplies matrices of {SIDE} x {SIDE} numbers of the same type. It can exceed
 100 %, because some convolutions get by with fewer operations than are counted.
 Peak memory: up to then; on a CPU of the whole process, Python included, on a GPU what torch held.
-Relative: to the first row of the same edit."""
+Relative: seconds divided by those of the first row of the same type of edit."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def _tables(costs: Sequence[Cost], size: str) -> list[str]:
             f"The map in {cost.dtype} and that in {first.dtype}: CC {cc(cost.map, first.map):.4f}, largest difference "
             f"{difference:.2%} of the peak"
         )
-    return texts if others else [*texts, "bfloat16 was not measured: this processor does not multiply matrices of it"]
+    return texts if others else [*texts, "bfloat16 was not measured: this processor has no instructions for it"]
 
 
 def _prediction(cost: Cost) -> str:

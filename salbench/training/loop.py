@@ -200,7 +200,8 @@ class Trainer:
         trained = time.perf_counter() - start
         row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), **self._validate(), **self._gradients(edited)}
         row |= {"seconds": round(trained, 2), "busy": round(busy / trained, 4)}
-        # Batch norms have seen other images in each process, so scores differ; all must agree on when to stop.
+        # Batch norms have seen other images in each process, so scores differ; all must agree on when to stop. The
+        # other processes measure, too, because they would only wait.
         self.history += broadcast_object_list([row])
         if self.accelerator.is_main_process:
             self._save()

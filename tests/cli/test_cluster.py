@@ -22,7 +22,7 @@ class Brightener(SaliencyMethod):
         left = np.arange(sample.size[1]) < sample.size[1] / 2
         return MadeEdits(sample.image, left * np.ones(sample.size), [edit], sample.caption, word)
 '''
-POPOUT = "run", "--methods", "center_bias,inter_observer,spectral_residual,gaze_lite", "--limit", "7"
+POPOUT = "run", "--methods", "center_bias,inter_observer,spectral_residual,gaze_lite", "--limit", "5"
 COMMANDS = {
     "run": (*POPOUT, "--save-maps", "{out}/maps", "--out", "{out}"),
     "batches": ("run", "--methods", "lite", "--batch-size", "3", "--out", "{out}"),
@@ -54,7 +54,7 @@ def darker(image, rng, *, grey_levels=40):
 @pytest.fixture(scope="module")
 def cluster():
     """Address of a cluster of two processes."""
-    with LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as started:
+    with LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as started:
         yield started.scheduler_address
 
 
