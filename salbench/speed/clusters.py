@@ -38,8 +38,8 @@ RUNTIME = Runtime(progress=False)
 ARMS = ("hflip", "vflip", "rot90_ccw", "rotate_-45", "invert")  # beside the one without augmentation
 COLUMNS = "work", "processes", "seconds", "efficiency"
 NOTES = """\
-Efficiency: (seconds x processes) of the first row of the same work, divided by (seconds x processes) of this row; 1.00 is
-ideal. Processes beyond the number of cores are not counted.
+Efficiency: (seconds x processes) of the first row of the same work, divided by (seconds x processes) of this row.
+1.00 is ideal. Processes beyond the number of cores are not counted.
 The client works beside them: it reads results and writes the journal. Arithmetic in the cache shows what the cores
 allow: its units read no memory or disk, and the client does nothing.
 Per unit: what the cluster adds to a unit that does nothing; small units travel in groups.
