@@ -10,7 +10,7 @@ from trials import Campaign
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc compiles what lets calls of the operating system fail")
 def test_a_few(run_part):
-    assert "| all " in run_part("writes", "--calls", 8, "--commands", "results merge,submit --format tuebingen")
+    assert "| all " in run_part("writes", "--calls", 4, "--commands", "results merge,submit --format tuebingen")
 
 
 def test_a_command_that_is_stopped_while_its_calls_are_counted(monkeypatch, tmp_path):

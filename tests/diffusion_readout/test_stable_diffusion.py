@@ -73,10 +73,9 @@ def test_types_differ_by_rounding_only(sized):
     assert np.corrcoef(*map(np.ravel, maps))[0, 1] > 0.95
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_edits_are_made(sized, dtype):
+def test_edits_are_made(sized):
     """Constrained ones too, at the first attempt."""
-    _, found = sized(dtype=dtype)
+    _, found = sized(dtype="bfloat16")
     assert list(found.edits) == ["contrast", "color"]
     numbers = [make(SAMPLE) for works in found.edits.values() for make in works.values()]
     assert numbers == 2 * [0, 1, 3, 3]
