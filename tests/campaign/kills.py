@@ -60,9 +60,10 @@ def _kill(
     if not fork.has_gone(SECONDS):
         started.fault(f"{what}: processes were there {SECONDS} seconds later")
         fork.kill(signal.SIGKILL)
-    if ended.status == -number != -signal.SIGKILL and not (folder / "out").exists():
-        return expected.seconds  # Python answered, because salbench had not begun
-    if ended.status == 0:
+    answered = ended.status == -number != -signal.SIGKILL  # by Python: salbench had not begun, or had ended
+    if answered and not (folder / "out").exists():
+        return expected.seconds
+    if ended.status == 0 or answered:
         started.compare(what, folder, expected)
         return time.perf_counter() - start
     started.check_stopped(what, folder, ended)
