@@ -148,6 +148,7 @@ def status(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     with monkeypatch.context() as patch:
         patch.setattr(registry, "_FOLDERS", list(registry._FOLDERS))
         patch.setattr(catalog, "_CATALOG", dict(catalog._CATALOG))
+        patch.setattr(catalog, "_FOLDERS", list(catalog._FOLDERS))
         try:
             return cli.main(arguments)
         except SystemExit as stop:  # of --help
