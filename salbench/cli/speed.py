@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--size",
         metavar="SIZE",
         help="measure each part of the methods, and their edits, with networks of this size and random weights; "
-        "full: that of the published model, which for diffusion_readout on a CPU takes half an hour and 7 GB",
+        "full: that of the published model; on a CPU, diffusion_readout takes a minute per prediction, and 6.4 GB",
     )
     parser.add_argument(
         "--cluster",
