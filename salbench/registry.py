@@ -270,8 +270,11 @@ class SaliencyMethod:
         Args:
             size: one of `sizes`.
             dtype: type of the numbers in frozen networks, as torch names it.
+
+        Returns:
+            The networks to measure, and work on edits.
         """
-        raise NotImplementedError
+        raise MethodProblem(f"{self.name} has no other size than its own")
 
     def convert(self) -> Path:
         """Write the published weights as one safetensors file; returns its path. Optional."""

@@ -72,6 +72,7 @@ class Sizes:
 def report(numbers: Sequence[int], sizes: Sizes | None = None) -> str:
     """Measure clusters of these numbers of processes; the first is what the others are compared with."""
     sizes, rows = sizes or Sizes(), []
+    overhead, curve = _client(max(numbers), sizes)  # first, because memory is a peak
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_data(folder, sizes)
@@ -87,7 +88,6 @@ def report(numbers: Sequence[int], sizes: Sizes | None = None) -> str:
                     log.info("%s, %d processes", work, number)
                     rows.append((work, number, _seconds(function, folder)))
     lines = [_row(row, next(r for r in rows if r[0] == row[0])) for row in sorted(rows, key=_order(list(works)))]
-    overhead, curve = _client(max(numbers), sizes)
     table = tabulate(lines, COLUMNS, "github", disable_numparse=True)
     return "\n\n".join([machine.described("distributed", "numpy", "torch"), table, overhead, curve, NOTES])
 
