@@ -1,9 +1,12 @@
-"""MATLAB files up to version 7, read by SciPy after a check that it lacks: an unknown type of data crashes it.
+"""MATLAB files up to version 7, read by SciPy after checks that it lacks.
+
+SciPy crashes at an unknown type of data, and makes room for as many elements as a damaged matrix claims to have.
 
 The layout is that of "MAT-File Format", The MathWorks: elements with a tag of type and length; matrices hold elements.
 """
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -53,13 +56,14 @@ def _checked(content: bytes) -> bytes:
 def _check(kind: int, data: bytes, order: str) -> None:
     """Check one element and all inside it."""
     if kind == _MATRIX and data:
-        _check_matrix(list(_elements(data, order)), order)
+        _check_matrix(data, order)
     elif kind != _MATRIX and kind not in _NUMBERS:
         raise ValueError(f"expected a known type of data, got type {kind}")
 
 
-def _check_matrix(elements: list[tuple[int, bytes]], order: str) -> None:
+def _check_matrix(content: bytes, order: str) -> None:
     """Check a matrix: its flags, which hold its class, its dimensions, and all elements that it must hold."""
+    elements = list(_elements(content, order))
     kinds = [kind for kind, _ in elements]
     if kinds[:1] != [6] or len(elements[0][1]) != 8:
         raise ValueError("a matrix does not begin with its class")
@@ -67,10 +71,19 @@ def _check_matrix(elements: list[tuple[int, bytes]], order: str) -> None:
     leaves = _LEAVES.get(flags & 255, 1) + bool(flags & _COMPLEX and flags & 255 >= _SPARSE)
     if len(kinds) < 3 + leaves or _MATRIX in kinds[: 3 + leaves]:
         raise ValueError(f"expected {leaves} elements of numbers in a matrix of class {flags & 255}")
-    if len(elements[1][1]) < 8 and flags & 255 != _OPAQUE:
-        raise ValueError("expected a matrix of at least two dimensions")
+    if flags & 255 != _OPAQUE:
+        _check_dimensions(elements[1][1], math.inf if flags & 255 == _SPARSE else len(content), order)
     for kind, data in elements:
         _check(kind, data, order)
+
+
+def _check_dimensions(data: bytes, most: float, order: str) -> None:
+    """Check that there are two or more, of at most `most` elements; none takes less than a byte of a full matrix."""
+    if len(data) < 8:
+        raise ValueError("expected a matrix of at least two dimensions")
+    dimensions = struct.unpack_from(f"{order}{len(data) // 4}i", data)
+    if math.prod(dimensions) > most:
+        raise ValueError(f"expected at most {most} elements in a matrix of {most} bytes, got dimensions {dimensions}")
 
 
 def _elements(data: bytes, order: str, padded: bool = True) -> Iterator[tuple[int, bytes]]:
