@@ -196,7 +196,7 @@ def true_density(id: str) -> np.ndarray:
     columns = _gaussians(x, np.append(spread, CENTRE_SPREAD * width), width)
     rows = _gaussians(y, np.append(spread, CENTRE_SPREAD * height), height)
     # einsum, because the last digits of a BLAS product (`@`) depend on the machine
-    return np.einsum("k,ki,kj->ij", weight, rows, columns) + UNIFORM_WEIGHT / (height * width)
+    return np.einsum("ki,kj->ij", weight[:, None] * rows, columns) + UNIFORM_WEIGHT / (height * width)
 
 
 def draw(id: str) -> np.ndarray:
