@@ -1,5 +1,6 @@
 """Small seeded data sets, and where the real data lies."""
 
+import gc
 import os
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,14 @@ from salbench.datasets import Dataset
 from salbench.sample import Sample
 
 SIGMA = 2.5
+
+gc.disable()  # imports make millions of objects that stay: looking for garbage among them takes a tenth of all tests
+
+
+def pytest_collection_finish():
+    """Garbage is collected from here on, among the objects that tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):
