@@ -1,7 +1,7 @@
-"""The published networks on real photographs: seeded weights in their official files, from the files to a table.
+"""The published networks on real photographs: weights in the layout of their official files, from the files to a table.
 
 The largest of those whose files hold the state dict as it is are small here, and networks of any size see small images.
-Their own tests run them whole.
+Their own tests run them whole, with the kits' weights.
 """
 
 import json
@@ -44,9 +44,9 @@ WRITERS = {
 
 
 def state_of(name):
-    """The state dict in the file that the authors publish: the kit's, or that of a small network."""
+    """The state dict in the file that the authors publish: of the kit's layout, or that of a small network."""
     if name not in SMALL:
-        return conformance.load(KITS.get(name, name)).state
+        return conformance.layout(KITS.get(name, name))
     state = registry.create(name).build_network().state_dict()
     state.pop("center_bias", None)  # has a file of its own
     return {f"module.{key}": tensor for key, tensor in state.items()} if name == "tempsal" else state
