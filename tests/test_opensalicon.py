@@ -143,15 +143,6 @@ class TestNetwork:
         for name in names:
             close(rectified(features)[name][0, :4, :4, :4], kit.expected[f"{case}/crop/{name}"], FEATURE)
 
-    def test_coarse_stream_of_the_native_case(self, kit, method, inputs):
-        with torch.inference_mode(), conformance.traced(method.network, COARSE) as features:
-            method.network.coarse(inputs["native"][1])
-        enlarged = interpolated(features["sec_pool5"])
-        for name, ours in (rectified(features) | {"interpolated_data": enlarged}).items():
-            compare(kit, "native", name, ours, FEATURE)
-        close(features["sec_pool5"][0, 0], kit.expected["native/sec_pool5_ch0"], FEATURE)
-        close(enlarged[0, 0], kit.expected["native/interpolated_ch0"], FEATURE)
-
 
 class TestFinished:
     def test_prediction(self, kit, odd):
