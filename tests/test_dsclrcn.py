@@ -1,4 +1,7 @@
-"""dsclrcn: as its authors' code computes it, with seeded weights in files of Caffe."""
+"""dsclrcn: as its authors' code computes it, with seeded weights in files of Caffe.
+
+The network sees every picture at one size, so it sees only the kit's odd picture.
+"""
 
 import sys
 import warnings
@@ -18,7 +21,7 @@ from salbench.training import checkpoint
 from salbench.weights import WeightsProblem
 
 pytestmark = pytest.mark.slow
-NATIVE, ODD = "native_480x640", "odd_333x517"
+ODD = "odd_333x517"
 SIZE = (333, 517)  # of the odd picture
 RESNET = {"pool1": "resnet.maxpool", "relu4_g": "conv4_g", "relu5_d": "conv5_d", "relu_fm": "conv_fm"}
 RESNET |= {
@@ -101,19 +104,6 @@ class Trace:
 
 
 @pytest.fixture(scope="module")
-def native(kit, scene, module):
-    """The network on inputs of its own size; also the mean image is made at that size."""
-    network, own = scene.network, scene.network.places_mean.clone()
-    images, _ = scene.inputs(kit.picture(480, 640, 0))
-    with torch.inference_mode(), Trace(network) as trace:
-        network.places_mean.copy_(bgr(kit.picture(227, 227, 2))[0])
-        network(images, bgr(kit.picture(227, 227, 0)))
-        trace.difference = trace.scenes - network.places_mean
-        network.places_mean.copy_(own)
-    return trace
-
-
-@pytest.fixture(scope="module")
 def odd(kit, scene):
     """The odd picture from the official files to the final map, with its scene."""
     picture = kit.picture(*SIZE, 1)[0].numpy()
@@ -123,54 +113,46 @@ def odd(kit, scene):
     return trace
 
 
-@pytest.fixture(scope="module")
-def case(request, native, odd):
-    return request.param, {NATIVE: native, ODD: odd}[request.param]
+class TestOddPicture:
+    def test_inputs(self, kit, odd):
+        for array, ours in (("img", odd.images), ("227img", odd.difference)):
+            close(kit.summary(ours), kit.expected[f"{ODD}/stats/{array}"], INPUT)
+        close(odd.images[0, :, :6, :6], kit.expected[f"{ODD}/img_corner"], INPUT)
+        close(odd.images[0, :, ::40, ::40], kit.expected[f"{ODD}/img_sub40"], INPUT)
+        close(odd.difference[0, :, ::9, ::9], kit.expected[f"{ODD}/227img_sub9"], INPUT)
 
-
-both = pytest.mark.parametrize("case", [NATIVE, ODD], indirect=True, scope="module")
-
-
-@both
-class TestCase:
-    def test_inputs(self, kit, case):
-        name, trace = case
-        for array, ours in (("img", trace.images), ("227img", trace.difference)):
-            close(kit.summary(ours), kit.expected[f"{name}/stats/{array}"], INPUT)
-        close(trace.images[0, :, :6, :6], kit.expected[f"{name}/img_corner"], INPUT)
-        close(trace.images[0, :, ::40, ::40], kit.expected[f"{name}/img_sub40"], INPUT)
-        close(trace.difference[0, :, ::9, ::9], kit.expected[f"{name}/227img_sub9"], INPUT)
+    def test_inputs_of_the_native_size(self, kit, scene):
+        images, _ = scene.inputs(kit.picture(480, 640, 0))
+        close(kit.summary(images), kit.expected["native_480x640/stats/img"], INPUT)
+        close(images[0, :, :6, :6], kit.expected["native_480x640/img_corner"], INPUT)
+        close(images[0, :, ::40, ::40], kit.expected["native_480x640/img_sub40"], INPUT)
 
     @pytest.mark.parametrize("part", [*RESNET, *NORMALISED, *SCENE, *CONTEXT, *LSTMS])
-    def test_parts(self, kit, case, part):
-        name, trace = case
-        ours, tolerance = trace.parts[part], TOLERANCES[part]
-        close(kit.summary(ours), kit.expected[f"{name}/stats/{part}"], tolerance)
-        if f"{name}/crop/{part}" in kit.expected:
+    def test_parts(self, kit, odd, part):
+        ours, tolerance = odd.parts[part], TOLERANCES[part]
+        close(kit.summary(ours), kit.expected[f"{ODD}/stats/{part}"], tolerance)
+        if f"{ODD}/crop/{part}" in kit.expected:
             crop = ours[0, :8, :8, 0] if part in CONTEXT else ours[0, :4, :4, :4]
-            close(crop, kit.expected[f"{name}/crop/{part}"], tolerance)
+            close(crop, kit.expected[f"{ODD}/crop/{part}"], tolerance)
 
     @pytest.mark.parametrize("part", LSTMS)
     @pytest.mark.parametrize("channel", [0, 64, 128, 192])
-    def test_hidden_states(self, kit, case, part, channel):
-        name, trace = case
-        ours = trace.parts[part][0, channel, ::4, ::4]
-        close(ours, kit.expected[f"{name}/map_sub4/{part}_ch{channel}"], TOLERANCES[part])
+    def test_hidden_states(self, kit, odd, part, channel):
+        ours = odd.parts[part][0, channel, ::4, ::4]
+        close(ours, kit.expected[f"{ODD}/map_sub4/{part}_ch{channel}"], TOLERANCES[part])
 
-    def test_features_of_the_scene(self, kit, case):
-        name, trace = case
-        close(trace.parts["global_feature"][0], kit.expected[f"{name}/global_feature"], TOLERANCES["global_feature"])
+    def test_features_of_the_scene(self, kit, odd):
+        close(odd.parts["global_feature"][0], kit.expected[f"{ODD}/global_feature"], TOLERANCES["global_feature"])
 
-    def test_map(self, kit, case, module):
-        name, trace = case
-        density = trace.logits.flatten(1).softmax(1).view_as(trace.logits)
-        for array, ours in (("FCN7", trace.logits), ("sm", density)):
-            close(kit.summary(ours), kit.expected[f"{name}/stats/{array}"], TOLERANCES[array])
-            close(ours[0], kit.expected[f"{name}/{array}"], TOLERANCES[array])
-        for array, ours in (("upsampled_sm", density), ("upsampled_sigmoid", trace.logits.sigmoid())):
-            close(module.upsampled(ours)[0, 3::8, 3::8], kit.expected[f"{name}/{array}_sub8"], TOLERANCES[array])
+    def test_map(self, kit, odd, module):
+        density = odd.logits.flatten(1).softmax(1).view_as(odd.logits)
+        for array, ours in (("FCN7", odd.logits), ("sm", density)):
+            close(kit.summary(ours), kit.expected[f"{ODD}/stats/{array}"], TOLERANCES[array])
+            close(ours[0], kit.expected[f"{ODD}/{array}"], TOLERANCES[array])
+        for array, ours in (("upsampled_sm", density), ("upsampled_sigmoid", odd.logits.sigmoid())):
+            close(module.upsampled(ours)[0, 3::8, 3::8], kit.expected[f"{ODD}/{array}_sub8"], TOLERANCES[array])
         corner = module.upsampled(density)[0, :12, :12]
-        close(corner, kit.expected[f"{name}/upsampled_sm_corner"], TOLERANCES["upsampled_sm"])
+        close(corner, kit.expected[f"{ODD}/upsampled_sm_corner"], TOLERANCES["upsampled_sm"])
 
 
 class TestPrediction:

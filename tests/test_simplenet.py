@@ -120,13 +120,17 @@ def picture():
 
 @pytest.fixture(scope="module")
 def map_of_picture(method, picture):
-    """What the network makes of the picture at 256 x 256."""
-    resized = np.asarray(Image.fromarray(picture).resize((256, 256), Image.Resampling.BILINEAR), dtype=np.float32)
+    """What the network makes of the picture at 64 x 64."""
+    resized = np.asarray(Image.fromarray(picture).resize((64, 64), Image.Resampling.BILINEAR), dtype=np.float32)
     with torch.inference_mode():
         return method.network(torch.from_numpy(resized / 127.5 - 1).permute(2, 0, 1)[None]).sigmoid()[0, 0]
 
 
 class TestPrediction:
+    @pytest.fixture(autouse=True)
+    def _small(self, method, monkeypatch):
+        monkeypatch.setattr(method, "recipe", method.recipe.at((64, 64)))
+
     def test_is_the_smoothed_map_from_0_to_1(self, method, smoothed, picture, map_of_picture):
         """Also beside another picture."""
         sample, other = (Sample("picture", (90, 37), lambda image=i: image) for i in (picture, 255 - picture))
@@ -137,12 +141,12 @@ class TestPrediction:
         close(prediction, (expected - expected.min()) / np.ptp(expected))
 
     def test_loss_is_the_divergence_of_the_map(self, method, picture, map_of_picture):
-        density = np.random.default_rng(1).random((256, 256))
+        density = np.random.default_rng(1).random((64, 64))
         batch = SimpleNamespace(
             images=method.images_of(Sample("picture", (90, 37), lambda: picture)),
             samples=[SimpleNamespace(caption=None)],
             density=torch.from_numpy(density)[None],
-            counts=torch.ones(1, 256, 256),
+            counts=torch.ones(1, 64, 64),
             edits=None,
         )
         with torch.inference_mode():
