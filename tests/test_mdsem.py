@@ -18,7 +18,8 @@ from salbench.weights import WeightsProblem
 
 pytestmark = pytest.mark.slow
 FILE = "mdsem_salicon_cameraready_weights.hdf5"
-CASES = {"native_240x320": (240, 320, 0), "odd_437x331": (437, 331, 1)}  # height, width and variant of the picture
+ODD = "odd_437x331"
+CASES = {"native_240x320": (240, 320, 0), ODD: (437, 331, 1)}  # height, width and variant of the picture
 ENCODER = {f"block{i}_out": f"encoder.block{i}" for i in (2, 3, 4, 12, 13)} | {"encoder_out": "encoder"}
 VECTORS = ("gap", "dense1", "lstm", "dense2")
 DECODER = ("weighted", "dec2", "dec4", "dec6")
@@ -108,16 +109,15 @@ class TestNetwork:
         close(kit.summary(ours), kit.expected[f"{case}/stats/{tap}"])
         close(ours[:, :4, :4, :4], kit.expected[f"{case}/crop/{tap}"])
 
-    @pytest.mark.parametrize("case", CASES)
     @pytest.mark.parametrize(("tap", "before", "factor"), [("dec_up1", "dec2", 2), ("dec_up3", "dec6", 4)])
-    def test_upsampling_is_as_published(self, kit, outputs, enlarged, case, tap, before, factor):
+    def test_upsampling_is_as_published(self, kit, outputs, enlarged, tap, before, factor):
         """Two channels at a time, because all of them are 236 MB."""
-        parts = [kit.summary(enlarged(part, factor)) for part in outputs[case][before].split(2, 1)]
+        parts = [kit.summary(enlarged(part, factor)) for part in outputs[ODD][before].split(2, 1)]
         mean, std, low, high, magnitude = np.array(parts).T
         std = np.sqrt(np.mean(std**2 + mean**2) - mean.mean() ** 2)
         ours = [mean.mean(), std, low.min(), high.max(), magnitude.mean()]
-        close(ours, kit.expected[f"{case}/stats/{tap}"])
-        close(enlarged(outputs[case][before][:, :4], factor)[..., :4, :4], kit.expected[f"{case}/crop/{tap}"])
+        close(ours, kit.expected[f"{ODD}/stats/{tap}"])
+        close(enlarged(outputs[ODD][before][:, :4], factor)[..., :4, :4], kit.expected[f"{ODD}/crop/{tap}"])
 
     @pytest.mark.parametrize("case", CASES)
     def test_maps_are_as_published(self, kit, outputs, case):
@@ -128,13 +128,12 @@ class TestNetwork:
         for i, saliency in enumerate(maps):
             close(kit.summary(saliency), kit.expected[f"{case}/stats/map_t{i}"])
 
-    @pytest.mark.parametrize("case", CASES)
-    def test_sigmoid_is_that_of_later_versions_of_keras(self, kit, other, outputs, case):
-        taps = outputs[case]
+    def test_sigmoid_is_that_of_later_versions_of_keras(self, kit, other, outputs):
+        taps = outputs[ODD]
         with torch.inference_mode():
             maps = other.network.decoder(taps["encoder_out"] * taps["alt_factors"])[:, 0]
-        close(taps["alt_lstm"][0, :, :64], kit.expected[f"{case}/alt_sigmoid_vec/lstm"])
-        close(maps[:, ::16, ::16], kit.expected[f"{case}/alt_sigmoid_map_sub16"])
+        close(taps["alt_lstm"][0, :, :64], kit.expected[f"{ODD}/alt_sigmoid_vec/lstm"])
+        close(maps[:, ::16, ::16], kit.expected[f"{ODD}/alt_sigmoid_map_sub16"])
 
     def test_options(self, method, other):
         assert (method.option, method.variant) == ("hard_sigmoid", "")
@@ -211,9 +210,9 @@ class TestFile:
 
     def test_from_the_file_to_the_map_of_three_seconds(self, kit, outputs, path, tmp_path):
         save_keras(path, kit.state)
-        prediction = create(tmp_path).predict(sample_of(kit, CASES["odd_437x331"]).blind())
+        prediction = create(tmp_path).predict(sample_of(kit, CASES[ODD]).blind())
         assert prediction.shape == (437, 331)
-        close(prediction[::8, ::8], kit.expected["odd_437x331/post_sub8"][1])
+        close(prediction[::8, ::8], kit.expected[f"{ODD}/post_sub8"][1])
 
     def test_numbered_otherwise(self, kit, method):
         """A process that built other networks before numbers layers from where it was."""
