@@ -70,7 +70,7 @@ def damaged(name, *changes):
         (damaged("text", (156, 0)), "at least two dimensions|elements of numbers"),
         (FILES["integers"][:190], "the file ends inside an element"),
         (damaged("integers", (136, 5)), "does not begin with its class"),
-        (damaged("structure", (162, 99)), r"expected at most \d+ elements in a matrix of \d+ bytes, got .* \(6488065, 1\)"),
+        (damaged("structure", (162, 99)), r"at most \d+ elements in a matrix of \d+ bytes, got .* \(6488065, 1\)"),
     ],
 )
 def test_what_is_damaged_is_said(content, message):
