@@ -11,8 +11,9 @@ from contextlib import closing
 
 import dask
 import pytest
-from distributed import Client, LocalCluster, wait
+from distributed import Client, wait
 from distributed.core import Status
+from forked_workers import local_cluster, workers_are_forks
 from runs import PLAIN, evaluation_of, files_of, rows_of
 
 from salbench import cluster, cluster_places, executors
@@ -24,7 +25,7 @@ from salbench.executors import Lost, Threads
 @pytest.fixture(scope="module")
 def address():
     """Address of a cluster of two processes."""
-    with LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as started:
+    with local_cluster(2) as started:
         yield started.scheduler_address
 
 
@@ -85,7 +86,7 @@ def _divided(shared, unit):
 def test_a_unit_that_ends_its_process_is_lost_and_no_other():
     """With one attempt for each task; by default there are four. Dask would not wait until the process is back."""
     settings = {"distributed.scheduler.allowed-failures": 0, "distributed.deploy.lost-worker-timeout": "1ms"}
-    with dask.config.set(settings), connect("local:1") as executor:
+    with workers_are_forks(), dask.config.set(settings), connect("local:1") as executor:
         results = dict(executor.map(_ends_at, {2}, range(4)))
     assert isinstance(results.pop(2), Lost)
     assert results == {unit: unit for unit in (0, 1, 3)}
@@ -95,7 +96,11 @@ def test_a_unit_that_ends_its_process_is_lost_and_no_other():
 def test_no_process_can_be_started_again(monkeypatch):
     monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
     monkeypatch.setattr(cluster, "_DESERTED", 2.0)
-    with connect("local:1") as executor, closing(executor.map(_scaled, 1, itertools.count())) as results:
+    with (
+        workers_are_forks(),
+        connect("local:1") as executor,
+        closing(executor.map(_scaled, 1, itertools.count())) as results,
+    ):
         next(results)
         (nanny,) = executor.client.cluster.workers.values()
         executor.client.cluster.sync(nanny.close)
@@ -288,7 +293,7 @@ class TestFaults:
             "plain", f"def predict(self, sample):\n    import time\n    time.sleep(0.3)\n{PLAIN.splitlines()[1]}"
         )
         evaluation_of(tiny, tmp_path / "one").run("plain")
-        with LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as started:
+        with workers_are_forks(), local_cluster(2) as started:
             killer = _Killer(started, random.Random(7), 20)
             with connect(started.scheduler_address) as executor, executors.using(executor):
                 killer.start()
@@ -305,10 +310,7 @@ class TestFaults:
     @pytest.mark.slow
     def test_a_scheduler_that_goes_away(self, monkeypatch):
         monkeypatch.setattr(cluster_places, "_CONNECT", 3)  # seconds for which the client looks for it
-        with (
-            LocalCluster(1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as started,
-            connect(started.scheduler_address) as executor,
-        ):
+        with local_cluster(1) as started, connect(started.scheduler_address) as executor:
             results = executor.map(_scaled, 1, range(10**6))
             next(results)
             started.close()

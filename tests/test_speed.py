@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from forked_workers import workers_are_forks
 
 from salbench import registry
 from salbench.protocol import Others
@@ -302,6 +303,7 @@ class TestSizes:
 def test_a_cluster(monkeypatch):
     monkeypatch.setattr(clusters, "ARMS", ())
     sizes = clusters.Sizes((48, 64), maps=20, pictures=2, trained=12, units=100, sums=4, curve=(10, 20))
-    text = clusters.report([1], sizes)
+    with workers_are_forks():
+        text = clusters.report([1], sizes)
     rows = "20 maps from disk", "a network on 2 pictures", "an ablation of 1 arms", "Per unit: ", "client's memory"
     assert all(row in text for row in rows)
