@@ -98,14 +98,14 @@ def _main(arguments: Sequence[str] | None) -> int:
     known = verbs()
     if not words[0].startswith("-") and words[0] not in known:
         return _failed(suggestion("verb", words[0], known))
-    options = parser().parse_args(words)
+    options = parser(words[:1] if words[0] in known else None).parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a figure
     return _execute(known[options.verb], options)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all verbs. What it parses has `verb` and the options of that verb."""
+def parser(names: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The parser of some verbs, by default all. What it parses has `verb` and the options of that verb."""
     parser = argparse.ArgumentParser(
         "salbench", description=_DESCRIPTION, epilog=_examples(_EXAMPLES), formatter_class=_Formatter
     )
@@ -113,7 +113,9 @@ def parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(
         title="verbs", dest="verb", metavar="VERB", required=True, parser_class=_VerbParser
     )
-    for name, verb in verbs().items():
+    known = verbs()
+    for name in known if names is None else names:
+        verb = known[name]
         summary, _, description = (verb.__doc__ or "").partition("\n")
         subparser = subparsers.add_parser(
             name,

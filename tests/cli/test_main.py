@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 VERBS = cli.verbs()
 
 
+@cache
+def parser() -> argparse.ArgumentParser:
+    return cli.parser()
+
+
 def pages() -> dict[str, argparse.ArgumentParser]:
     """The parser of each verb."""
-    (action,) = [action for action in cli.parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    (action,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
     return dict(action.choices)
 
 
@@ -151,7 +157,7 @@ class TestExitStatus:
         assert signal.getsignal(signal.SIGTERM) is before
 
     def test_of_ctrl_c_before_the_verb_is_executed(self, salbench, capsys, monkeypatch):
-        def interrupted():
+        def interrupted(names):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(_main, "parser", interrupted)
@@ -237,13 +243,13 @@ class TestHelp:
         for name, verb in VERBS.items():
             assert f"{name} " in page
             assert verb.__doc__.partition("\n")[0] in page
-        assert len(examples(cli.parser())) == 3
+        assert len(examples(parser())) == 3
 
     @pytest.mark.parametrize("columns", ["60", "100", "250"])
     @pytest.mark.parametrize("verb", ["", *VERBS])
     def test_no_line_is_too_wide(self, verb, columns, monkeypatch):
         monkeypatch.setenv("COLUMNS", columns)
-        page = (pages()[verb] if verb else cli.parser()).format_help()
+        page = (pages()[verb] if verb else parser()).format_help()
         text = page.partition("examples:")[0] if columns == "60" else page  # a command is not broken
         too_wide = [line for line in text.splitlines() if len(line) > min(int(columns), 100)]
         assert not [line for line in too_wide if not line.startswith("usage:")]
@@ -266,12 +272,12 @@ class TestHelp:
 
     @pytest.mark.parametrize("verb", ["", *VERBS])
     def test_examples_can_be_parsed(self, verb):
-        for example in examples(pages()[verb] if verb else cli.parser()):
+        for example in examples(pages()[verb] if verb else parser()):
             name, *words = shlex.split(example, comments=True)
             assert name == "salbench"
             if words[0].startswith("-"):
                 words.insert(0, "run")
-            options = cli.parser().parse_args(words)
+            options = parser().parse_args(words)
             assert options.verb == (verb or options.verb)
 
 
