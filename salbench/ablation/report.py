@@ -1,5 +1,6 @@
 """An ablation as tables (Markdown, LaTeX, CSV), from its files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,13 @@ def table(out: Path | str, ablation: Ablation, style: str = "md") -> str:
     Raises:
         AblationProblem: no complete ablation in these files.
     """
+    return render(arms.read(out, ablation), ablation, style)
+
+
+def render(by_method: Mapping[str, Mapping[str, arms.Scores]], ablation: Ablation, style: str = "md") -> str:
+    """The same from the scores that `arms.read` returns."""
     parts = []
-    for method, by_arm in arms.read(out, ablation).items():
+    for method, by_arm in by_method.items():
         if style != "csv":
             parts.append(_means(method, ablation, by_arm, style))
         parts.append(_changes(method, ablation, by_arm, style))

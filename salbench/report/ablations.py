@@ -68,7 +68,7 @@ def read(out: Path | str, names: Names, left_out: list[str]) -> list[Page]:
     for folder, ablation in _found(out):
         try:
             by_method = arms.read(out, ablation)
-            texts = {style: report.table(out, ablation, style) for style in STYLES}
+            texts = {style: report.render(by_method, ablation, style) for style in STYLES}
         except AblationProblem as problem:
             left_out.append(str(problem).replace(f"{out}/", ""))
             continue

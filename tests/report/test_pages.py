@@ -18,7 +18,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--disable-gpu"])
         yield browser
         browser.close()
 
@@ -31,26 +31,25 @@ def trouble():
 
 @pytest.fixture
 def visit(browser, site, trouble):
-    """A function of a page, the part after #, and a width: opens it."""
-    contexts = []
+    """A function of a page, the part after #, and a width: opens it, in place of the last one."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(60_000)  # a busy machine draws slowly
+    page.on("console", lambda message: message.type in ("error", "warning") and trouble.append(message.text))
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("request", lambda r: r.url.startswith(("file:", "data:")) or trouble.append(r.url))
+    page.on("requestfailed", lambda r: trouble.append(f"failed: {r.url}"))
 
     def opened(name, hash="", width=1280):
-        context = browser.new_context(viewport={"width": width, "height": 900})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)  # a busy machine draws slowly
-        page.on("console", lambda message: message.type in ("error", "warning") and trouble.append(message.text))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda r: r.url.startswith(("file:", "data:")) or trouble.append(r.url))
-        page.on("requestfailed", lambda r: trouble.append(f"failed: {r.url}"))
+        assert not page.evaluate("window.hacked")
+        page.set_viewport_size({"width": width, "height": 900})
         page.goto(f"{(site / name).as_uri()}{hash}")
         return page
 
     yield opened
-    hacked = [page.evaluate("window.hacked") for context in contexts for page in context.pages]
-    for context in contexts:
-        context.close()
-    assert not any(hacked)
+    hacked = page.evaluate("window.hacked")
+    context.close()
+    assert not hacked
     assert not trouble
 
 
