@@ -2,7 +2,7 @@ import dataclasses
 import pickle
 import subprocess
 import sys
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -23,16 +23,14 @@ BOXES = [(x, y, 30, 18) for x in range(78, 600, 134) for y in range(7, 450, 53)]
 SPOTS = [(x + 0.3, y + 0.8) for x in range(21, 640, 300) for y in range(19, 480, 220)] + [(320.0, 240.0), (333, 250)]
 
 
+@cache
 def spot_sample(x, y):
     """Dark grey with a bright round spot of 3 pixels on the only fixation, and its density."""
-
-    def read_image():
-        rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
-        spot = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 3.0**2))
-        return np.repeat(np.rint(20 + 230 * spot).astype(np.uint8)[..., None], 3, axis=2)
-
+    rows, columns = np.ogrid[: SIZE[0], : SIZE[1]]
+    spot = np.exp(-((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2) / (2 * 3.0**2))
+    image = np.repeat(np.rint(20 + 230 * spot).astype(np.uint8)[..., None], 3, axis=2)
     density = density_from_fixations([(x, y)], SIZE, 6.0)
-    return Sample("spot", SIZE, read_image, [(x, y)], [0], lambda: density, sigma=6.0)
+    return Sample("spot", SIZE, lambda: image, [(x, y)], [0], lambda: density, sigma=6.0)
 
 
 def centroid(values):
