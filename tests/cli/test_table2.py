@@ -122,14 +122,18 @@ SIZES = {
 @pytest.mark.slow
 def test_all_networks_of_the_table_on_a_part_of_salicon(salbench, tmp_path, capsys):
     """The networks have few weights and see small images: what surrounds them is tried."""
-    write_salicon(tmp_path, "train", 12, 0)
-    write_salicon(tmp_path, "val", 6, 1)
+    import tiny_backbone  # here, as diffusers takes seconds to import
+
+    tiny_backbone.write(tmp_path / "backbone")
+    write_salicon(tmp_path, "train", 8, 0)
+    write_salicon(tmp_path, "val", 3, 1)
     with datasets.allow_partial():
         write_edits(tmp_path / "edits", datasets.load("salicon_train", tmp_path).samples)
     words = ["--edits", tmp_path / "edits", "--data-root", tmp_path, "--partial", "--epochs", 1, "--batch-size", 4]
     words += ["--weights-root", tmp_path / "w", "--out", tmp_path / "r", "--checkpoints", tmp_path / "c"]
     with small_networks() as patch:
         patch.setattr(registry.get("diffusion_readout"), "timesteps", 1)
+        patch.setenv("SALBENCH_BACKBONE", str(tmp_path / "backbone"))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # for features
         write_weights(tmp_path / "w")
         for name, size in SIZES.items():
@@ -138,7 +142,7 @@ def test_all_networks_of_the_table_on_a_part_of_salicon(salbench, tmp_path, caps
     for name in SIZES:
         assert np.isfinite([float(cell.strip("*")) for cell in cells(printed, f"{name} (measured)")]).all()
         assert [len(list((tmp_path / "r").rglob(f"{name}+{arm}*.csv"))) for arm in ("none", "edits")] == [1, 1]
-    assert "6 images x 1 seeds" in printed
+    assert "3 images x 1 seeds" in printed
 
 
 def write_weights(root):

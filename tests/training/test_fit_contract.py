@@ -1,5 +1,7 @@
 """Every method that can be trained: two steps by one plan, then a prediction; and each of its starts."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -30,8 +32,13 @@ CASES += [
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_networks(tmp_path_factory):
+    import tiny_backbone  # here, as diffusers takes seconds to import
+
+    backbone = tmp_path_factory.mktemp("backbone")
+    tiny_backbone.write(backbone)
     with small_networks() as patch:
         patch.setattr(registry.get("diffusion_readout"), "timesteps", 2)
+        patch.setenv("SALBENCH_BACKBONE", str(backbone))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))  # for features
         yield
 
@@ -99,12 +106,18 @@ def test_every_start(name, start, root, tmp_path):
     if start == "checkpoint":
         place = tmp_path / "best.safetensors"
         checkpoint.save(place, method.build_network().state_dict(), Record())
-    random = _drawn(method.build_network)
+    random = _random(name)
     drawn = _drawn(lambda: begin(method, Plan(start=place))[0])
     network, record = begin(method, Plan(start=place))
     loaded = {"none": lambda: set(), "imagenet": lambda: set(method.load_imagenet(network))}
     assert drawn == random - loaded.get(start, lambda: random)()
     assert (record.weights is None) == (start == "none")
+
+
+@cache
+def _random(name):
+    """Names of the tensors that a new network of this method draws."""
+    return _drawn(registry.create(name).build_network)
 
 
 def _drawn(make):

@@ -85,6 +85,7 @@ def in_two_processes(function, *args):
 
     They are forks, which saves importing torch twice; torchrun would import it three times.
     """
+    importlib.import_module("torch._dynamo")  # which every training imports
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
