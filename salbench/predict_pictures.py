@@ -119,7 +119,7 @@ def map_of(prediction: np.ndarray, output: str, size: tuple[int, int]) -> np.nda
         output: the method's `output`. A log density is exponentiated.
         size: (height, width) to resize to.
     """
-    resized = _PROTOCOL.prepare(prediction, output, size).point_map.astype(np.float64)
+    resized = _PROTOCOL.prepare(prediction, output, size).point_map.array.astype(np.float64)
     resized -= min(resized.min(), 0.0)
     return (resized / (resized.max() or 1.0)).astype(np.float32)
 
@@ -129,7 +129,7 @@ def density_of(prediction: np.ndarray, output: str, size: tuple[int, int]) -> np
 
     The values of a map are divided by their sum; see `salbench.maps.to_density`.
     """
-    return to_density(_PROTOCOL.prepare(prediction, output, size).point_map)
+    return to_density(_PROTOCOL.prepare(prediction, output, size).point_map.array)
 
 
 def predict_pictures(

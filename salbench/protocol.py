@@ -9,6 +9,7 @@ its name and version. To make a variant, use `dataclasses.replace(PROTOCOLS["mit
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -16,6 +17,9 @@ from scipy.ndimage import gaussian_filter
 from salbench.checks import check_map, pixels_of_points
 from salbench.maps import blur, density_from_fixations, quantise, resize
 from salbench.sample import Sample
+
+if TYPE_CHECKING:  # importing the metrics takes half a second, and most commands only name a protocol
+    from salbench.metrics import Map
 
 Size = tuple[int, int]  # height, width
 
@@ -25,16 +29,14 @@ class Prepared:
     """A prediction that is ready for the metrics.
 
     Attributes:
-        point_map: float (H, W) at stimulus size, scored against fixations.
-        density_map: scored against the density; the same array unless the protocol has a `density_size`.
+        point_map: (H, W) at stimulus size, scored against fixations.
+        density_map: scored against the density; the same map unless the protocol has a `density_size`.
         resized: whether the method's map had another size than the stimulus.
-        zero_share: share of pixels of `point_map` that are exactly zero. Many zeros make KL explode.
     """
 
-    point_map: np.ndarray
-    density_map: np.ndarray
+    point_map: "Map"
+    density_map: "Map"
     resized: bool
-    zero_share: float
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,15 @@ class Truth:
 
     Attributes:
         pixels: (index, count) of fixated pixels; see `checks.fixated_pixels`.
-        density: float (H, W), or of the protocol's `density_size`; all zeros if there is no ground truth.
+        density: (H, W), or of the protocol's `density_size`; all zeros if there is no ground truth.
         negatives: int32 (H, W) count map of the fixations on all other images, laid over this image.
-        baseline: float64 (H, W), the density of those fixations, with the protocol's share of uniform density.
+        baseline: (H, W), the density of those fixations, with the protocol's share of uniform density.
     """
 
     pixels: tuple[np.ndarray, np.ndarray]
-    density: np.ndarray
+    density: "Map"
     negatives: np.ndarray
-    baseline: np.ndarray
+    baseline: "Map"
 
 
 @dataclass(frozen=True)
@@ -100,23 +102,25 @@ class Protocol:
             ValueError: not 2-D, NaN or infinity, or a density with negative values. A log density may hold minus
                 infinity.
         """
-        given = _exponentiate(prediction) if output == "log_density" else check_map(prediction)
-        if output == "density" and given.min() < 0:
+        from salbench.metrics import Map
+
+        given = Map(_exponentiate(prediction) if output == "log_density" else prediction)
+        if output == "density" and given.low < 0:
             raise ValueError(
-                f"prediction: expected a density, with values >= 0, got a minimum of {given.min():.6g}; set negative "
+                f"prediction: expected a density, with values >= 0, got a minimum of {given.low:.6g}; set negative "
                 "values to 0 if they are rounding errors, otherwise declare the output as map or log_density"
             )
-        point_map = given if given.shape == tuple(size) else resize(given, size, self.interpolation)
+        resized = given.shape != tuple(size)
+        point_map = Map(resize(given.array, size, self.interpolation)) if resized else given
         if self.quantised:
-            point_map = quantise(point_map).astype(np.float32)
+            point_map = Map(quantise(point_map.array).astype(np.float32))
         density_map = point_map
         if self.density_size is not None:
-            density_map = resize(given, self.density_size, self.interpolation)
+            density_map = Map(resize(given.array, self.density_size, self.interpolation))
         if self.density_blur is not None:
             sigma, radius = self.density_blur
-            density_map = gaussian_filter(density_map, sigma, mode="mirror", radius=radius)
-        zero_share = np.count_nonzero(point_map == 0) / point_map.size  # faster than counting the others
-        return Prepared(point_map, density_map, given.shape != tuple(size), zero_share)
+            density_map = Map(gaussian_filter(density_map.array, sigma, mode="mirror", radius=radius))
+        return Prepared(point_map, density_map, resized)
 
     def counted(self, sample: Sample) -> np.ndarray:
         """The fixations of a sample that count, (N, 2) of x, y: all of them, or with `binary` one per fixated pixel."""
@@ -152,6 +156,8 @@ class Protocol:
         Raises:
             ValueError: the distributed density has another size than the image, or is negative.
         """
+        from salbench.metrics import Map
+
         points, sigma = self.counted(sample), _sigma(sample)
         pixels = pixels_of_points(points, sample.size)
         own = density_from_fixations(points, sample.size, sigma)
@@ -159,7 +165,8 @@ class Protocol:
         negatives = counts.copy()
         negatives.ravel()[pixels[0]] -= pixels[1].astype(np.int32)
         density = own if sample.read_density is None else _distributed_density(sample)
-        return Truth(pixels, self._at_density_size(density), negatives, self._baseline(pooled - own))
+        baseline = self._baseline(pooled - own)
+        return Truth(pixels, Map.density(self._at_density_size(density)), negatives, Map.density(baseline, "baseline"))
 
     def _baseline(self, density: np.ndarray) -> np.ndarray:
         np.maximum(density, 0.0, out=density)  # rounding may leave -1e-17 where nobody looked

@@ -10,7 +10,7 @@ from PIL import Image
 
 from salbench.datasets import Dataset
 from salbench.maps import quantise
-from salbench.metrics import METRICS, Pair, measure
+from salbench.metrics import METRICS, Map, Pair, measure
 from salbench.prediction import RunStopped
 from salbench.protocol import Others, Prepared, Protocol, Truth
 from salbench.registry import SaliencyMethod
@@ -62,8 +62,8 @@ class Scorer:
             prepared = self.protocol.prepare(map_, method.output, sample.size)
             part = truth if mask is None else self._held_out(truth, sample, mask)
             if self.save_maps is not None and mask is None:
-                _save(prepared.point_map, self.save_maps / self.dataset / method.label, sample)
-            parts.append((self._metrics(prepared, part, method), prepared.resized, prepared.zero_share))
+                _save(prepared.point_map.array, self.save_maps / self.dataset / method.label, sample)
+            parts.append((self._metrics(prepared, part, method), prepared.resized, prepared.point_map.zero_share))
             weights.append(int(part.pixels[1].sum()))
         scores, resized, zero_share = zip(*parts, strict=True) if parts else ((), (), (0.0,))
         ceilings = self._noise_ceilings(sample) if method.sees_fixations and parts else {}
@@ -77,7 +77,7 @@ class Scorer:
     def _held_out(self, truth: Truth, sample: Sample, mask: np.ndarray) -> Truth:
         held_out = sample.only(mask)
         # Against the density of one observer, all scores are low, so they are no ceiling for those against all.
-        return replace(truth, pixels=self.protocol.pixels(held_out), density=np.zeros_like(truth.density))
+        return replace(truth, pixels=self.protocol.pixels(held_out), density=Map(np.zeros(truth.density.shape)))
 
     def _noise_ceilings(self, sample: Sample) -> dict[str, float]:
         """Values of the metrics that compare with the density and have a ceiling that follows from its noise."""
@@ -88,7 +88,7 @@ class Scorer:
         return {name: metric.noise_ceiling(densities) for name, metric in METRICS.items() if metric.noise_ceiling}
 
     def _metrics(self, prepared: Prepared, truth: Truth, method: SaliencyMethod) -> dict[str, float]:
-        pair = Pair(prepared.point_map, density_prediction=prepared.density_map, **vars(truth))
+        pair = Pair(prepared.point_map, prepared.density_map, **vars(truth))
         is_density = method.output != "map" or self.protocol.maps_as_densities
         return measure(pair, self.protocol.options, is_density=is_density)
 

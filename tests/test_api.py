@@ -44,7 +44,7 @@ class TestScore:
         salbench.evaluate("spectral_residual", dataset, protocol, tmp_path, Runtime(progress=False))
         run = results.load(tmp_path).scores.loc["tiny", "spectral_residual"].iloc[0]
         prediction = salbench.load_method("spectral_residual").predict(first.blind())
-        prepared = PROTOCOLS[protocol].prepare(prediction, "map", first.size).point_map
+        prepared = PROTOCOLS[protocol].prepare(prediction, "map", first.size).point_map.array
         values = salbench.score(prepared, fixations=first.fixations, protocol=protocol)
         assert len(values) == 4
         for name, value in values.items():

@@ -511,7 +511,7 @@ class TestSaveMaps:
         assert sorted(p.name for p in folder.iterdir()) == sorted(f"{s.id}.png" for s in mixed.samples)
         method = registry.create("spectral_residual")
         for sample in mixed.samples:
-            scored = MIT.prepare(method.predict(sample.blind()), "map", sample.size).point_map.astype(np.float64)
+            scored = MIT.prepare(method.predict(sample.blind()), "map", sample.size).point_map.array.astype(np.float64)
             with Image.open(folder / f"{sample.id}.png") as image:
                 assert image.mode == "L"
                 np.testing.assert_array_equal(np.asarray(image), np.floor(scored / scored.max() * 255))

@@ -117,7 +117,7 @@ class TestFromFolder:
         protocol, others = PROTOCOLS["tuebingen"], Others(tiny.samples, PROTOCOLS["tuebingen"])
         for sample in tiny.samples:
             values = registry.create(f"from_folder:{maps}").predict(sample.blind()).astype(np.float64)
-            baseline = protocol.truth(sample, others).baseline
+            baseline = protocol.truth(sample, others).baseline.array
             p, b = (m / m.sum() for m in (values, baseline))
             x, y = sample.fixations.astype(int).T
             eps = 2.2204e-16

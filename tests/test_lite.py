@@ -156,7 +156,7 @@ class TestShippedWeights:
         scores = []
         for sample in load("popout").samples[::5]:
             prepared = PROTOCOLS["tuebingen"].prepare(method.predict(sample.blind()), "log_density", sample.size)
-            scores.append(auc(prepared.point_map, sample.fixations))
+            scores.append(auc(prepared.point_map.array, sample.fixations))
         assert np.mean(scores) > 0.6
 
 

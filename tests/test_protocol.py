@@ -18,7 +18,7 @@ from salbench.checks import pixels_of_points
 from salbench.datasets import load
 from salbench.evaluation import Evaluation
 from salbench.maps import density_from_fixations
-from salbench.metrics import Pair, measure
+from salbench.metrics import Map, Pair, measure
 from salbench.protocol import PROTOCOLS, Others, Protocol, named
 from salbench.registry import SaliencyMethod
 from salbench.runtime import Runtime
@@ -114,7 +114,7 @@ class TestPrepare:
         assert prepared.point_map.shape == SIZE
         assert prepared.density_map.shape == (protocol.density_size or SIZE)
         assert prepared.resized == (shape != SIZE)
-        assert prepared.zero_share == pytest.approx((prepared.point_map == 0).mean(), abs=1e-15)
+        assert prepared.point_map.zero_share == pytest.approx((prepared.point_map.array == 0).mean(), abs=1e-15)
 
     @every_protocol
     def test_does_not_change_what_it_is_given(self, protocol, prediction):
@@ -126,21 +126,21 @@ class TestPrepare:
     @pytest.mark.parametrize("name", ["tuebingen", "mit"])
     def test_float_maps_of_the_right_size_are_scored_as_they_are(self, name, prediction):
         prepared = PROTOCOLS[name].prepare(prediction, "map", SIZE)
-        assert_array_equal(prepared.point_map, prediction)
+        assert_array_equal(prepared.point_map.array, prediction)
         assert prepared.density_map is prepared.point_map
 
     @pytest.mark.parametrize("shape", [SIZE, (11, 17), (50, 40)])
     def test_lsun17_scores_whole_grey_values_up_to_255(self, shape):
         given_map = np.random.default_rng(1).normal(size=shape)
         prepared = PROTOCOLS["lsun17"].prepare(given_map, "map", SIZE)
-        assert_array_equal(prepared.point_map, np.floor(prepared.point_map))
-        assert (prepared.point_map.min(), prepared.point_map.max()) == (0, 255)
+        assert_array_equal(prepared.point_map.array, np.floor(prepared.point_map.array))
+        assert (prepared.point_map.low, prepared.point_map.high) == (0, 255)
         assert prepared.density_map is prepared.point_map
 
     def test_lsun17_by_hand(self):
         given_map = np.array([[0.0, 1.0], [2.0, 3.999]])
         prepared = PROTOCOLS["lsun17"].prepare(given_map, "density", (2, 2))
-        assert_array_equal(prepared.point_map, [[0, 63], [127, 255]])  # 255 / 3.999 = 63.77
+        assert_array_equal(prepared.point_map.array, [[0, 63], [127, 255]])  # 255 / 3.999 = 63.77
 
     @pytest.mark.parametrize(
         ("name", "filter_"), [("tuebingen", "BILINEAR"), ("augsal", "BILINEAR"), ("mit", "BICUBIC")]
@@ -150,11 +150,11 @@ class TestPrepare:
         given_map = np.random.default_rng(2).random(shape).astype(np.float32)
         image = Image.fromarray(given_map).resize(SIZE[::-1], Image.Resampling[filter_])
         expected = np.asarray(image).clip(given_map.min(), given_map.max())
-        assert_array_equal(PROTOCOLS[name].prepare(given_map, "map", SIZE).point_map, expected)
+        assert_array_equal(PROTOCOLS[name].prepare(given_map, "map", SIZE).point_map.array, expected)
 
     def test_bilinear_and_bicubic_differ(self):
         given_map = np.random.default_rng(2).random((11, 17))
-        bilinear, bicubic = (PROTOCOLS[n].prepare(given_map, "map", SIZE).point_map for n in ("tuebingen", "mit"))
+        bilinear, bicubic = (PROTOCOLS[n].prepare(given_map, "map", SIZE).point_map.array for n in ("tuebingen", "mit"))
         assert np.abs(bilinear - bicubic).max() > 0.01
 
     def test_augsal_compares_densities_at_256_after_a_blur(self, prediction):
@@ -166,14 +166,14 @@ class TestPrepare:
         expected = np.pad(np.asarray(image, np.float64), 5, mode="reflect")  # NumPy's name for torch's "reflect"
         for axis in (0, 1):
             expected = np.apply_along_axis(np.convolve, axis, expected, kernel, mode="valid")
-        assert_allclose(prepared.density_map, expected, rtol=0, atol=1e-5)
-        assert_array_equal(prepared.point_map, prediction)
+        assert_allclose(prepared.density_map.array, expected, rtol=0, atol=1e-5)
+        assert_array_equal(prepared.point_map.array, prediction)
 
     def test_zero_share(self):
         given_map = np.array([[0.0, 0.001, 1.0, 0.5]])
-        assert PROTOCOLS["mit"].prepare(given_map, "map", (1, 4)).zero_share == 0.25
-        assert PROTOCOLS["lsun17"].prepare(given_map, "map", (1, 4)).zero_share == 0.5  # 0.255 becomes 0
-        assert PROTOCOLS["mit"].prepare(np.ones((1, 4)), "map", (1, 4)).zero_share == 0
+        assert PROTOCOLS["mit"].prepare(given_map, "map", (1, 4)).point_map.zero_share == 0.25
+        assert PROTOCOLS["lsun17"].prepare(given_map, "map", (1, 4)).point_map.zero_share == 0.5  # 0.255 becomes 0
+        assert PROTOCOLS["mit"].prepare(np.ones((1, 4)), "map", (1, 4)).point_map.zero_share == 0
 
     @every_protocol
     @pytest.mark.parametrize("output", ["map", "density"])
@@ -200,12 +200,12 @@ class TestPrepare:
 class TestLogDensity:
     def test_is_exponentiated(self, prediction):
         prepared = PROTOCOLS["tuebingen"].prepare(prediction, "log_density", SIZE)
-        assert_allclose(prepared.point_map, np.exp(prediction) / np.exp(prediction).max(), rtol=1e-14)
+        assert_allclose(prepared.point_map.array, np.exp(prediction) / np.exp(prediction).max(), rtol=1e-14)
 
     @pytest.mark.parametrize("constant", [-5000.0, -3.0, 5000.0])
     def test_an_additive_constant_changes_nothing(self, prediction, constant):
         plain, shifted = (
-            PROTOCOLS["tuebingen"].prepare(p, "log_density", SIZE).point_map
+            PROTOCOLS["tuebingen"].prepare(p, "log_density", SIZE).point_map.array
             for p in (prediction, prediction + constant)
         )
         assert_allclose(shifted, plain, rtol=1e-11)
@@ -213,16 +213,18 @@ class TestLogDensity:
     def test_minus_infinity_is_zero(self, prediction):
         prediction[2, 3] = -np.inf
         prepared = PROTOCOLS["tuebingen"].prepare(prediction, "log_density", SIZE)
-        assert_array_equal(np.argwhere(prepared.point_map == 0), [[2, 3]])
-        assert prepared.zero_share == pytest.approx(1 / 768, rel=1e-12)
+        assert_array_equal(np.argwhere(prepared.point_map.array == 0), [[2, 3]])
+        assert prepared.point_map.zero_share == pytest.approx(1 / 768, rel=1e-12)
 
     def test_values_too_small_for_a_float_become_zero_without_a_warning(self):
         with np.errstate(all="raise"):
             prepared = PROTOCOLS["tuebingen"].prepare(np.array([[0.0, -1e6]]), "log_density", (1, 2))
-        assert_array_equal(prepared.point_map, [[1, 0]])
+        assert_array_equal(prepared.point_map.array, [[1, 0]])
 
     def test_a_constant_is_the_uniform_density(self):
-        assert_array_equal(PROTOCOLS["mit"].prepare(np.full(SIZE, -9.5), "log_density", SIZE).point_map, np.ones(SIZE))
+        assert_array_equal(
+            PROTOCOLS["mit"].prepare(np.full(SIZE, -9.5), "log_density", SIZE).point_map.array, np.ones(SIZE)
+        )
 
     def test_only_minus_infinity(self):
         with pytest.raises(ValueError, match="log density with at least one finite value, got only -inf"):
@@ -268,8 +270,8 @@ class TestTruth:
             blurred = gaussian_filter(expected.astype(float), sample.sigma)
             if protocol.baseline_uniform:
                 blurred = 0.99 * blurred + 0.01 * blurred.sum() / blurred.size
-            assert_allclose(truth.baseline, blurred, rtol=0, atol=1e-12)
-            assert truth.baseline.min() >= 0
+            assert_allclose(truth.baseline.array, blurred, rtol=0, atol=1e-12)
+            assert truth.baseline.low >= 0
             own = np.zeros(sample.size)
             for x, y in _counted_by_hand(sample, protocol.binary):
                 own[y, x] += 1
@@ -277,7 +279,7 @@ class TestTruth:
             if protocol.density_size:
                 image = Image.fromarray(density.astype(np.float32))
                 density = np.asarray(image.resize(protocol.density_size[::-1], Image.Resampling.BILINEAR))
-            assert_allclose(truth.density, density, rtol=0, atol=1e-7 if protocol.density_size else 1e-12)
+            assert_allclose(truth.density.array, density, rtol=0, atol=1e-7 if protocol.density_size else 1e-12)
 
     def test_negatives_are_those_of_pysaliency_on_mixed_sizes(self, mixed):
         samples = [replace(s, fixations=np.floor(s.fixations)) for s in mixed.samples]
@@ -309,8 +311,8 @@ class TestTruth:
             truth = protocol.truth(sample, others)
             assert truth.negatives.min() >= 0
             assert truth.negatives.sum() == sum(numbers) - own
-            assert truth.baseline.sum() == pytest.approx(sum(numbers) - own, abs=1e-9)
-            assert truth.density.sum() == pytest.approx(own, rel=1e-12)
+            assert truth.baseline.array.sum() == pytest.approx(sum(numbers) - own, abs=1e-9)
+            assert truth.density.array.sum() == pytest.approx(own, rel=1e-12)
             assert truth.pixels[1].sum() == own
 
     def test_a_fixation_at_the_far_corner_stays_on_every_other_image(self, make_samples):
@@ -328,7 +330,7 @@ class TestTruth:
         before = protocol.truth(tiny.samples[2], Others(tiny.samples, protocol))
         after = protocol.truth(moved, Others(changed, protocol))
         assert_array_equal(after.negatives, before.negatives)
-        assert_allclose(after.baseline, before.baseline, rtol=0, atol=1e-12)
+        assert_allclose(after.baseline.array, before.baseline.array, rtol=0, atol=1e-12)
 
     def test_asking_for_one_image_leaves_the_pool_as_it_was(self, tiny):
         protocol = PROTOCOLS["tuebingen"]
@@ -337,12 +339,12 @@ class TestTruth:
         protocol.truth(tiny.samples[1], others)
         again = protocol.truth(tiny.samples[0], others)
         assert_array_equal(again.negatives, first.negatives)
-        assert_array_equal(again.baseline, first.baseline)
+        assert_array_equal(again.baseline.array, first.baseline.array)
 
     def test_a_single_image_has_no_others(self, tiny):
         truth = PROTOCOLS["tuebingen"].truth(tiny.samples[0], Others(tiny.samples[:1], PROTOCOLS["tuebingen"]))
         assert not truth.negatives.any()
-        assert truth.baseline.max() < 1e-12
+        assert truth.baseline.high < 1e-12
 
     def test_the_baseline_has_a_floor(self, make_samples):
         """A fixation where no other image has any can add no more than log2(p / 0.01 of the uniform density) to IG."""
@@ -350,11 +352,11 @@ class TestTruth:
         a = replace(a, fixations=np.array([[2.0, 3]]), observers=None)
         b = replace(b, fixations=np.array([[70.0, 50], [71, 52]]), observers=None)
         protocol = PROTOCOLS["tuebingen"]
-        baseline = protocol.truth(a, Others([a, b], protocol)).baseline
+        baseline = protocol.truth(a, Others([a, b], protocol)).baseline.array
         assert baseline.sum() == pytest.approx(2, rel=1e-12)
         assert baseline.min() == pytest.approx(0.01 * 2 / 4800, rel=1e-9)
         none = replace(protocol, baseline_uniform=0.0)
-        assert none.truth(a, Others([a, b], none)).baseline[3, 2] < 1e-17
+        assert none.truth(a, Others([a, b], none)).baseline.array[3, 2] < 1e-17
 
     def test_three_fixations_of_salicon_hit_the_floor(self, shared):
         samples = load("salicon2015_examples", shared / "data").samples
@@ -363,7 +365,7 @@ class TestTruth:
             protocol = replace(PROTOCOLS["tuebingen"], baseline_uniform=weight)
             others = Others(samples, protocol)
             truths = [protocol.truth(sample, others) for sample in samples]
-            lowest[weight] = np.concatenate([t.baseline.ravel()[t.pixels[0]] / t.baseline.mean() for t in truths])
+            lowest[weight] = np.concatenate([t.baseline.values[t.pixels[0]] / t.baseline.values.mean() for t in truths])
         assert (lowest[0.0] < 1e-4).sum() == 3
         assert lowest[0.01].min() >= 0.01
 
@@ -382,16 +384,16 @@ class TestTruth:
         for protocol in PROTOCOLS.values():
             truth = protocol.truth(blank, Others([blank], protocol))
             assert not truth.negatives.any()
-            assert not truth.density.any()
+            assert truth.density.is_zero
             assert len(truth.pixels[0]) == 0
 
     def test_a_distributed_density_is_used_as_it_is(self, tiny):
         distributed = np.random.default_rng(4).random(SIZE)
         sample = replace(tiny.samples[0], read_density=lambda: distributed)
         others = Others([sample, *tiny.samples[1:]], PROTOCOLS["mit"])
-        assert_array_equal(PROTOCOLS["mit"].truth(sample, others).density, distributed)
+        assert_array_equal(PROTOCOLS["mit"].truth(sample, others).density.array, distributed)
         image = Image.fromarray(distributed.astype(np.float32)).resize((256, 256), Image.Resampling.BILINEAR)
-        assert_array_equal(PROTOCOLS["augsal"].truth(sample, others).density, np.asarray(image))
+        assert_array_equal(PROTOCOLS["augsal"].truth(sample, others).density.array, np.asarray(image))
 
     @every_protocol
     def test_a_distributed_density_of_another_size(self, tiny, protocol):
@@ -408,7 +410,7 @@ def test_auc_judd_on_a_map_of_8_bits(protocol):
     index, count = pixels_of_points(fixations, SIZE)
     prepared = protocol.prepare(prediction, "map", SIZE)
     found = measure(Pair(prepared.point_map, pixels=(index, count)), protocol.options)["auc_judd"]
-    fixated, others = prepared.point_map.ravel()[index], np.delete(prepared.point_map.ravel(), index)
+    fixated, others = prepared.point_map.array.ravel()[index], np.delete(prepared.point_map.array.ravel(), index)
     hits, areas = [*np.arange(fixated.size + 1) / fixated.size, 1], []
     for _ in range(300):
         noisy = np.sort(fixated + rng.random(fixated.size) / 1e7), np.sort(others + rng.random(others.size) / 1e7)
@@ -472,7 +474,7 @@ def scores(osie):
     gaussians = {width: _center_gaussian(width) for width in BY_IMAGE}
     rows = {prediction: [] for prediction in (*gaussians, "center_bias")}
     for sample in osie.samples:
-        truth = vars(protocol.truth(sample, others)) | {"baseline": np.ones(sample.size)}
+        truth = vars(protocol.truth(sample, others)) | {"baseline": Map(np.ones(sample.size))}
         for name, prediction in (gaussians | {"center_bias": center_bias.predict(sample.blind())}).items():
             prepared = protocol.prepare(prediction, "density", sample.size)
             rows[name].append(measure(Pair(prepared.point_map, **truth), protocol.options))
@@ -508,9 +510,7 @@ class TestOsie:
         for sample in osie.samples:
             even = sample.observers % 2 == 0
             p, q = (density_from_fixations(sample.fixations[half], sample.size, 24.0) for half in (even, ~even))
-            nothing = {"negatives": np.zeros(sample.size, np.int32), "baseline": np.zeros(sample.size)}
-            none = np.empty(0, np.int64)
-            values = measure(Pair(p, pixels=(none, none), density=q, **nothing), PROTOCOLS["tuebingen"].options)
+            values = measure(Pair.of(p, density=q), PROTOCOLS["tuebingen"].options)
             rows.append([values[name] for name in ("cc", "sim", "kl")])
         assert_allclose(np.mean(rows, axis=0), [0.885863, 0.733013, 0.777473], rtol=0, atol=5.1e-7)
 

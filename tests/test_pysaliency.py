@@ -104,7 +104,7 @@ class TestScores:
     def test_salbench_s_data_set_scored_by_pysaliency(self, dataset, ours):
         stimuli, fixations = salbench.to_pysaliency(dataset)
         others = Others(dataset.samples, PROTOCOL)
-        baseline = Densities(dataset.samples, lambda sample: _normalised(PROTOCOL.truth(sample, others).baseline))
+        baseline = Densities(dataset.samples, lambda sample: _normalised(PROTOCOL.truth(sample, others).baseline.array))
         scores = ours(dataset)  # imports the model
         theirs = scores_of_pysaliency(sys.modules["own_models"].Bright(), baseline, stimuli, fixations)
         for name, value in scores.items():
@@ -118,7 +118,7 @@ class TestScores:
         fixations = pysaliency.Fixations.create_without_history(x, y, n)
         scored = salbench.from_pysaliency(stimuli, fixations, name="theirs")
         others = Others(scored.samples, PROTOCOL)
-        baseline = Densities(scored.samples, lambda sample: _normalised(PROTOCOL.truth(sample, others).baseline))
+        baseline = Densities(scored.samples, lambda sample: _normalised(PROTOCOL.truth(sample, others).baseline.array))
         scores = ours(scored)
         theirs = scores_of_pysaliency(sys.modules["own_models"].Bright(), baseline, stimuli, fixations)
         for name, value in scores.items():

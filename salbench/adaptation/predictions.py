@@ -73,7 +73,7 @@ class Predictions:
         original = originals[sample.id]
         assert original.sigma is not None
         shape = grid(original.size, original.sigma)
-        density = to_density(self.protocol.prepare(prediction, method.output, shape).point_map)
+        density = to_density(self.protocol.prepare(prediction, method.output, shape).point_map.array)
         try:
             with atomic_write(self._path(sample.id, scale), "wb") as file:
                 np.save(file, density.astype(np.float32))

@@ -269,7 +269,7 @@ class _Work:
 
         def measured(map_: np.ndarray, output: str) -> list[float]:
             prepared = self.protocol.prepare(map_, output, sample.size)
-            pair = Pair(prepared.point_map, density_prediction=prepared.density_map, **vars(truth))
+            pair = Pair(prepared.point_map, prepared.density_map, **vars(truth))
             return list(measure(pair, self.protocol.options).values())
 
         found = [(UNADAPTED, 0, measured(prediction, self.method.output))]

@@ -7,6 +7,7 @@ file and put its row into `METRICS`: scoring, training, listing and tables follo
 from collections.abc import Mapping
 from math import nan
 
+from salbench.metrics._map import Map
 from salbench.metrics._metric import Metric
 from salbench.metrics._pair import Pair
 from salbench.metrics.auc import AUC, AUC_BORJI, AUC_JUDD, auc, auc_borji, auc_judd
@@ -18,7 +19,8 @@ from salbench.metrics.sauc import SAUC, sauc
 from salbench.metrics.sim import SIM, sim
 
 __all__ = [
-    "METRICS", "Metric", "Pair", "auc", "auc_borji", "auc_judd", "cc", "ig", "kl", "measure", "nss", "sauc", "sim",
+    "METRICS", "Map", "Metric", "Pair", "auc", "auc_borji", "auc_judd", "cc", "ig", "kl", "measure", "nss", "sauc",
+    "sim",
 ]  # fmt: skip
 
 METRICS = {

@@ -9,132 +9,55 @@ from functools import cached_property
 
 import numpy as np
 
-from salbench.checks import check_density, check_map, check_same_shape, fixated_pixels, measurable
-from salbench.metrics._kernels import moments
+from salbench.checks import check_same_shape, fixated_pixels
+from salbench.metrics._map import Map, compilable
 from salbench.metrics._ranks import Ranks
 
 EPS = float(np.finfo(np.float64).eps)  # 2.2204e-16, which the MIT code adds to probabilities inside a logarithm
 _LARGEST_COUNT = np.iinfo(np.int32).max
 
 
-class Map:
-    """A checked map and its moments.
-
-    Args:
-        array: (height, width) of finite numbers.
-        name: what errors call it.
-
-    Attributes:
-        values: the pixels, 1-D, float32 or float64.
-        shape: (height, width).
-        low, high: minimum and maximum.
-        total_above: sum of values - low.
-        squares: sum of squared differences from the mean.
-
-    Raises:
-        ValueError: as `checks.check_map`.
-    """
-
-    def __init__(self, array: np.ndarray, name: str = "prediction") -> None:
-        array = np.asarray(array)
-        if array.ndim != 2 or not array.size or array.dtype not in (np.float32, np.float64):
-            array = check_map(array, name)
-        self.shape: tuple[int, int] = array.shape
-        self.values = _compilable(array)
-        self.low, self.high, self.total_above, self.squares, finite = moments(self.values)
-        if not (finite and measurable(self.low, self.high)):
-            check_map(array, name)  # says what is wrong
-
-    @classmethod
-    def density(cls, array: np.ndarray, shape: tuple[int, int], name: str) -> "Map":
-        """A map that must have the shape of the prediction and no negative values."""
-        checked = cls(array, name)
-        check_same_shape(np.asarray(array), shape, name)
-        if checked.low < 0:
-            check_density(array, shape, name)  # says what is wrong
-        return checked
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return self.values.size
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether all pixels are equal."""
-        return self.low == self.high
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether all pixels are zero."""
-        return self.low == self.high == 0
-
-    @property
-    def mean_above(self) -> float:
-        """Mean of values - low."""
-        return self.total_above / self.size
-
-    def above(self, index: np.ndarray) -> np.ndarray:
-        """values - low of some pixels, float64."""
-        return self.values[index].astype(np.float64) - self.low
-
-    def as_density(self, floor: str | None) -> tuple[float, float, float]:
-        """How to read the map as a density, without making one: what `maps.to_density` computes.
-
-        Returns:
-            (base, scale, offset): a pixel v has the density (v - base) * scale + offset.
-        """
-        base = self.low if floor == "min" else min(self.low, 0.0)
-        total = self.total_above + self.size * (self.low - base)
-        return (base, 1 / total, 0.0) if total > 0 else (base, 0.0, 1 / self.size)
-
-    def density_at(self, index: np.ndarray, floor: str | None) -> np.ndarray:
-        """Densities of some pixels, float64."""
-        base, scale, offset = self.as_density(floor)
-        return (self.values[index].astype(np.float64) - base) * scale + offset
-
-
 class Pair:
     """One prediction and what is known of its image. Metrics read it; parts that they share are computed once.
 
     Args:
-        prediction: (H, W) map.
+        point_map: the prediction, (H, W), compared with fixations.
+        density_map: the prediction, compared with the density, if a protocol prepares one; else `point_map`.
         pixels: (index, count) of fixated pixels, as `checks.fixated_pixels` returns them.
-        density: ground-truth density, of the shape of `density_prediction`; zeros mean that it is unknown.
+        density: ground-truth density, of the shape of `density_map`; zeros mean that it is unknown.
         negatives: (H, W) integer count map of other images' fixations.
         baseline: (H, W) density of other images' fixations.
-        density_prediction: map to compare with the density, if a protocol prepares one; else `prediction`.
 
     Attributes:
-        map: the prediction, compared with fixations.
-        density_map: the prediction, compared with the density.
+        map, density_map: the prediction, compared with fixations and with the density.
         index, count: flat indices of fixated pixels, and the number of fixations on each.
-        density, baseline: `Map` or None.
+        density, baseline: None if unknown.
         negatives: flat int32 counts or None.
 
     Raises:
-        ValueError: NaN, wrong shapes, negative densities, or negatives that are not counts.
+        ValueError: different shapes, or negatives that are not counts.
     """
 
     def __init__(
         self,
-        prediction: np.ndarray,
+        point_map: Map,
+        density_map: Map | None = None,
         *,
         pixels: tuple[np.ndarray, np.ndarray] | None = None,
-        density: np.ndarray | None = None,
+        density: Map | None = None,
         negatives: np.ndarray | None = None,
-        baseline: np.ndarray | None = None,
-        density_prediction: np.ndarray | None = None,
+        baseline: Map | None = None,
     ) -> None:
-        self.map = self.density_map = Map(prediction)
-        if density_prediction is not None and density_prediction is not prediction:
-            self.density_map = Map(density_prediction)
+        self.map = point_map
+        self.density_map = point_map if density_map is None else density_map
         self._has_pixels = pixels is not None
         self.index: np.ndarray
         self.count: np.ndarray
         self.index, self.count = (np.empty(0, np.int64), np.empty(0, np.int64)) if pixels is None else pixels
-        self.density = None if density is None else Map.density(density, self.density_map.shape, "density")
-        self.baseline = None if baseline is None else Map.density(baseline, self.map.shape, "baseline")
+        self.density, self.baseline = density, baseline
+        for known, of, name in ((density, self.density_map, "density"), (baseline, point_map, "baseline")):
+            if known is not None:
+                check_same_shape(known.array, of.shape, name)
         self.negatives = None if negatives is None else _counts(negatives, self.map.shape)
         self._levels: frozenset[float] = frozenset()
 
@@ -156,17 +79,19 @@ class Pair:
             density, baseline: (H, W) densities.
 
         Raises:
-            ValueError: as `Pair`; points off the image, or a blurred map instead of points.
+            ValueError: as `Pair`; NaN, negative densities, points off the image, or a blurred map instead of points.
         """
-        prediction = check_map(prediction)
-        shape = prediction.shape
+        map_ = Map(prediction)
+        shape = map_.shape
         pixels = None if fixations is None else fixated_pixels(fixations, shape)
         counts = None
         if negatives is not None:
             index, count = fixated_pixels(negatives, shape, "negatives")
             counts = np.zeros(shape, np.int64)
             counts.ravel()[index] = count
-        return cls(prediction, pixels=pixels, density=density, negatives=counts, baseline=baseline)
+        known = {"density": density, "baseline": baseline}
+        maps = {name: Map.density(array, name) for name, array in known.items() if array is not None}
+        return cls(map_, pixels=pixels, negatives=counts, **maps)
 
     def has(self, needs: Iterable[str]) -> bool:
         """Whether it holds this ground truth, of "fixations", "density", "negatives", "baseline"."""
@@ -216,9 +141,4 @@ def _counts(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         raise ValueError(f"negatives: expected an integer count map, got dtype {array.dtype}")
     if array.dtype != np.int32 and array.max() > _LARGEST_COUNT:
         raise ValueError(f"negatives: expected at most {_LARGEST_COUNT} fixations on a pixel, got {array.max()}")
-    return _compilable(array, np.int32)
-
-
-def _compilable(array: np.ndarray, dtype: type | None = None) -> np.ndarray:
-    """1-D and writable: Numba compiles a second time for read-only arrays, such as Pillow's; a copy takes less time."""
-    return np.require(array, dtype, ["C", "W"]).ravel()
+    return compilable(array, np.int32)

@@ -151,7 +151,7 @@ def _one(album: Album, others: Others, site: Site, number: int, sample: Sample) 
     truth = album.protocol.truth(sample, others)
     of_density = hash_bytes(*_facts(album, sample))
     record["density"] = add(
-        f"{sample.id}-density", [of_density], lambda: explain.heat(truth.density, _MAP["longest"]), **_MAP
+        f"{sample.id}-density", [of_density], lambda: explain.heat(truth.density.array, _MAP["longest"]), **_MAP
     )
     explained = partial(_explained, album, sample, truth, of_density, add)
     record["maps"] = {label: explained(label, path) for label, path in maps.items()}
@@ -214,23 +214,23 @@ def _explained(
     name = f"{sample.id}-{label}"
     picture = add(name, [of_map], lambda: explain.heat(values, _MAP["longest"]), **_MAP)
     kl = None
-    if truth.density.any():
+    if not truth.density.is_zero:
         kl = add(f"{name}-kl", [of_map, of_density], partial(_kl, protocol, values, truth, sample.size), **_MAP)
     found: dict[str, Any] = {"map": picture, "kl": kl, "nss": None, "ig": None, "roc": None}
     if len(points):
         ddof: Any = protocol.options.get("nss", {}).get("ddof", 0)
         found["nss"] = numbers(explain.nss_won(values, points, ddof), 3)
         found["roc"] = _thinned(*explain.roc(values, points))
-        if album.board.result(label).metrics.get("ig") and truth.baseline.any():
+        if album.board.result(label).metrics.get("ig") and not truth.baseline.is_zero:
             floor: Any = protocol.options.get("ig", {}).get("floor", "min")
-            found["ig"] = numbers(explain.ig_won(values, truth.baseline, points, floor), 3)
+            found["ig"] = numbers(explain.ig_won(values, truth.baseline.array, points, floor), 3)
     return found
 
 
 def _kl(protocol: Protocol, values: np.ndarray, truth: Truth, size: tuple[int, int]) -> np.ndarray:
-    prediction = protocol.prepare(values, "map", size).density_map
+    prediction = protocol.prepare(values, "map", size).density_map.array
     eps: Any = protocol.options.get("kl", {}).get("eps", explain.EPS)
-    return explain.paid(prediction, truth.density, _MAP["longest"], eps)
+    return explain.paid(prediction, truth.density.array, _MAP["longest"], eps)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> list[list[float]]:

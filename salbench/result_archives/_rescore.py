@@ -112,7 +112,7 @@ def _score(archive: Archive, name: str, sample: Sample, run: Run, protocol: Prot
         prepared = protocol.prepare(map, output, sample.size)
     except ValueError as problem:
         raise FileProblem(f"{name}: {problem}") from problem
-    pair = Pair(prepared.point_map, density_prediction=prepared.density_map, **vars(protocol.truth(sample, others)))
+    pair = Pair(prepared.point_map, prepared.density_map, **vars(protocol.truth(sample, others)))
     is_density = output != "map" or protocol.maps_as_densities
     return list(measure(pair, protocol.options, is_density=is_density).values())
 

@@ -373,7 +373,7 @@ def _inside(
     prediction: Any,
 ) -> dict[str, float]:
     """{edit: share of an image's predicted saliency that is inside the region of this edit}."""
-    saliency = PROTOCOL.prepare(prediction, method.output, sample.size).point_map
+    saliency = PROTOCOL.prepare(prediction, method.output, sample.size).point_map.array
     return {
         id: share_of_map(saliency, fitted(read_mask(), sample.size)) for id, read_mask in regions[sample.id].items()
     }

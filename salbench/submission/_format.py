@@ -83,7 +83,7 @@ def encode_grey(method: SaliencyMethod, sample: Sample, prediction: np.ndarray) 
     """The PNG of a map as the protocol `lsun17` prepares and scores it."""
     prepared = PROTOCOLS["lsun17"].prepare(prediction, method.output, sample.size)
     buffer = io.BytesIO()
-    Image.fromarray(prepared.point_map.astype(np.uint8)).save(buffer, "PNG")
+    Image.fromarray(prepared.point_map.array.astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -56,7 +56,7 @@ def _encode(method: SaliencyMethod, sample: Sample, prediction: np.ndarray) -> n
     else:
         prepared = PROTOCOLS["tuebingen"].prepare(prediction, method.output, sample.size)
         with np.errstate(divide="ignore"):
-            log_density = np.log(prepared.point_map.astype(np.float64))
+            log_density = np.log(prepared.point_map.array.astype(np.float64))
     total = logsumexp(log_density)
     if not np.isfinite(total):
         raise ValueError(f"expected a density with a finite sum above zero, got the sum {np.exp(total):g}")

@@ -363,7 +363,7 @@ class TestShipped:
         scores = []
         for sample in load("popout").samples[::10]:
             prepared = PROTOCOLS["tuebingen"].prepare(shipped.predict(sample.blind()), "log_density", sample.size)
-            scores.append(auc(prepared.point_map, sample.fixations))
+            scores.append(auc(prepared.point_map.array, sample.fixations))
         assert np.mean(scores) > 0.6
 
     def test_random_weights_are_for_plumbing(self, samples, shipped):

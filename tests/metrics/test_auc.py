@@ -8,7 +8,6 @@ import slow
 from numpy.testing import assert_allclose
 from sklearn.metrics import roc_auc_score
 
-from salbench.checks import fixated_pixels
 from salbench.metrics import Pair, auc, auc_borji, auc_judd, measure
 
 RAMP = np.arange(6.0).reshape(2, 3)  # 0 1 2 / 3 4 5
@@ -128,7 +127,7 @@ def test_jitter_equals_the_slow_version(make):
         expected = slow.auc_judd(prediction, counts, jitter=True)
         assert 0 < jittered(prediction, counts) < 1
         assert jittered(prediction, counts) == pytest.approx(expected, rel=1e-12)
-        scores = measure(Pair(prediction, pixels=fixated_pixels(counts, shape)), {"auc_judd": {"jitter": True}})
+        scores = measure(Pair.of(prediction, counts), {"auc_judd": {"jitter": True}})
         assert scores["auc_judd"] == jittered(prediction, counts)
 
 

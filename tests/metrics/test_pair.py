@@ -12,7 +12,7 @@ from numba import njit
 from slow import SLOW
 
 from salbench.checks import fixated_pixels, measurable
-from salbench.metrics import METRICS, Pair, measure
+from salbench.metrics import METRICS, Map, Pair, measure
 from salbench.metrics._kernels import moments, rank, unscale
 from salbench.metrics.kl import _log
 
@@ -29,12 +29,12 @@ every_options = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS
 def pair_of(prediction, truth, density_prediction=None):
     """A pair as the evaluator makes it."""
     return Pair(
-        prediction,
+        Map(prediction),
+        None if density_prediction is None else Map(density_prediction),
         pixels=fixated_pixels(truth["fixations"], np.shape(prediction)),
         negatives=truth["negatives"].astype(np.int32),
-        baseline=truth["baseline"],
-        density=truth["density"],
-        density_prediction=density_prediction,
+        baseline=Map.density(truth["baseline"], "baseline"),
+        density=Map.density(truth["density"]),
     )
 
 
@@ -143,9 +143,8 @@ def test_without_its_ground_truth_a_metric_is_nan(missing):
     rng = np.random.default_rng(27)
     prediction, truth = rng.random((20, 30)), truth_of(rng, (20, 30))
     everything = measured(prediction, truth)
-    parts = truth | {"pixels": fixated_pixels(truth["fixations"], (20, 30))}
-    del parts["fixations"], parts["pixels" if missing == "fixations" else missing]
-    for name, value in measure(Pair(prediction, **parts)).items():
+    del truth[missing]
+    for name, value in measure(Pair.of(prediction, **truth)).items():
         expected = math.nan if missing in METRICS[name].needs else everything[name]
         assert value == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
 
@@ -159,8 +158,8 @@ def test_only_densities_are_read_as_probabilities():
 
 
 def test_nothing_but_a_prediction_has_no_scores():
-    assert list(measure(Pair(np.eye(3)))) == list(METRICS)
-    assert np.isnan(list(measure(Pair(np.eye(3))).values())).all()
+    assert list(measure(Pair(Map(np.eye(3))))) == list(METRICS)
+    assert np.isnan(list(measure(Pair(Map(np.eye(3)))).values())).all()
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int64, np.float16])
@@ -394,9 +393,8 @@ def test_the_density_has_the_shape_of_its_own_prediction(case):
 
 @pytest.mark.parametrize("shape", [(180,), (12, 15, 1), (0, 5)])
 def test_a_prediction_that_is_no_map_is_refused(case, shape):
-    _, truth = case
     with pytest.raises(ValueError, match="prediction: expected a non-empty 2-D map"):
-        Pair(np.zeros(shape), pixels=(np.array([0]), np.array([1])), baseline=truth["baseline"])
+        Pair.of(np.zeros(shape), case[1]["fixations"])
 
 
 def test_an_unknown_option_is_refused(case):
