@@ -154,7 +154,7 @@ class Protocol:
             others: the fixations of the whole split under this protocol.
 
         Raises:
-            ValueError: the distributed density has another size than the image, or is negative.
+            ValueError: the distributed density has another size than the image, or is not finite.
         """
         from salbench.metrics import Map
 
@@ -166,7 +166,7 @@ class Protocol:
         negatives.ravel()[pixels[0]] -= pixels[1].astype(np.int32)
         density = own if sample.read_density is None else _distributed_density(sample)
         baseline = self._baseline(pooled - own)
-        return Truth(pixels, Map.density(self._at_density_size(density)), negatives, Map.density(baseline, "baseline"))
+        return Truth(pixels, Map(self._at_density_size(density), "density"), negatives, Map(baseline, "baseline"))
 
     def _baseline(self, density: np.ndarray) -> np.ndarray:
         np.maximum(density, 0.0, out=density)  # rounding may leave -1e-17 where nobody looked

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from salbench.checks import check_density, check_map, measurable
+from salbench.checks import check_map, measurable
 from salbench.metrics._kernels import moments
 
 
@@ -33,18 +33,6 @@ class Map:
         self.low, self.high, self.total_above, self.squares, finite = moments(self.values)
         if not (finite and measurable(self.low, self.high)):
             check_map(array, name)  # says what is wrong
-
-    @classmethod
-    def density(cls, array: np.ndarray, name: str = "density") -> "Map":
-        """A map without negative values.
-
-        Raises:
-            ValueError: as `checks.check_density`.
-        """
-        checked = cls(array, name)
-        if checked.low < 0:
-            check_density(array, checked.shape, name)  # says what is wrong
-        return checked
 
     @property
     def array(self) -> np.ndarray:

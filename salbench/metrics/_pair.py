@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from salbench.checks import check_same_shape, fixated_pixels
+from salbench.checks import check_density, check_same_shape, fixated_pixels
 from salbench.metrics._map import Map, compilable
 from salbench.metrics._ranks import Ranks
 
@@ -35,7 +35,7 @@ class Pair:
         negatives: flat int32 counts or None.
 
     Raises:
-        ValueError: different shapes, or negatives that are not counts.
+        ValueError: different shapes, negative densities, or negatives that are not counts.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Pair:
         self.index, self.count = (np.empty(0, np.int64), np.empty(0, np.int64)) if pixels is None else pixels
         self.density, self.baseline = density, baseline
         for known, of, name in ((density, self.density_map, "density"), (baseline, point_map, "baseline")):
-            if known is not None:
-                check_same_shape(known.array, of.shape, name)
+            if known is not None and (known.low < 0 or known.shape != of.shape):
+                check_density(known.array, of.shape, name)  # says what is wrong
         self.negatives = None if negatives is None else _counts(negatives, self.map.shape)
         self._levels: frozenset[float] = frozenset()
 
@@ -79,7 +79,7 @@ class Pair:
             density, baseline: (H, W) densities.
 
         Raises:
-            ValueError: as `Pair`; NaN, negative densities, points off the image, or a blurred map instead of points.
+            ValueError: as `Pair`; NaN, points off the image, or a blurred map instead of points.
         """
         map_ = Map(prediction)
         shape = map_.shape
@@ -90,7 +90,7 @@ class Pair:
             counts = np.zeros(shape, np.int64)
             counts.ravel()[index] = count
         known = {"density": density, "baseline": baseline}
-        maps = {name: Map.density(array, name) for name, array in known.items() if array is not None}
+        maps = {name: Map(array, name) for name, array in known.items() if array is not None}
         return cls(map_, pixels=pixels, negatives=counts, **maps)
 
     def has(self, needs: Iterable[str]) -> bool:

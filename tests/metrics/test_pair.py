@@ -33,8 +33,8 @@ def pair_of(prediction, truth, density_prediction=None):
         None if density_prediction is None else Map(density_prediction),
         pixels=fixated_pixels(truth["fixations"], np.shape(prediction)),
         negatives=truth["negatives"].astype(np.int32),
-        baseline=Map.density(truth["baseline"], "baseline"),
-        density=Map.density(truth["density"]),
+        baseline=Map(truth["baseline"], "baseline"),
+        density=Map(truth["density"], "density"),
     )
 
 
