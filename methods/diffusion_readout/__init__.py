@@ -220,7 +220,8 @@ class DiffusionReadout(LearnedMethod):
             self.recipe = self.recipe.at(self.frozen.image_size)
             editor = Editor(self.frozen, self.timesteps, scaled=scaled)
         images = torch.cat([self.images_of(sample) for sample in samples])
-        return edit(samples, images, editor, wanted, colors=colors, masks=masks, word=word)
+        with self.frozen.threads():
+            return edit(samples, images, editor, wanted, colors=colors, masks=masks, word=word)
 
     def at_size(self, size: str, dtype: str) -> Sized:
         """The size of Stable Diffusion v1.5; see `SaliencyMethod.at_size`."""
@@ -231,7 +232,8 @@ class DiffusionReadout(LearnedMethod):
     def logits(self, network: ReadoutNetwork, images: torch.Tensor, samples: Sequence[Sample]) -> torch.Tensor:
         """Logits (B, H, W) of the images' size."""
         captions = [sample.caption for sample in samples]
-        return _at_size(network(self._extractor.steps(images, captions)).logits, images)
+        with self.frozen.threads():
+            return _at_size(network(self._extractor.steps(images, captions)).logits, images)
 
     def loss(self, network: ReadoutNetwork, batch: Batch) -> torch.Tensor:
         """Loss of the readouts of properties and category, and in the last stage of saliency too."""

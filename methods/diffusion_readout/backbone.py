@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ FILES = (
 VOCABULARY = ("tokenizer/merges.txt", "tokenizer/special_tokens_map.json", "tokenizer/vocab.json")
 logging.disable_progress_bar()  # bars for loading would clutter those of the actual work
 VOCABULARY_IN_ONE = "tokenizer/tokenizer.json"  # newer releases of transformers write this file, and prefer it
+_FEW_CHANNELS = 640  # Stable Diffusion has up to 1280, the small backbone 96
 PATTERNS = ("*/*.json", "tokenizer/*.txt", "text_encoder/model.safetensors", "*/diffusion_pytorch_model.safetensors")
 
 
@@ -102,6 +104,20 @@ class Backbone:
     def channels(self) -> list[int]:
         """Channels of the decoder's ResNet blocks, in running order (SD 1.5: 1280 x 6, 640 x 3, 320 x 3)."""
         return [resnet.conv2.out_channels for block in self.unet.up_blocks for resnet in block.resnets]
+
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """Inside this context, a small backbone has one thread.
+
+        Waking another takes longer than its share of small operations.
+        """
+        threads = torch.get_num_threads()
+        if max(self.channels) < _FEW_CHANNELS:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     @property
     def embedding(self) -> int:

@@ -402,3 +402,16 @@ class TestTimesteps:
     def test_timesteps_differ(self, tiny_backbone):
         early, late = (tiny_backbone.embed_timestep(t, 1) for t in (0, 830))
         assert (early - late).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("most", "inside"), [(96, 1), (1280, 2)])
+def test_only_a_small_backbone_has_one_thread(tiny_backbone, monkeypatch, most, inside):
+    monkeypatch.setattr(Backbone, "channels", [32, most])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with tiny_backbone.threads():
+            assert torch.get_num_threads() == inside
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
