@@ -41,6 +41,7 @@ SKIPPED = "skipped: python -m pip install 'salbench[peers]'"
 NOTES = """\
 ms: per image. salbench prepares the map and computes every metric. pysaliency computes AUC, sAUC, NSS, CC, MIT_KLDiv
 and SIM through its models, sAUC with the fixations of all other images.
+Ground truth that is ready: salbench's holds extremes, sums and squares of its maps; pysaliency's is its blurred map.
 Work shared by all images of a split (counts or lists of its fixations) is not timed on either side. salbench's folder
 rows are all that `salbench run` does: count, hash and decode the maps, score, write the results. pysaliency decodes
 maps but no stimuli, and uses one core."""
