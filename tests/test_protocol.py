@@ -471,13 +471,13 @@ def scores(osie):
     """
     protocol, center_bias = PROTOCOLS["tuebingen"], registry.create("center_bias").fit(osie.samples, Plan())
     others = Others(osie.samples, protocol)
-    gaussians = {width: _center_gaussian(width) for width in BY_IMAGE}
+    gaussians, uniform = {width: Map(_center_gaussian(width)) for width in BY_IMAGE}, Map(np.ones((600, 800)))
     rows = {prediction: [] for prediction in (*gaussians, "center_bias")}
     for sample in osie.samples:
-        truth = vars(protocol.truth(sample, others)) | {"baseline": Map(np.ones(sample.size))}
-        for name, prediction in (gaussians | {"center_bias": center_bias.predict(sample.blind())}).items():
-            prepared = protocol.prepare(prediction, "density", sample.size)
-            rows[name].append(measure(Pair(prepared.point_map, **truth), protocol.options))
+        truth = vars(protocol.truth(sample, others)) | {"baseline": uniform}
+        predicted = protocol.prepare(center_bias.predict(sample.blind()), "density", sample.size).point_map
+        for name, prediction in (gaussians | {"center_bias": predicted}).items():
+            rows[name].append(measure(Pair(prediction, **truth), protocol.options))
     return {p: {name: np.array([r[name] for r in rows[p]]) for name in rows[p][0]} for p in rows}
 
 

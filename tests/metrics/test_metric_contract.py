@@ -207,7 +207,7 @@ def test_scale_of_the_truth_does_not_matter(name, case, scale):
 
 @every_metric
 @pytest.mark.parametrize("turn", [np.fliplr, np.flipud, np.transpose, np.rot90], ids=lambda turn: turn.__name__)
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(case=cases())
 def test_turning_everything_together_does_not_matter(name, turn, case):
     prediction, truth = case
