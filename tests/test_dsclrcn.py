@@ -11,6 +11,7 @@ import conformance
 import numpy as np
 import pytest
 import torch
+from small_networks import small_networks
 from torch.nn.functional import relu
 
 from salbench import registry, weights
@@ -278,9 +279,11 @@ def noise(size, seed=0):
 
 @pytest.fixture(scope="module", params=["dsclrcn", "dsclrcn:scene"])
 def small(request):
-    """With random weights, at a small size."""
-    method = registry.create(request.param, Runtime(init="random"))
-    method.recipe = method.recipe.at((64, 96))
+    """With fewer channels and random weights, at a small size."""
+    with small_networks():
+        method = registry.create(request.param, Runtime(init="random"))
+        method.recipe = method.recipe.at((64, 96))
+        assert method.network.training is False
     return method
 
 
