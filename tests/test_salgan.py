@@ -210,8 +210,9 @@ def features():
 def encoder(features, method):
     """Ours, with the weights of `features`."""
     state = nn.Sequential(OrderedDict(features=features)).state_dict() | {"classifier.0.bias": torch.zeros(4096)}
-    encoder = method.build_network().encoder
-    encoder.load_state_dict(method.encoder_state(state), strict=True)
+    with torch.device("meta"):
+        encoder = method.build_network().encoder
+    encoder.load_state_dict(method.encoder_state(state), strict=True, assign=True)
     return encoder
 
 
