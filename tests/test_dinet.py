@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from keras_writer import write_keras
+from small_networks import small_networks
 
 from salbench import registry, weights
 from salbench.registry import MethodProblem
@@ -17,6 +18,7 @@ from salbench.sample import Sample
 
 TAP, MAP, FINISHED = 1e-4, 1e-5, 5e-3  # the kit's tolerances, the last one for values up to 255
 CASES = {"native_320x480": (320, 480, 0), "odd_437x331": (437, 331, 1)}  # height, width and variant of the picture
+CASE = "native_320x480"  # which the network sees; all have one size before it
 TAPS = {"pool1": "backbone.maxpool", "squeeze": "squeeze", "dec2": "decoder.3"}
 TAPS |= {name: f"backbone.layer{i}" for i, name in enumerate(("res2c", "res3d", "res4f", "res5c"), 1)}
 TAPS |= {f"branch_d{dilation}": f"branches.{i}" for i, dilation in enumerate((4, 8, 16))}
@@ -52,14 +54,11 @@ def sample_of(kit):
 
 @pytest.fixture(scope="module")
 def outputs(method, sample_of):
-    """{case: {what the kit calls it: what we get}}, and the prediction."""
-    found = {}
-    for case, size in CASES.items():
-        with conformance.traced(method.network, ALL) as found[case]:
-            found[case]["prediction"] = method.predict(sample_of(*size))
-        found[case] |= {name: found[case][name].relu() for name in ("squeeze", *TAPS) if name != "pool1"}
-        found[case]["sigmoid_40x60"] = found[case]["sigmoid_40x60"].sigmoid()
-    return found
+    """{what the kit calls it: what we get}, and the prediction."""
+    with conformance.traced(method.network, ALL) as found:
+        found["prediction"] = method.predict(sample_of(*CASES[CASE]))
+    found |= {name: found[name].relu() for name in TAPS if name != "pool1"}
+    return found | {"sigmoid_40x60": found["sigmoid_40x60"].sigmoid()}
 
 
 def close(ours, expected, tolerance):
@@ -100,37 +99,33 @@ class TestParity:
             close(ours[::4, ::4], kit.expected[f"{case}/pre_bgr_u8_sub4"], 0)
             close(ours.sum((0, 1), dtype=np.int64), kit.expected[f"{case}/pre_bgr_sum"], 0)
 
-    @pytest.mark.parametrize("case", CASES)
     @pytest.mark.parametrize("tap", [*TAPS, "sigmoid_40x60"])
-    def test_parts_are_as_published(self, kit, outputs, case, tap):
-        ours = outputs[case][tap]
-        close(kit.summary(ours), kit.expected[f"{case}/stats/{tap}"], TAP)
-        close(ours[0, :4, :4, :4], kit.expected[f"{case}/crop/{tap}"], TAP)
+    def test_parts_are_as_published(self, kit, outputs, tap):
+        close(kit.summary(outputs[tap]), kit.expected[f"{CASE}/stats/{tap}"], TAP)
+        close(outputs[tap][0, :4, :4, :4], kit.expected[f"{CASE}/crop/{tap}"], TAP)
 
-    @pytest.mark.parametrize("case", CASES)
-    def test_map_is_as_published(self, kit, outputs, case):
-        (ours,) = outputs[case]["map"]
-        close(outputs[case]["sigmoid_40x60"][0, 0], kit.expected[f"{case}/sigmoid_40x60"], MAP)
-        close(kit.summary(ours), kit.expected[f"{case}/stats/map"], MAP)
-        close(ours[::4, ::4], kit.expected[f"{case}/map_sub4"], MAP)
-        close(ours[:32, -32:], kit.expected[f"{case}/map_crop"], MAP)
+    def test_map_is_as_published(self, kit, outputs):
+        (ours,) = outputs["map"]
+        close(outputs["sigmoid_40x60"][0, 0], kit.expected[f"{CASE}/sigmoid_40x60"], MAP)
+        close(kit.summary(ours), kit.expected[f"{CASE}/stats/map"], MAP)
+        close(ours[::4, ::4], kit.expected[f"{CASE}/map_sub4"], MAP)
+        close(ours[:32, -32:], kit.expected[f"{CASE}/map_crop"], MAP)
 
-    @pytest.mark.parametrize("case", CASES)
-    def test_prediction_is_as_published(self, kit, outputs, case):
-        self._check(kit, outputs[case]["prediction"], f"{case}/", "post")
+    def test_prediction_is_as_published(self, kit, outputs):
+        self._check(kit, outputs["prediction"], "post")
 
-    @pytest.mark.parametrize("case", CASES)
-    def test_blurred_prediction_is_as_published(self, kit, outputs, sample_of, case):
-        blurred = registry.create("dinet:blurred").finished(outputs[case]["map"][0].numpy(), sample_of(*CASES[case]))
-        self._check(kit, blurred, f"{case}/", "post3")
+    def test_blurred_prediction_is_as_published(self, kit, outputs, sample_of):
+        blurred = registry.create("dinet:blurred").finished(outputs["map"][0].numpy(), sample_of(*CASES[CASE]))
+        self._check(kit, blurred, "post3")
 
-    def _check(self, kit, ours, case, name):
-        assert ours.shape == tuple(kit.expected[f"{case}{name}_shape"])
-        close(kit.summary(torch.from_numpy(255 * ours)), kit.expected[f"{case}stats/{name}"], FINISHED)
-        close(255 * ours[::4, ::4], kit.expected[f"{case}{name}_sub4"], FINISHED)
+    def _check(self, kit, ours, name):
+        assert ours.shape == tuple(kit.expected[f"{CASE}/{name}_shape"])
+        close(kit.summary(torch.from_numpy(255 * ours)), kit.expected[f"{CASE}/stats/{name}"], FINISHED)
+        close(255 * ours[::4, ::4], kit.expected[f"{CASE}/{name}_sub4"], FINISHED)
 
     def test_a_wide_picture(self, kit, method, outputs, sample_of):
-        ours = method.finished(outputs["native_320x480"]["map"][0].numpy(), sample_of(201, 640, 1))
+        """That of sam_resnet's tests is high; both are finished by the same code."""
+        ours = method.finished(outputs["map"][0].numpy(), sample_of(201, 640, 1))
         close(255 * ours[::4, ::4], kit.expected["wide_201x640/post_of_native_map_sub4"], FINISHED)
 
 
@@ -178,9 +173,11 @@ class TestTraining:
         assert method.loss(Blue(), batch).item() == pytest.approx(distance - 1, abs=1e-6)
 
     def test_everything_learns(self):
+        """With fewer channels."""
         method = registry.create("dinet")
         torch.manual_seed(0)
-        network = method.build_network()
+        with small_networks():
+            network = method.build_network()
         images = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
         (method.logits(network, images, [None, None]) * torch.randn(2, 64, 96)).sum().backward()
         assert all(parameter.grad.any() for parameter in network.parameters())
