@@ -110,6 +110,13 @@ class TestMembers:
         close(kit.summary(full), kit.expected[f"{CASE}/{name}/log_density_stats"])
 
 
+@pytest.fixture
+def one_member(method, monkeypatch):
+    """The method with one of its members alone."""
+    monkeypatch.setitem(method.network._modules, "models", method.network.models[3:])
+    return method
+
+
 class TestNetwork:
     def test_has_the_published_names_in_their_order(self, kit, method):
         assert list(method.network.state_dict()) == ["center_bias", *kit.names]
@@ -122,11 +129,12 @@ class TestNetwork:
         close(kit.summary(ours), kit.expected[f"{CASE}/log_density_stats"])
         assert logsumexp(ours.double()) == pytest.approx(0, abs=1e-4)
 
-    def test_images_of_a_batch_do_not_see_each_other(self, kit, method):
-        images = method.preprocess(torch.cat([kit.picture(128, 170, variant) for variant in (0, 1)]))
+    def test_images_of_a_batch_do_not_see_each_other(self, kit, one_member):
+        network = one_member.network
+        images = one_member.preprocess(torch.cat([kit.picture(128, 170, variant) for variant in (0, 1)]))
         with torch.inference_mode():
-            together = method.network(images)
-            alone = torch.cat([method.network(image[None]) for image in images])
+            together = network(images)
+            alone = torch.cat([network(image[None]) for image in images])
         close(together, alone)
         assert (alone[0] - alone[1]).abs().max() > 0.1
 
@@ -163,15 +171,15 @@ class TestPrediction:
         expected = zoom(template.numpy(), (size[0] / 1024, size[1] / 1024), order=0, mode="nearest")
         np.testing.assert_array_equal(code("network").resized(template, size), expected)
 
-    def test_is_that_of_the_picture_as_it_is_with_the_center_bias(self, kit, method, template):
-        image = kit.picture(128, 193, 0)[0].numpy()
-        ours = method.predict(Sample("picture", (128, 193), lambda: image).blind())
+    def test_is_that_of_the_picture_as_it_is_with_the_center_bias(self, kit, one_member, template):
+        image, network = kit.picture(128, 193, 0)[0].numpy(), one_member.network
+        ours = one_member.predict(Sample("picture", (128, 193), lambda: image).blind())
         assert ours.shape == (128, 193)
         given = zoom(template.float().numpy(), (128 / 1024, 193 / 1024), order=0, mode="nearest")
         with torch.inference_mode():
             pixels = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32))
-            expected = method.network(pixels, torch.from_numpy(given - logsumexp(given))[None])[0]
-            without = method.network(pixels, torch.full((1, 128, 193), -np.log(128 * 193)))[0]
+            expected = network(pixels, torch.from_numpy(given - logsumexp(given))[None])[0]
+            without = network(pixels, torch.full((1, 128, 193), -np.log(128 * 193)))[0]
         close(ours, expected, atol=1e-4)
         assert (expected - without).abs().max() > 0.1
 
@@ -183,12 +191,12 @@ class TestPrediction:
         with pytest.raises(MethodUnavailable, match=r"download centerbias_mit1003\.npy from https"):
             method.predict(sample)
 
-    def test_readouts_keep_full_precision_under_autocast(self, kit, method):
-        taps = {"features": "models.3.features", "readout": "models.3.fixation_selection_networks.0"}
-        images = method.preprocess(kit.picture(128, 192, 0))
-        traced = conformance.traced(method.network, taps)
+    def test_readouts_keep_full_precision_under_autocast(self, kit, one_member):
+        taps = {"features": "models.0.features", "readout": "models.0.fixation_selection_networks.0"}
+        images = one_member.preprocess(kit.picture(128, 192, 0))
+        traced = conformance.traced(one_member.network, taps)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), traced as outputs:
-            method.network(images)
+            one_member.network(images)
         assert [f.dtype for f in outputs["features"]] == [torch.bfloat16] * 4
         assert outputs["readout"].dtype == torch.float32
 
@@ -215,8 +223,8 @@ class TestTraining:
     def test_all_readouts_learn_and_no_backbone(self, kit, method, new_network):
         new_network.train()
         before = {name: tensor.clone() for name, tensor in new_network.named_buffers()}
-        images = torch.cat([kit.picture(128, 160, variant) for variant in (0, 1)])
-        (method.logits(new_network, images, [None, None]) * torch.randn(2, 128, 160)).sum().backward()
+        logits = method.logits(new_network, kit.picture(128, 160, 0), [None])
+        (logits * torch.randn(1, 128, 160)).sum().backward()
         parameters = dict(new_network.named_parameters())
         still = {name for name, p in parameters.items() if p.grad is None or not p.grad.any()}
         assert still == {name for name in parameters if ".features." in name}

@@ -96,7 +96,7 @@ class TestAgainstTheTruth:
         """The truth has the highest expected log-likelihood; the ceiling stays below it and above the centre bias."""
         gaps, parts = [], []
         for observers in (3, 8, 20):
-            dataset, densities = _simulated(make_dataset, 25, observers, per_observer=6)
+            dataset, densities = _simulated(make_dataset, 15, observers, per_observer=6)
             evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path / str(observers), QUIET)
             ceiling, truth, center = means(evaluation, "inter_observer", Known(densities), "center_bias")
             assert center["ig"] + 0.3 < ceiling["ig"] < truth["ig"]
@@ -106,22 +106,21 @@ class TestAgainstTheTruth:
         assert gaps[0] > 1.5 * gaps[1] > 1.5 * gaps[2]
         assert parts[2] > 0.8
 
-    @pytest.mark.parametrize(("observers", "tolerance"), [(6, 0.01), (15, 0.005)])
-    def test_no_prediction_has_a_higher_cc(self, make_dataset, tmp_path, observers, tolerance, means):
+    def test_no_prediction_has_a_higher_cc(self, make_dataset, tmp_path, means):
         """The best one is the true density after the blur of the ground truth: it gets just what the ceiling says."""
-        dataset, densities = _simulated(make_dataset, 100, observers, per_observer=6)
+        dataset, densities = _simulated(make_dataset, 60, observers=15, per_observer=6)
         evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path, QUIET)
         blurred = Known({id: gaussian_filter(density, SIGMA) for id, density in densities.items()})
         ceiling, best = means(evaluation, "inter_observer", blurred)
-        assert best["cc"] == pytest.approx(ceiling["cc"], abs=tolerance)
+        assert best["cc"] == pytest.approx(ceiling["cc"], abs=0.005)
         assert set(ceiling) == set(best) - {"kl", "sim"}
 
     def test_on_popout(self, tmp_path, means):
-        """Above every method and below the density that the fixations are drawn from."""
+        """Above other methods and below the density that the fixations are drawn from."""
         dataset = load("popout")
         evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path, QUIET)
         truth = Known({sample.id: true_density(sample.id) for sample in dataset.samples})
-        names = "inter_observer", "center_bias", "spectral_residual", "lite", "uniform"
+        names = "inter_observer", "center_bias", "lite"
         best, ceiling, *others = means(evaluation, truth, *names)
         for metric in ("auc", "nss", "ig"):
             assert max(scores.get(metric, -9) for scores in others) < ceiling[metric] < best[metric]
@@ -130,7 +129,7 @@ class TestAgainstTheTruth:
     @pytest.mark.parametrize("objects", [0, 1])
     def test_few_fixations_do_not_put_it_below_a_model(self, make_dataset, tmp_path, objects, means):
         """Six fixations of other observers say less than the centre bias, so a ceiling has to know both."""
-        dataset, densities = _simulated(make_dataset, 60, observers=3, per_observer=3, objects=objects)
+        dataset, densities = _simulated(make_dataset, 40, observers=3, per_observer=3, objects=objects)
         evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path, QUIET)
         ceiling, center, truth = means(evaluation, "inter_observer", "center_bias", Known(densities))
         for metric in ("auc", "nss", "ig"):
