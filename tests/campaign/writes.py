@@ -49,7 +49,7 @@ def main() -> int:
     options.add_argument("--ways", default=",".join(WAYS), help="in which of these ways calls fail")
     options.add_argument("--all-ways", action="store_true", help="let each call fail in each way, not in one of them")
     options = options.parse_args()
-    _load_library()
+    load_library()
     names, rng = chosen(options), random.Random(options.seed)
     ways = options.ways.split(",")
     columns = ["calls", *ways, *WHOLE, "small disk", "vanished", "had ended", "faults"]
@@ -61,7 +61,7 @@ def main() -> int:
     return finish(["command", *columns], rows, started.faults)
 
 
-def _load_library() -> None:
+def load_library() -> None:
     """Start this program again with the library, unless it is loaded."""
     if "FAULTS_LIBRARY" in os.environ:
         return
