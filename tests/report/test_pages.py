@@ -23,33 +23,37 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trouble():
     """What a page should not do; filled while it is used."""
     return []
 
 
-@pytest.fixture
-def visit(browser, site, trouble):
-    """A function of a page, the part after #, and a width: opens it, in place of the last one."""
-    context = browser.new_context()
-    page = context.new_page()
+@pytest.fixture(scope="module")
+def page(browser, trouble):
+    """The page that all tests use in turn."""
+    page = browser.new_context().new_page()
     page.set_default_timeout(60_000)  # a busy machine draws slowly
     page.on("console", lambda message: message.type in ("error", "warning") and trouble.append(message.text))
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.on("request", lambda r: r.url.startswith(("file:", "data:")) or trouble.append(r.url))
     page.on("requestfailed", lambda r: trouble.append(f"failed: {r.url}"))
+    return page
 
-    def opened(name, hash="", width=1280):
+
+@pytest.fixture
+def visit(page, site, trouble):
+    """A function of a page and the part after #: opens it, in place of the last one."""
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+    def opened(name, hash=""):
         assert not page.evaluate("window.hacked")
-        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("about:blank")  # or another part after # would not load the page again
         page.goto(f"{(site / name).as_uri()}{hash}")
         return page
 
     yield opened
-    hacked = page.evaluate("window.hacked")
-    context.close()
-    assert not hacked
+    assert not page.evaluate("window.hacked")
     assert not trouble
 
 
@@ -65,13 +69,15 @@ def test_every_page_opens_on_a_desk_and_on_a_phone(visit, site, tmp_path):
     names = sorted(path.name for path in site.glob("*.html"))
     assert len(names) == 4
     for name in names:
+        page = visit(name)
+        picture = tmp_path / f"{name}.jpg"
+        page.screenshot(path=picture, type="jpeg", quality=40)
+        assert picture.stat().st_size < 150_000
+        assert "Needs JavaScript" not in page.content()
         for width in (1280, 390):
-            page = visit(name, width=width)
-            picture = tmp_path / f"{name}-{width}.jpg"
-            page.screenshot(path=picture, type="jpeg", quality=40)
-            assert picture.stat().st_size < 150_000
+            page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate("document.documentElement.scrollWidth") == width, f"{name} is wider than the screen"
-            assert "Needs JavaScript" not in page.content()
+        page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_a_leaderboard_is_sorted_by_click_and_by_keyboard(visit):
@@ -118,6 +124,7 @@ def test_closed_notes_are_printed(visit):
         page.locator("details.notes").bounding_box()["height"]
         > page.locator("details.notes ul").bounding_box()["height"]
     )
+    page.emulate_media(media="screen")
 
 
 def test_two_methods_are_compared(visit):
