@@ -222,13 +222,13 @@ class TestMembers:
     def test_nothing_in_it(self, tmp_path):
         assert faults(write(tmp_path / "a.zip", {})) == ["expected at least one result, found none"]
 
-    def test_a_hundred_thousand_members_are_checked_in_seconds(self, tmp_path):
+    def test_thirty_thousand_members_are_checked_in_seconds(self, tmp_path):
         with zipfile.ZipFile(tmp_path / "bomb.zip", "w") as file:
-            for number in range(100_000):
+            for number in range(30_000):
                 file.writestr(f"{number}.npy", b"")
         start = time.process_time()
-        assert len(faults(tmp_path / "bomb.zip")) == 100_001  # one for each, and one for the manifest
-        assert time.process_time() - start < 20  # a search through the earlier faults for each takes minutes
+        assert len(faults(tmp_path / "bomb.zip")) == 30_001  # one for each, and one for the manifest
+        assert time.process_time() - start < 6  # a search through the earlier faults for each takes longer
 
 
 class TestManifest:
