@@ -4,35 +4,46 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+from salbench import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 TOUR = ROOT / "docs" / "pages" / "start" / "tour.ipynb"
 
 
-def outputs(cell):
+def cells():
+    return [cell for cell in nbformat.read(TOUR, as_version=4).cells if cell.cell_type == "code"]
+
+
+@pytest.fixture
+def shell():
+    """What executes cells, in this process."""
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+def shown(shell, cell):
     """Kinds of what a cell shows, and its text."""
-    kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
-    return kinds, "".join(
-        output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.outputs
-    )
+    with shell.display_trap, capture_output() as captured:  # or the shell shows what a cell ends with in its own way
+        shell.run_cell(cell.source, store_history=True).raise_error()
+    kinds = [kind for output in captured.outputs for kind in output.data]
+    return kinds, captured.stdout + "".join(output.data.get("text/plain", "") for output in captured.outputs)
 
 
 @pytest.mark.slow
-def test_runs(monkeypatch, tmp_path):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # this clone, whatever is installed
-    notebook = nbformat.read(TOUR, as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
-    shown = [outputs(cell) for cell in notebook.cells if cell.cell_type == "code"]
-    text = "\n".join(part for _, part in shown)
-    assert sum("image/png" in kinds for kinds, _ in shown) == 3
+def test_runs(shell, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "_FOLDERS", list(registry._FOLDERS))
+    monkeypatch.chdir(tmp_path)
+    found = [shown(shell, cell) for cell in cells()]
+    text = "\n".join(part for _, part in found)
+    assert sum("image/png" in kinds for kinds, _ in found) == 3
     assert "95 % interval" in text
     assert "small+trained (trained on 30 of these images)" in text
     assert not list(tmp_path.iterdir())
 
 
 def test_is_committed_without_outputs():
-    notebook = nbformat.read(TOUR, as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert len(code) > 5
-    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    assert len(cells()) > 5
+    assert all(not cell.outputs and cell.execution_count is None for cell in cells())
