@@ -288,13 +288,13 @@ def slurm(tmp_path, monkeypatch):
 class TestFaults:
     @pytest.mark.slow
     def test_workers_killed_at_random_moments(self, tiny, tmp_path, add_method, monkeypatch):
-        """Twenty kills of one of two workers while a method is scored."""
+        """Five kills of one of two workers while a method is scored."""
         add_method(
             "plain", f"def predict(self, sample):\n    import time\n    time.sleep(0.3)\n{PLAIN.splitlines()[1]}"
         )
         evaluation_of(tiny, tmp_path / "one").run("plain")
         with workers_are_forks(), local_cluster(2) as started:
-            killer = _Killer(started, random.Random(7), 20)
+            killer = _Killer(started, random.Random(7), 5)
             with connect(started.scheduler_address) as executor, executors.using(executor):
                 killer.start()
                 for number in range(100):
@@ -302,10 +302,10 @@ class TestFaults:
                     assert not result.failures
                     assert rows_of(tmp_path / f"run{number}", "plain") == rows_of(tmp_path / "one", "plain")
                     assert files_of(tmp_path / f"run{number}") == files_of(tmp_path / "one")
-                    if killer.kills == 20:
+                    if killer.kills == 5:
                         break
             killer.join()
-        assert killer.kills == 20
+        assert killer.kills == 5
 
     @pytest.mark.slow
     def test_a_scheduler_that_goes_away(self, monkeypatch):
