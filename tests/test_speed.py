@@ -1,6 +1,7 @@
 """The reports run and measure what they say; how fast this machine is is no matter of a test."""
 
 import itertools
+import os
 import time
 from dataclasses import replace
 
@@ -22,6 +23,17 @@ pytestmark = [
 TINY = speed.Sizes(shape=(60, 80), fixations=12, images=8, few=6, many=9, block=2, rounds=2)
 
 
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """What a report does in a fresh process."""
+    monkeypatch.setattr(machine, "in_fresh_process", lambda function, *words: function(*words))
+
+
+def test_a_fresh_process_is_another_one():
+    assert machine.in_fresh_process(os.getpid) != os.getpid()
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_report_runs():
     text = speed.report(TINY)
     for row in ("among 8", "9 images / among 6", "density of 12", "folder of 9 PNG maps", "one worker", "peak memory"):
@@ -29,6 +41,7 @@ def test_report_runs():
     assert ("skipped" in text) == (speed.pysaliency_or_none() is None)
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("part", [speed.metrics_of_an_image, speed.folder_of_maps])
 def test_without_pysaliency_its_rows_say_how_to_get_it(part):
     rows = part(TINY, None)
@@ -238,10 +251,9 @@ def toy(tmp_path, monkeypatch):
 
 class TestSizes:
     @pytest.fixture(autouse=True)
-    def _small(self, monkeypatch):
+    def _small(self, monkeypatch, in_this_process):
         monkeypatch.setattr(sizes, "SIDE", 8)
         monkeypatch.setattr(sizes, "SIZE", (12, 16))
-        monkeypatch.setattr(machine, "in_fresh_process", lambda function, *words: function(*words))
 
     def test_the_rate_of_products_of_matrices(self, ticks):
         assert sizes.matrix_rate("float32", "cpu") == 2 * 8 * 8 * 8 * sizes.PRODUCTS
@@ -302,8 +314,8 @@ class TestSizes:
 @pytest.mark.slow
 def test_a_cluster(monkeypatch):
     monkeypatch.setattr(clusters, "ARMS", ())
-    sizes = clusters.Sizes((48, 64), maps=20, pictures=2, trained=12, units=100, sums=4, curve=(10, 20))
+    sizes = clusters.Sizes((48, 64), maps=4, pictures=2, trained=8, units=20, sums=2, curve=(4, 8))
     with workers_are_forks():
         text = clusters.report([1], sizes)
-    rows = "20 maps from disk", "a network on 2 pictures", "an ablation of 1 arms", "Per unit: ", "client's memory"
+    rows = "4 maps from disk", "a network on 2 pictures", "an ablation of 1 arms", "Per unit: ", "client's memory"
     assert all(row in text for row in rows)

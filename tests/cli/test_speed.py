@@ -2,7 +2,7 @@
 
 import pytest
 
-from salbench.speed import methods, metrics, sizes
+from salbench.speed import machine, methods, metrics, sizes
 
 
 def test_metrics_by_default(salbench, monkeypatch, capsys):
@@ -11,8 +11,9 @@ def test_metrics_by_default(salbench, monkeypatch, capsys):
     assert capsys.readouterr().out == "the report\n"
 
 
-@pytest.mark.slow
-def test_networks(network, salbench, capsys):
+def test_networks(network, salbench, monkeypatch, capsys):
+    monkeypatch.setattr(machine, "in_fresh_process", lambda function, *words: function(*words))
+    monkeypatch.setattr(methods, "SIZE", (24, 32))
     speed = "speed", "--methods", "small,uniform", "--init", "random", "--methods-dir", network
     assert salbench(*speed) == 0
     printed = capsys.readouterr().out
