@@ -1,4 +1,4 @@
-"""A short part of the kills, of the pairs and of the failing writes. All of them: python tests/campaign/kills.py, ..."""
+"""A short part of three campaigns; all of them: python tests/campaign/kills.py, writes.py and together.py."""
 
 import json
 import os
