@@ -6,6 +6,7 @@ import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from traitlets.config import Config
 
 from salbench import registry
 
@@ -19,8 +20,10 @@ def cells():
 
 @pytest.fixture
 def shell():
-    """What executes cells, in this process."""
-    yield InteractiveShell.instance()
+    """What executes cells, in this process. It takes the place of its main module."""
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    yield shell
+    shell.restore_sys_module_state()
     InteractiveShell.clear_instance()
 
 

@@ -43,11 +43,11 @@ def page(browser, trouble):
 
 @pytest.fixture
 def visit(page, site, trouble):
-    """A function of a page and the part after #: opens it, in place of the last one."""
-    page.set_viewport_size({"width": 1280, "height": 900})
+    """A function of a page, the part after #, and a width: opens it, in place of the last one."""
 
-    def opened(name, hash=""):
+    def opened(name, hash="", width=1280):
         assert not page.evaluate("window.hacked")
+        page.set_viewport_size({"width": width, "height": 900})
         page.goto("about:blank")  # or another part after # would not load the page again
         page.goto(f"{(site / name).as_uri()}{hash}")
         return page
@@ -69,15 +69,14 @@ def test_every_page_opens_on_a_desk_and_on_a_phone(visit, site, tmp_path):
     names = sorted(path.name for path in site.glob("*.html"))
     assert len(names) == 4
     for name in names:
-        page = visit(name)
+        page = visit(name, width=390)
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") == width, f"{name} is wider than the screen"
         picture = tmp_path / f"{name}.jpg"
         page.screenshot(path=picture, type="jpeg", quality=40)
         assert picture.stat().st_size < 150_000
         assert "Needs JavaScript" not in page.content()
-        for width in (1280, 390):
-            page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate("document.documentElement.scrollWidth") == width, f"{name} is wider than the screen"
-        page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_a_leaderboard_is_sorted_by_click_and_by_keyboard(visit):
