@@ -30,7 +30,7 @@ def shell():
 def shown(shell, cell):
     """Kinds of what a cell shows, and its text."""
     with shell.display_trap, capture_output() as captured:  # or the shell shows what a cell ends with in its own way
-        shell.run_cell(cell.source, store_history=True).raise_error()
+        shell.run_cell(cell.source).raise_error()
     kinds = [kind for output in captured.outputs for kind in output.data]
     return kinds, captured.stdout + "".join(output.data.get("text/plain", "") for output in captured.outputs)
 
