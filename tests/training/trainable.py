@@ -1,6 +1,10 @@
-"""Every method that can be trained, and what two steps on small networks need."""
+"""Every method that can be trained, and what a step on small networks needs."""
+
+import sys
+from contextlib import contextmanager
 
 import torch
+from small_networks import small_networks
 
 from salbench import registry, weights
 from salbench.training import LearnedMethod, checkpoint
@@ -8,25 +12,34 @@ from salbench.training.checkpoint import Record
 
 TRAINABLE = [name for name in registry.available() if issubclass(registry.get(name), LearnedMethod)]
 SIZE = (128, 160)  # of the images; DeepGaze IIE takes none that are smaller
-# Of what the networks see; others take the size of their backbone.
-SIZES = {"lite": (48, 64), "unisal": (64, 96), "simplenet": (64, 64), "tempsal": (64, 64), "deepgaze_iie": SIZE}
-SIZES |= {"salnet": (64, 80), "salgan": (64, 80), "dsclrcn": (64, 96), "opensalicon": (64, 96), "dinet": (64, 96)}
-SIZES |= {"sam_resnet": (64, 80), "mdsem": (64, 96), "msinet": (64, 96), "emlnet": (64, 64), "rinet": (64, 64)}
-SIZES |= {"attention_center": (64, 96), "fastgaze": (64, 80), "gaze_lite": (64, 96)}
+OF_BACKBONE = "diffusion_readout", "diffusion_readout_fast"  # these see images of the size of their backbone
+SEEN = dict.fromkeys(TRAINABLE, (32, 64)) | {"deepgaze_iie": SIZE}  # by the networks
 SHARE = 0.2  # of the images, to validate on
 
 
 def recipe_of(name, **changes):
-    """Changes of a method's recipe for two steps; `changes` come on top."""
-    size = {"size": SIZES[name]} if name in SIZES else {}
-    return {"steps": 2, "batch_size": 2, "validation_share": SHARE} | size | changes
+    """Changes of a method's recipe for one step; `changes` come on top."""
+    size = {} if name in OF_BACKBONE else {"size": SEEN[name]}
+    return {"steps": 1, "batch_size": 2, "validation_share": SHARE} | size | changes
 
 
-def write_random_weights(root):
-    """Write random weights in place of the published ones, as `weights convert` does, into the folder `root`."""
+@contextmanager
+def small_methods(folder):
+    """Within it, all methods are small, and `folder` holds a backbone/ and weights/ to start from."""
+    import tiny_backbone  # here, as diffusers takes seconds to import
+
+    tiny_backbone.write(folder / "backbone")
+    with small_networks() as patch:
+        patch.setattr(registry.get("diffusion_readout"), "timesteps", 2)
+        transalnet = sys.modules[registry.get("transalnet_res").logits.__module__]
+        patch.setattr(transalnet, "SIZE", SEEN["transalnet_res"])
+        _write_weights(folder / "weights")
+        yield patch
+
+
+def _write_weights(root):
+    """Write random weights in place of those that DeepGaze IIE always starts from, as `weights convert` does."""
     torch.manual_seed(5)
-    for name in TRAINABLE:
-        if registry.get(name).checkpoints:
-            state = registry.create(name).build_network().state_dict()
-            checkpoint.save(weights.converted(name, root), state, Record())
+    state = registry.create("deepgaze_iie").build_network().state_dict()
+    checkpoint.save(weights.converted("deepgaze_iie", root), state, Record())
     weights.folder("imagenet", root).mkdir()
