@@ -13,12 +13,12 @@ from salbench.files import hash_file
 from salbench.training_plan import Plan
 
 
-@pytest.fixture
-def edit_set(tmp_path):
+@pytest.fixture(scope="module")
+def edit_set(tmp_path_factory):
     """A folder with a brighter version of each of the first images of popout."""
     from salbench.datasets import load
 
-    folder = tmp_path / "bright"
+    folder = tmp_path_factory.mktemp("edits") / "bright"
     writer = Writer(folder, {"licence": "CC0", "edits": {"brightness": [0.1]}})
     for sample in load("popout").samples[:4]:
         mask = np.zeros(sample.size)
