@@ -26,7 +26,7 @@ from salbench.training.data import TrainingSet
 from salbench.training_plan import Plan
 
 # Two epochs of a few steps.
-SHORT = {"steps": None, "epochs": 2, "batch_size": 2, "validation_share": 0.4, "warmup_steps": 1, "losses": {"kl": 1.0}}
+SHORT = {"steps": None, "epochs": 2, "batch_size": 2, "validation_share": 0.3, "warmup_steps": 1, "losses": {"kl": 1.0}}
 
 
 def picture(seed, size):
@@ -63,7 +63,7 @@ def make(tiny_backbone_folder):
 
 @pytest.fixture(scope="module")
 def samples():
-    return make_samples(8)
+    return make_samples(5)
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,10 @@ class TestFit:
     def test_is_scored_from_its_folder(self, make, fitted, samples, tmp_path, run_made):
         method, folder = fitted
         result = run_made(evaluation(samples, tmp_path, method.place), make(f"diffusion_readout:{folder}"))
-        assert (result.n_failed, result.n_images) == (0, 8)
+        assert (result.n_failed, result.n_images) == (0, 5)
         assert result.identity["weights"] == method.weights_hash()
         assert [note.rstrip(".") for note in result.notes] == [
-            f"trained on {len(loop.split(samples, 0.4)[0])} images",
+            f"trained on {len(loop.split(samples, 0.3)[0])} images",
             "trained without captions or annotated objects",
         ]
 
@@ -121,7 +121,7 @@ class TestFit:
             return kept(self, network, batch)
 
         monkeypatch.setattr(type(make()), "loss", loss)
-        plan = Plan(tmp_path / "run", edits=edits.read(tmp_path / "edits"), recipe=SHORT | {"p": 0.5})
+        plan = Plan(tmp_path / "run", edits=edits.read(tmp_path / "edits"), recipe=SHORT | {"p": 0.5, "epochs": 1})
         method = make().fit(samples, plan)
         edited = [id for id in shown if id.endswith("@brightness_0.5")]
         assert 0 < len(edited) < len(shown)
@@ -361,7 +361,7 @@ class TestShipped:
     def test_knows_where_people_look_in_popout(self, shipped):
         """Untrained weights are at 0.5; these have never seen a search display."""
         scores = []
-        for sample in load("popout").samples[::10]:
+        for sample in load("popout").samples[::20]:
             prepared = PROTOCOLS["tuebingen"].prepare(shipped.predict(sample.blind()), "log_density", sample.size)
             scores.append(auc(prepared.point_map.array, sample.fixations))
         assert np.mean(scores) > 0.6

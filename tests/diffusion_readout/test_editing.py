@@ -217,7 +217,7 @@ class TestConstraint:
 
 
 class TestPhotographs:
-    """On the small backbone, held to their bands, with captions of 20 photographs, of which two are edited here."""
+    """On the small backbone, held to their bands, with captions of 20 photographs, of which one is edited here."""
 
     @pytest.fixture
     def captioned(self, shared):
@@ -227,9 +227,8 @@ class TestPhotographs:
         assert samples.keys() == captions.keys()
         return {id: replace(sample, caption=captions[id]) for id, sample in samples.items()}
 
-    @pytest.mark.parametrize("id", ["1001", "1057"])
-    def test_what_is_edited_rises_inside_and_the_rest_stays(self, shipped, captioned, id):
-        made = shipped.edit(captioned[id], {"contrast": [1.2, 2.0], "brightness": [0.1, 0.3]})
+    def test_what_is_edited_rises_inside_and_the_rest_stays(self, shipped, captioned):
+        made = shipped.edit(captioned["1001"], {"contrast": [1.2, 2.0], "brightness": [0.1, 0.3]})
         assert made.word in made.caption
         assert not made.dropped
         mask = regions.fitted(made.mask, made.original.shape[:2])

@@ -366,7 +366,7 @@ class TestBand:
     def test_too_strong_a_one_shrinks_towards_none(self, reading, blind, inverted, region, deviate, type, strength):
         """By a tenth of the distance until it is inside; what is made is what that strength makes."""
         (free,) = edited(reading, inverted, region, WORDED[type], [strength])
-        deviation = moved(free) / 2.3
+        deviation = moved(free) / 2.1
         deviate(deviation)
         (made,) = edited(reading, inverted, region, WORDED[type], [strength])
         neutral = EDIT_TYPES[type].neutral
@@ -485,7 +485,7 @@ class TestImagesTogether:
         monkeypatch.setattr(trained.low_level.readings, "deviation", lambda: torch.full((6,), 1e9))
         both, strengths = targets("brightness")[:2], [0.04, 0.005]
         moves = [moved(made) for (made, _) in reading.edit(both, strengths)]
-        monkeypatch.setattr(trained.low_level.readings, "deviation", lambda: torch.full((6,), moves[0] / 2.3))
+        monkeypatch.setattr(trained.low_level.readings, "deviation", lambda: torch.full((6,), moves[0] / 2.1))
         together = reading.edit(both, strengths)
         alone = [edited(reading, *target[:3], strengths, target.size) for target in both]
         tries = [[len(made.trace) for made in of_one] for of_one in together]
@@ -522,11 +522,11 @@ class TestMeasured:
         (free,) = edited(reading, inverted, region, CHANGE, [1.0])
         changes = (free.after.properties - free.before.properties).abs()
         assert free.used == 1
-        monkeypatch.setattr(trained.low_level.truths, "deviation", lambda: changes / 2.3)
+        monkeypatch.setattr(trained.low_level.truths, "deviation", lambda: changes / 2.1)
         (made,) = edited(reading, inverted, region, CHANGE, [1.0])
-        assert made.trace[0] == (1, pytest.approx(2.3, rel=1e-4))
+        assert made.trace[0] == (1, pytest.approx(2.1, rel=1e-4))
         assert made.used < 1
         assert made.is_within
-        left = (made.after.properties - made.before.properties).abs() / (changes / 2.3)
+        left = (made.after.properties - made.before.properties).abs() / (changes / 2.1)
         assert made.trace[-1][1] == pytest.approx(left.max().item(), rel=1e-4)
         assert left.max() <= 2
