@@ -1,4 +1,4 @@
-"""Every method that can be trained, and what a step on small networks needs."""
+"""Every method that can be trained, and what two steps on small networks need."""
 
 import sys
 from contextlib import contextmanager
@@ -18,9 +18,9 @@ SHARE = 0.2  # of the images, to validate on
 
 
 def recipe_of(name, **changes):
-    """Changes of a method's recipe for one step; `changes` come on top."""
+    """Changes of a method's recipe for two steps; `changes` come on top."""
     size = {} if name in OF_BACKBONE else {"size": SEEN[name]}
-    return {"steps": 1, "batch_size": 2, "validation_share": SHARE} | size | changes
+    return {"steps": 2, "batch_size": 2, "validation_share": SHARE} | size | changes
 
 
 @contextmanager
