@@ -2,7 +2,9 @@
 
 import csv
 import importlib.util
+from functools import reduce
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,6 +111,8 @@ def test_osie_cases():
     spec = importlib.util.spec_from_file_location("osie_inputs", SHARED / "goldens" / "osie_inputs.py")
     inputs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(inputs)
+    one_by_one = {"sum": lambda maps, axis: reduce(np.add, maps)}  # the same whole numbers; np.sum joins 2.7 GB first
+    inputs.np = SimpleNamespace(**vars(np) | one_by_one)
     goldens = _table(SHARED / "goldens" / "metrics_osie.csv")
     for case, arrays in inputs.cases(SHARED / "data" / "OSIE"):
         _check(case, goldens.pop(case), _binary(arrays))

@@ -67,10 +67,11 @@ def test_two_steps_and_a_prediction(name, kind, samples, root, tmp_path):
     assert prediction.ndim == 2
     assert np.isfinite(prediction).all()
     assert prediction.std() > 0
-    again = registry.create(f"{name}:mine={tmp_path / 'run'}", runtime)
-    np.testing.assert_array_equal(again.predict(sample), prediction)
-    assert again.label == f"{name}+mine"
     assert method.seen(samples) == samples
+    if kind == "plain":  # a checkpoint is read again in the same way, whatever it was trained on
+        again = registry.create(f"{name}:mine={tmp_path / 'run'}", runtime)
+        np.testing.assert_array_equal(again.predict(sample), prediction)
+        assert again.label == f"{name}+mine"
 
 
 STARTS = [("lite", "none"), ("deepgaze_iie", "published"), ("lite", "checkpoint")]  # the same for all methods
