@@ -132,7 +132,7 @@ def test_two_processes_make_the_weights_of_one(trained, kind):
         torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-6, msg=name)
 
 
-SHIPPED = [
+ONE_OF_EACH_WAY = [
     "lite",  # like most methods
     "unisal",  # has a part for each data set, and a batch trains one of them
     "tempsal",  # has outputs that no loss sees
@@ -146,7 +146,7 @@ def fit_all(samples, runtime, folder):
     """Train methods for one step of three images, into <folder>/<name>. Of two processes, one gets two of them."""
     if os.environ.get("RANK") == "1":
         sys.addaudithook(partial(refuse_to_write, folder))
-    for name in SHIPPED:
+    for name in ONE_OF_EACH_WAY:
         recipe = recipe_of(name, batch_size=3, clip=1e9)
         registry.create(name, runtime).fit(samples, Plan(folder=folder / name, recipe=recipe))
 
@@ -188,7 +188,7 @@ def shipped(make_spots, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", ONE_OF_EACH_WAY)
 def test_two_processes_have_the_loss_and_gradient_of_one(name, shipped):
     one, two = (shipped / number / name for number in ("one", "two"))
     losses = [pandas.read_csv(folder / "log.csv")["loss"] for folder in (one, two)]
