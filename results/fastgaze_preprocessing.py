@@ -109,7 +109,7 @@ def scored(candidate: Candidate, prediction: np.ndarray, sample: Sample, truth: 
     """The values of METRICS."""
     output = "log_density" if candidate.output == "log density" else "density"
     prepared = PROTOCOL.prepare(prediction, output, sample.size)
-    pair = Pair(prepared.point_map, density_prediction=prepared.density_map, **vars(truth))
+    pair = Pair(prepared.point_map, prepared.density_map, **vars(truth))
     scores = measure(pair, PROTOCOL.options)
     return [scores[name] for name in METRICS]
 

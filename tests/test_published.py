@@ -1,7 +1,7 @@
 """The published networks on real photographs: weights in the layout of their official files, from the files to a table.
 
-One network of each layout of files; those whose files hold a whole state dict are small here where they can be, and
-all see small images. Their own tests run every network whole, from its files with the kits' weights.
+One network of each layout of files; some are small here, and all see small images. Their own tests run them with the
+kits' weights.
 """
 
 import json

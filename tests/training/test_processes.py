@@ -147,7 +147,7 @@ def fit_all(samples, runtime, folder):
     if os.environ.get("RANK") == "1":
         sys.addaudithook(partial(refuse_to_write, folder))
     for name in ONE_OF_EACH_WAY:
-        recipe = recipe_of(name, batch_size=3, clip=1e9)
+        recipe = recipe_of(name, steps=1, batch_size=3, clip=1e9)
         registry.create(name, runtime).fit(samples, Plan(folder=folder / name, recipe=recipe))
 
 
