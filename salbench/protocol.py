@@ -99,8 +99,7 @@ class Protocol:
             size: (height, width) of the stimulus.
 
         Raises:
-            ValueError: not 2-D, NaN or infinity, or a density with negative values. A log density may hold minus
-                infinity.
+            ValueError: as `checks.check_map`, or a density with negative values. A log density may hold minus infinity.
         """
         from salbench.metrics import Map
 
@@ -154,7 +153,7 @@ class Protocol:
             others: the fixations of the whole split under this protocol.
 
         Raises:
-            ValueError: the distributed density has another size than the image, or is not finite.
+            ValueError: the distributed density has another size than the image, or as `checks.check_map`.
         """
         from salbench.metrics import Map
 

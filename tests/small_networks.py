@@ -1,4 +1,4 @@
-"""The largest networks with fewer parameters, for tests of what surrounds them. Their own tests run them whole."""
+"""The largest networks with fewer parameters, for tests of what surrounds them."""
 
 import json
 import sys

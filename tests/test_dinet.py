@@ -124,7 +124,7 @@ class TestParity:
         close(255 * ours[::4, ::4], kit.expected[f"{CASE}/{name}_sub4"], FINISHED)
 
     def test_a_wide_picture(self, kit, method, outputs, sample_of):
-        """That of sam_resnet's tests is high; both are finished by the same code."""
+        """That of sam_resnet's tests is tall; both are finished by the same code."""
         ours = method.finished(outputs["map"][0].numpy(), sample_of(201, 640, 1))
         close(255 * ours[::4, ::4], kit.expected["wide_201x640/post_of_native_map_sub4"], FINISHED)
 

@@ -13,6 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from salbench import registry, weights
+from salbench.datasets import load
+from salbench.metrics import Pair, measure
+from salbench.protocol import Others
 from salbench.sample import Sample
 
 MEAN = (103.939, 116.779, 123.68)  # BGR
@@ -209,3 +212,16 @@ class TestWeights:
         monkeypatch.setattr(sys, "argv", ["convert.py", str(path)])
         with pytest.raises(SystemExit, match="expected the file with SHA-256 b76cefc2"):
             part("convert").main()
+
+
+def test_the_script_of_its_preprocessing_scores_it_as_the_library_does(method, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "results")
+    script, samples = importlib.import_module("fastgaze_preprocessing"), load("popout").samples[:2]
+    (label, candidate), *_ = script.candidates()
+    cells = script.cells_of(candidate, script.network_of(candidate), samples[0])
+    truth = script.PROTOCOL.truth(samples[0], Others(samples, script.PROTOCOL))
+    found = script.scored(candidate, script.prediction_of(candidate, cells), samples[0], truth)
+    prepared = script.PROTOCOL.prepare(method.predict(samples[0].blind()), method.output, samples[0].size)
+    expected = measure(Pair(prepared.point_map, **vars(truth)), script.PROTOCOL.options)
+    assert label == "fastgaze"
+    assert found == pytest.approx([expected[name] for name in script.METRICS], rel=1e-4)

@@ -107,9 +107,9 @@ class Backbone:
 
     @contextmanager
     def threads(self) -> Iterator[None]:
-        """Inside this context, a small backbone has one thread.
+        """Inside this context, torch has one thread if the backbone is small, whose operations a second one slows down.
 
-        Waking another takes longer than its share of small operations.
+        The number of threads belongs to the whole process, so only one thread of Python at a time should be inside.
         """
         threads = torch.get_num_threads()
         if max(self.channels) < _FEW_CHANNELS:

@@ -56,7 +56,7 @@ class Map:
 
     @property
     def zero_share(self) -> float:
-        """Share of pixels that are exactly zero."""
+        """Share of pixels that are exactly zero. Many zeros in a prediction make KL explode."""
         if self.low > 0 or self.high < 0:
             return 0.0
         return np.count_nonzero(self.values == 0) / self.size  # faster than counting the others

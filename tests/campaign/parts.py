@@ -2,7 +2,8 @@
 
     python tests/campaign/parts.py '{"kills": ["--kills", "8"], "together": ["--pairs", "1"]}'
 
-The exit status is 1 if one of them finds a fault.
+The exit status is 1 if one of them finds a fault. With `writes`, the others run with its library loaded too, which does
+nothing there.
 """
 
 import importlib

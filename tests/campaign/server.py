@@ -27,16 +27,12 @@ _FIRST = ("run", "--methods", "spectral_residual", "--limit", "1", "--workers", 
 
 
 class Server:
-    """The process. A context manager; needs Linux.
+    """The process. A context manager; needs Linux."""
 
-    Args:
-        environment: variables that it starts with, beside those of this process.
-    """
-
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | VARIABLES | dict(environment or {}),
+            env=os.environ | VARIABLES,
         )  # fmt: skip
 
     def __enter__(self) -> "Server":

@@ -44,8 +44,6 @@ def test_faults():
 
 
 def test_a_command_that_fails(tmp_path):
-    setting = replace(
-        determinism.REFERENCE, python="false"
-    )  # instead of a Python that takes seconds to import salbench
+    setting = replace(determinism.REFERENCE, python="false")  # a command that fails at once
     with pytest.raises(RuntimeError, match="one thread, one worker: exit status 1; it printed: "):
         determinism.scores(setting, tmp_path / "out", "uniform", 1, 0)

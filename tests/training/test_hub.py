@@ -74,7 +74,7 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(Handler, "sent", [], raising=False)
     monkeypatch.setattr(Handler, "damaged", {}, raising=False)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # looks for the end so often
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds between two looks whether to stop
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", url)
