@@ -1,21 +1,21 @@
 """Hashes of source code that change with what the code does, not with comments, docstrings, annotations or layout.
 
 A method's hash covers its own files and every definition of salbench that they reach: functions, classes and
-constants, followed through imports from module to module. Three things do not count as part of a prediction: imports
+constants, followed through imports from module to module. Four things do not count as part of a prediction: imports
 inside a function of shared code, which load something on demand, such as the training loop; `registry`, which finds
-methods and computes nothing; and `writing`, which brings to the disk what is computed.
+methods and computes nothing; `writing`, which brings to the disk what is computed; and this file.
 """
 
 import ast
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from salbench.files import hash_bytes
 
 PACKAGE = Path(__file__).resolve().parent
-_NO_PREDICTIONS = (PACKAGE / "registry.py", PACKAGE / "writing.py")
+_NO_PREDICTIONS = ("registry.py", "writing.py", "code_hash.py")
 _IGNORED = {"ctx", "annotation", "returns", "type_comment", "kind"}
 _COMPOUND = ast.If | ast.Try | ast.With | ast.For | ast.While
 
@@ -29,15 +29,15 @@ def method_hash(own: Iterable[Path], folder: Path) -> str:
     """
     given = list(own)
     files = sorted({*given, *_relative(list(given), folder)})
-    parts = [part for path in files for part in (path.relative_to(folder).as_posix(), _text(_tree(path)))]
-    names = {name for path in files for name in _used(_tree(path), path)}
+    parts = [part for path in files for part in (path.relative_to(folder).as_posix(), _file(path).text)]
+    names = {name for path in files for name in _file(path).used}
     return hash_bytes(*parts, *(part for pair in sorted(_reached(names).items()) for part in pair))
 
 
 def imported_packages(own: Iterable[Path], folder: Path) -> set[str]:
     """Names of the packages that a method's files import, also inside functions; arguments as for `method_hash`."""
     given = list(own)
-    nodes = [node for path in {*given, *_relative(list(given), folder)} for node in ast.walk(_tree(path))]
+    nodes = [node for path in {*given, *_relative(list(given), folder)} for node in _file(path).imports]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
     return {name.partition(".")[0] for name in names}
@@ -64,7 +64,7 @@ def _reached(names: Iterable[tuple[Path, str]]) -> dict[str, str]:
     todo, seen, found = list(names), set(), {}
     while todo:
         path, name = target = todo.pop()
-        if target in seen or path in _NO_PREDICTIONS:
+        if target in seen or path.relative_to(PACKAGE).as_posix() in _NO_PREDICTIONS:
             continue
         seen.add(target)
         statement = _bindings(path).get(name)
@@ -93,7 +93,7 @@ def _used(node: ast.AST, path: Path) -> set[tuple[Path, str]]:
     In a file of salbench that is every name bound at its top; in a method's file, every name that it imports.
     """
     is_shared = _is_shared(path)
-    imports = dict(_shared_imports(path) if is_shared else _imports(ast.walk(_tree(path)), path))
+    imports = dict(_shared_imports(path) if is_shared else _imports(ast.walk(node), path))
     used = set()
     for child in _walk(node):
         if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id in imports:
@@ -155,7 +155,7 @@ def _relative(todo: list[Path], folder: Path) -> set[Path]:
     found: set[Path] = set()
     while todo:
         path = todo.pop()
-        for node in ast.walk(_tree(path)):
+        for node in _file(path).imports:
             if isinstance(node, ast.ImportFrom) and node.level:
                 new = {f for f in _relative_files(node, path) if f.is_relative_to(folder)} - found
                 found |= new
@@ -174,19 +174,30 @@ def _relative_files(node: ast.ImportFrom, path: Path) -> Iterator[Path]:
                 yield file
 
 
-def _tree(path: Path) -> ast.Module:
-    return _parse(path.read_bytes())
+class _File(NamedTuple):
+    """A file of a method."""
+
+    text: str  # canonical
+    used: set[tuple[Path, str]]  # see `_used`
+    imports: list[ast.Import | ast.ImportFrom]
 
 
-@lru_cache(maxsize=256)
-def _parse(content: bytes) -> ast.Module:
-    return ast.parse(content)
+def _file(path: Path) -> _File:
+    """A file as it is now."""
+    return _parsed(path, path.read_bytes())
+
+
+@lru_cache(maxsize=256)  # a hash is asked for once a method and task, and reading a large file's tree takes 0.1 seconds
+def _parsed(path: Path, content: bytes) -> _File:
+    tree = ast.parse(content)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return _File(_text(tree), _used(tree, path), imports)
 
 
 @cache
 def _bindings(path: Path) -> dict[str, ast.stmt]:
     """{name: the statement that binds it} at the top of a file."""
-    return {name: statement for statement in _tree(path).body for name in _bound(statement)}
+    return {name: statement for statement in ast.parse(path.read_bytes()).body for name in _bound(statement)}
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
@@ -207,12 +218,14 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
     """Like `ast.walk`, without annotations."""
-    yield node
-    for name, value in ast.iter_fields(node):
-        if name not in _IGNORED:
-            for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, ast.AST):
-                    yield from _walk(child)
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        yield node
+        for name, value in ast.iter_fields(node):
+            if name not in _IGNORED:
+                children = value if isinstance(value, list) else [value]
+                todo += [child for child in children if isinstance(child, ast.AST)]
 
 
 def _text(value: Any) -> str:

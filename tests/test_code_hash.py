@@ -40,10 +40,9 @@ def package(tmp_path, monkeypatch):
     folder = tmp_path / "salbench"
     folder.mkdir()
     monkeypatch.setattr(code_hash, "PACKAGE", folder)
-    monkeypatch.setattr(code_hash, "_NO_PREDICTIONS", (folder / "registry.py", folder / "writing.py"))
 
     def write(**files):
-        for cached in (code_hash._bindings, code_hash._definition, code_hash._shared_imports):
+        for cached in (code_hash._parsed, code_hash._bindings, code_hash._definition, code_hash._shared_imports):
             cached.cache_clear()
         for name, text in files.items():
             (folder / f"{name}.py").write_text(text)
@@ -122,7 +121,7 @@ class TestSharedCode:
         package(deep="def helper(x):\n    2\n")
         assert write(self.OWN) == first
 
-    @pytest.mark.parametrize("shared", ["registry", "writing"])
+    @pytest.mark.parametrize("shared", ["registry", "writing", "code_hash"])
     def test_what_computes_no_prediction_does_not_count(self, write, package, shared):
         package(**{shared: "def helper(x):\n    return x\n"})
         first = write(f"from salbench.{shared} import helper\nA = helper\n")
@@ -133,7 +132,7 @@ class TestSharedCode:
 def test_every_method_reaches_the_shared_code_it_calls():
     def reached(name):
         path = registry.find(name)
-        return code_hash._reached(code_hash._used(code_hash._tree(path), path))
+        return code_hash._reached(code_hash._file(path).used)
 
     assert "maps.py:resize" in reached("spectral_residual")
     assert "maps.py:blur" not in reached("spectral_residual")
