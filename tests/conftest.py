@@ -1,6 +1,7 @@
 """Small seeded data sets, and where the real data lies."""
 
 import gc
+import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -107,6 +108,19 @@ def tiny(make_samples, make_dataset):
 def mixed(make_samples, make_dataset):
     """Five images of four sizes."""
     return make_dataset(make_samples(MIXED_SIZES, seed=1), name="mixed")
+
+
+@pytest.fixture
+def logged():
+    """Messages that the test logs, from the level of information on."""
+    messages, root, handler = [], logging.getLogger(), logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield messages
+    root.setLevel(level)
+    root.removeHandler(handler)
 
 
 @pytest.fixture

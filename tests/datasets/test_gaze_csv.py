@@ -1,7 +1,5 @@
 """Tables of fixations as eye trackers and other programs write them. Headers are those of real exports."""
 
-import logging
-
 import numpy as np
 import pytest
 from builders import write_image
@@ -169,8 +167,7 @@ class TestOffImage:
             pass
 
 
-def test_nothing_is_said_of_a_plain_table(table, tmp_path, caplog):
-    with caplog.at_level(logging.INFO):
-        table("image,x,y\ndog,4,5\n")
-        dataset = load(f"folder:{tmp_path}")
-    assert (dataset.notes, dataset.left_out, caplog.messages) == ([], {}, [])
+def test_nothing_is_said_of_a_plain_table(table, tmp_path, logged):
+    table("image,x,y\ndog,4,5\n")
+    dataset = load(f"folder:{tmp_path}")
+    assert (dataset.notes, dataset.left_out, logged) == ([], {}, [])
