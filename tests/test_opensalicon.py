@@ -1,6 +1,6 @@
 """opensalicon: as its authors' code computes it, with seeded weights in a file of Caffe.
 
-At its own size, the network takes half a minute for a picture, so its fine stream sees the lowest third of the odd
+At its own size, the network takes half a minute for a picture, so its fine stream sees the lowest fifth of the odd
 picture with the mirrored spline. Of the other cases, it sees the corner that the kit's crops depend on.
 """
 
@@ -12,6 +12,7 @@ import conformance
 import numpy as np
 import pytest
 import torch
+from blank_networks import blank_networks
 from torch import nn
 from torch.nn.functional import interpolate, pad, relu
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.slow
 ODD = (333, 517)
 FINE = {"pool1": "fine.pools.0", "relu3_3": "fine.conv3_3", "pool5": "fine.pools.4"}
 COARSE = {"sec_relu3_3": "coarse.conv3_3", "sec_pool5": "coarse.pools.4"}
-CUT, KNOWN = 832, 30  # the fine stream sees the rows from the first on; cells from the second on depend on no others
+CUT, KNOWN = 960, 34  # the fine stream sees the rows from the first on; cells from the second on depend on no others
 CORNER = 224  # pixels of each side; what the crops depend on ends before
 INPUT, FEATURE, LOGIT, MAP = 1e-5, 1e-3, 1e-4, 2e-5  # the kit's tolerances
 
@@ -50,7 +51,10 @@ def root(kit, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def method(root):
-    return registry.create("opensalicon", Runtime(weights_root=root))
+    method = registry.create("opensalicon", Runtime(weights_root=root))
+    with blank_networks():
+        assert method.network.training is False
+    return method
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +64,7 @@ def nearest(method):
     return nearest
 
 
-class LowestThird(nn.Module):
+class LowestFifth(nn.Module):
     """The fine stream, with zeros in the cells above those that it sees."""
 
     def __init__(self, stream):
@@ -82,7 +86,7 @@ def odd(kit, method):
 
     hook = network.register_forward_hook(keep)
     with pytest.MonkeyPatch.context() as patch, conformance.traced(network, COARSE) as features:
-        patch.setitem(network._modules, "fine", LowestThird(network.fine))
+        patch.setitem(network._modules, "fine", LowestFifth(network.fine))
         network.fine.register_forward_hook(lambda stream, inputs, cells: found.update(pool5=cells))
         found["final"] = method.predict(Sample("odd", ODD, lambda: picture[0].numpy()).blind())
     hook.remove()
@@ -110,8 +114,11 @@ def compare(kit, case, name, ours, tolerance):
 @pytest.fixture(scope="module")
 def inputs(kit, method, nearest):
     """{case: the inputs of both streams}. In the native case, each gets the values of a picture of its size."""
+    coarse = registry.create("opensalicon")
+    coarse.recipe = coarse.recipe.at((600, 800))
+    native = (method, (1200, 1600)), (coarse, (600, 800))
     return {
-        "native": [method.inputs(kit.picture(h, w, 0))[i] for i, (h, w) in enumerate([(1200, 1600), (600, 800)])],
+        "native": [of_one_size.inputs(kit.picture(*size, 0))[0] for of_one_size, size in native],
         "odd_333x517_mirror": method.inputs(kit.picture(*ODD, 1)),
         "odd_333x517_nearest": nearest.inputs(kit.picture(*ODD, 1)),
     }
@@ -218,7 +225,7 @@ class TestOfficialFile:
 def small(method):
     """At a small size."""
     small = registry.create("opensalicon")
-    small.recipe, small._network = small.recipe.at((96, 128)), method.network
+    small.recipe, small._network = small.recipe.at((64, 96)), method.network
     return small
 
 
@@ -245,10 +252,10 @@ class TestProperties:
     def test_all_parameters_learn(self, small):
         torch.manual_seed(0)
         network = small.network
-        images = torch.randint(0, 256, (1, 96, 128, 3), dtype=torch.uint8)
+        images = torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8)
         logits = small.logits(network, images, [None])
-        assert logits.shape == (1, 96, 128)
-        (logits * torch.randn(96, 128)).sum().backward()
+        assert logits.shape == (1, 64, 96)
+        (logits * torch.randn(64, 96)).sum().backward()
         assert all(parameter.grad.any() for parameter in network.parameters())
 
     def test_logits_are_the_log_of_the_map(self, small):
