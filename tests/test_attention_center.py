@@ -143,10 +143,12 @@ class TestNetwork:
         assert_allclose(map_of(method, method.network, picture), exact, rtol=0, atol=TOLERANCE * exact.max())
 
     def test_photographs(self, method, as_interpreted, goldens):
+        """Every fourth also with the interpreter's sums, which take longer than the rest of the network."""
         expected, pictures = goldens
-        for stem, picture in pictures.items():
-            check(map_of(method, as_interpreted, picture), expected, stem, 4, TOLERANCE)
+        for i, (stem, picture) in enumerate(pictures.items()):
             check(map_of(method, method.network, picture), expected, stem, 4, ROUNDING["photograph"])
+            if i % 4 == 0:
+                check(map_of(method, as_interpreted, picture), expected, stem, 4, TOLERANCE)
 
     def test_maps_are_enlarged_from_their_first_pixel(self, part):
         """Cell i lies at pixel 4 i; beyond the last cell its value is repeated."""

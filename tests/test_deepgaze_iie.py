@@ -11,6 +11,7 @@ import conformance
 import numpy as np
 import pytest
 import torch
+from blank_networks import blank_networks
 from scipy.ndimage import zoom
 from scipy.special import logsumexp
 
@@ -47,12 +48,7 @@ def template():
 
 @pytest.fixture(scope="module")
 def method(kit, template):
-    method = registry.create("deepgaze_iie")
-    with torch.device("meta"):  # the tensors of the state dict take the place of all that it has
-        network = method.build_network()
-    network.load_state_dict(method.published(kit.state, template), strict=True, assign=True)
-    method._network = network.eval()
-    return method
+    return conformance.with_weights("deepgaze_iie", kit.state, template)
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +198,18 @@ class TestPrediction:
 
 
 @pytest.fixture(scope="module")
-def new_network(method):
+def new_network(method, code):
     """The network that `fit` trains."""
     networks, fitted = [], registry.create("deepgaze_iie")
     fitted.published_network = lambda: method.network
+    backbones = code("network")._backbones
+
+    def blank_backbones():
+        with blank_networks():
+            return backbones()
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code("network"), "_backbones", blank_backbones)
         patch.setattr("salbench.training.loop.Trainer", lambda network, *rest: networks.append(network) or Run)
         fitted.fit([], Plan("nowhere"))
     return networks[0]

@@ -11,6 +11,7 @@ import conformance
 import numpy as np
 import pytest
 import torch
+from blank_networks import blank_networks
 from small_networks import small_networks
 from torch.nn.functional import relu
 
@@ -67,12 +68,15 @@ def root(kit, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scene(root):
-    return registry.create("dsclrcn:scene", Runtime(weights_root=root))
+    scene = registry.create("dsclrcn:scene", Runtime(weights_root=root))
+    with blank_networks():
+        assert scene.network.training is False
+    return scene
 
 
 @pytest.fixture(scope="module")
-def method(root):
-    return registry.create("dsclrcn", Runtime(weights_root=root))
+def method(kit):
+    return conformance.with_weights("dsclrcn", kit.state)
 
 
 @pytest.fixture(scope="module")
@@ -263,9 +267,11 @@ class TestMeanImage:
         runtime = Runtime(weights_root=tmp_path)
         with pytest.raises(MethodUnavailable, match=r"download places205CNN_mean\.binaryproto from"):
             registry.create("dsclrcn:scene", runtime).weights_hash()
-        registry.create("dsclrcn", runtime).convert()
-        with pytest.raises(WeightsProblem, match=r"1 missing, such as places_mean .*convert the published files again"):
-            registry.create("dsclrcn:scene", runtime).weights_hash()
+        message = r"1 missing, such as places_mean .*convert the published files again"
+        with blank_networks():
+            registry.create("dsclrcn", runtime).convert()
+            with pytest.raises(WeightsProblem, match=message):
+                registry.create("dsclrcn:scene", runtime).weights_hash()
 
     def test_another_shape_is_refused(self, scene, kit):
         with pytest.raises(LookupError, match=r"expected shape \(3, 256, 256\), got \(1, 3, 227, 227\)"):

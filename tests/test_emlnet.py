@@ -1,4 +1,4 @@
-"""emlnet: as its authors' code computes it, with seeded weights in three official files.
+"""emlnet: as its authors' code computes it, with seeded weights in the layout of its three files.
 
 All pictures have one size before the network, so it sees only that of another shape.
 """
@@ -14,7 +14,6 @@ from torch.nn.functional import batch_norm, conv2d, interpolate
 
 from salbench import registry, weights
 from salbench.metrics import cc, kl, nss
-from salbench.runtime import Runtime
 from salbench.sample import Sample
 from salbench.training import checkpoint
 
@@ -44,16 +43,8 @@ def contents(kit):
 
 
 @pytest.fixture(scope="module")
-def method(contents, tmp_path_factory):
-    root = tmp_path_factory.mktemp("weights")
-    weights.folder("emlnet", root).mkdir()
-    files = [published.file for published in registry.get("emlnet").checkpoints]
-    assert files == ["res_imagenet.pth", "res_places.pth", "res_decoder.pth"]
-    for file, content in zip(files, contents, strict=True):
-        torch.save(content, weights.folder("emlnet", root) / file)
-    method = registry.create("emlnet", Runtime(weights_root=root))
-    assert method.network.training is False
-    return method
+def method(contents):
+    return conformance.with_weights("emlnet", *contents)
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +122,8 @@ class TestFiles:
     def _refused(self, method, contents, part, change, message):
         states = [dict(content["state_dict"]) for content in contents]
         change(states[PARTS.index(part)])
-        with torch.device("meta"):
-            network = method.build_network()
         with pytest.raises(checkpoint.CheckpointProblem, match=message):
-            checkpoint.load_into(network, method.published(*states), "file.pth")
+            checkpoint.load_into(method.network, method.published(*states), "file.pth")
 
     @pytest.mark.parametrize(
         ("part", "name", "ours"),
@@ -157,11 +146,12 @@ class TestFiles:
             method, contents, "decoder", lambda s: s.update(other), r"combined.0.weight \(1, 5, 3, 3\) instead"
         )
 
-    def test_a_file_without_names_is_refused(self, contents, tmp_path):
+    def test_a_file_without_names_is_refused(self, tmp_path):
         published = registry.get("emlnet").checkpoints
-        for official, content in zip(published, [*contents[:2], torch.ones(3)], strict=True):
-            torch.save(content, tmp_path / official.file)
         paths = [tmp_path / official.file for official in published]
+        assert [path.name for path in paths] == ["res_imagenet.pth", "res_places.pth", "res_decoder.pth"]
+        for path, content in zip(paths, [{}, {}, torch.ones(3)], strict=True):
+            torch.save(content, path)
         with pytest.raises(weights.WeightsProblem, match=r"expected what https://github\.com/SenJia/EML-NET-Saliency "):
             weights.arranged(registry.create("emlnet").published, paths, published)
 
@@ -222,7 +212,7 @@ def test_all_of_it_learns():
     torch.manual_seed(0)
     method = registry.create("emlnet")
     network = method.build_network()
-    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
-    (method.logits(network, images, [None, None]) * torch.randn(2, 64, 64)).sum().backward()
+    images = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+    (method.logits(network, images, [None]) * torch.randn(1, 64, 64)).sum().backward()
     still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert [name for name in still if not name.endswith(".0.bias")] == []

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from blank_networks import blank_networks
 from torch.nn.functional import avg_pool2d, relu
 
 from salbench import registry, weights
@@ -66,7 +67,10 @@ def method(kit, tmp_path_factory):
     root = tmp_path_factory.mktemp("weights")
     weights.folder("mdsem", root).mkdir()
     save_keras(weights.folder("mdsem", root) / FILE, kit.state)
-    return create(root)
+    method = create(root)
+    with blank_networks():
+        assert method.network.training is False
+    return method
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +287,7 @@ class TestSmall:
 
     def test_every_parameter_learns(self, small, images):
         network = small.network
-        logits = small.logits(network, images, [])
+        logits = small.logits(network, images[:1], [])
         (logits * torch.randn(logits.shape)).sum().backward()
         still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
         assert still == []

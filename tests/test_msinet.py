@@ -8,6 +8,7 @@ import frozen_graph_writer
 import numpy as np
 import pytest
 import torch
+from blank_networks import blank_networks
 from torch.nn.functional import relu
 
 from salbench import registry, weights
@@ -37,14 +38,26 @@ def sample_of(kit, size):
     return Sample("picture", picture.shape[:2], lambda: picture)
 
 
+def create(root):
+    return registry.create("msinet", Runtime(weights_root=root, progress=False))
+
+
 @pytest.fixture(scope="module")
 def kit():
     return conformance.load("msinet")
 
 
 @pytest.fixture(scope="module")
-def method(kit):
-    return conformance.with_weights("msinet", kit.state)
+def method(kit, tmp_path_factory):
+    """From a frozen graph, which holds other constants, too."""
+    root = tmp_path_factory.mktemp("weights")
+    weights.folder("msinet", root).mkdir()
+    means = {"means": torch.tensor([103.939, 116.779, 123.68])}
+    frozen_graph_writer.write(weights.folder("msinet", root) / FILE, means | kit.state)
+    method = create(root)
+    with blank_networks():
+        assert method.network.training is False
+    return method
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +147,6 @@ class TestResized:
         assert min(array.min() for array in RESIZES.values()) < -5
 
 
-def create(root):
-    return registry.create("msinet", Runtime(weights_root=root, progress=False))
-
-
 class TestFile:
     @pytest.fixture
     def path(self, tmp_path):
@@ -149,10 +158,8 @@ class TestFile:
         name_of = sys.modules[type(method).__module__].tensorflow_name
         assert list(map(name_of, method.network.state_dict())) == kit.names
 
-    def test_from_the_frozen_graph_to_the_map(self, kit, path, tmp_path):
-        """Which holds other constants, too."""
-        frozen_graph_writer.write(path, {"means": torch.tensor([103.939, 116.779, 123.68])} | kit.state)
-        prediction = create(tmp_path).predict(sample_of(kit, CASES["small_97x151"]).blind())
+    def test_from_the_frozen_graph_to_the_map(self, kit, method):
+        prediction = method.predict(sample_of(kit, CASES["small_97x151"]).blind())
         close(prediction, kit.expected["small_97x151/post_float_sub1"], POST_TOLERANCE)
 
     def test_renamed(self, kit, method):
@@ -184,17 +191,17 @@ class TestFile:
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(0, 256, (2, 48, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 class TestBatch:
-    """Images of 64 x 96 pixels."""
+    """Images of 48 x 64 pixels."""
 
     def test_images_of_a_batch_do_not_mix(self, method, images):
         with torch.inference_mode():
             both = method.logits_of(method.network, images, [])
             alone = [method.logits_of(method.network, image[None], [])[0] for image in images]
-        assert both.shape == (2, 64, 96)
+        assert both.shape == (2, 48, 64)
         close(both, torch.stack(alone))
         assert (both[0] - both[1]).abs().max() > 0.01
 

@@ -7,6 +7,8 @@ import conformance
 import numpy as np
 import pytest
 import torch
+from blank_networks import blank_networks
+from small_networks import small_networks
 from torch import nn
 from torch.nn.functional import relu
 
@@ -36,7 +38,10 @@ def method(kit, tmp_path_factory):
     weights.folder("salgan", root).mkdir()
     arrays = {name: tensor.numpy() for name, tensor in kit.state.items()}
     np.savez(weights.folder("salgan", root) / "gen_modelWeights0090.npz", **arrays)
-    return registry.create("salgan", Runtime(weights_root=root, progress=False))
+    method = registry.create("salgan", Runtime(weights_root=root, progress=False))
+    with blank_networks():
+        assert method.network.training is False
+    return method
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +138,15 @@ class TestFile:
             method.predict(sample_of(noise(8, 8)))
 
 
+@pytest.fixture(scope="module")
+def small():
+    """With fewer channels and random weights."""
+    with small_networks():
+        small = registry.create("salgan", Runtime(init="random"))
+        assert small.network.training is False
+    return small
+
+
 class TestPrediction:
     @pytest.mark.parametrize("size", [(1, 1), (1, 300), (2000, 3)])
     def test_any_size(self, size, method):
@@ -143,8 +157,8 @@ class TestPrediction:
         assert finished.shape == size
         assert 0 <= finished.min() <= finished.max() <= 255
 
-    def test_a_constant_picture(self, method):
-        prediction = method.predict(sample_of(np.zeros((7, 5, 3), np.uint8)))
+    def test_a_constant_picture(self, small):
+        prediction = small.predict(sample_of(np.zeros((7, 5, 3), np.uint8)))
         assert prediction.shape == (7, 5)
         assert np.isfinite(prediction).all()
 
@@ -163,22 +177,22 @@ def network(method):
 
 
 class TestTraining:
-    def test_logits_are_those_of_the_map(self, method, network):
+    def test_logits_are_those_of_the_map(self, small):
         images = torch.from_numpy(noise(32, 48))[None]
         with torch.inference_mode():
-            density = method.logits(network, images, [None]).flatten(1).softmax(1)
-            saliency = method.logits_of(network, images, [None]).flatten(1)
+            density = small.logits(small.network, images, [None]).flatten(1).softmax(1)
+            saliency = small.logits_of(small.network, images, [None]).flatten(1)
         assert saliency.std() > 0.01
         close(density, saliency / saliency.sum(), 1e-6)
 
-    def test_loss_is_that_of_the_map(self, method, network):
+    def test_loss_is_that_of_the_map(self, small):
         density = torch.rand(1, 32, 48, dtype=torch.float64)
         batch = SimpleNamespace(
             images=torch.from_numpy(noise(32, 48))[None], samples=[None], density=density, counts=density, edits=None
         )
         with torch.inference_mode():
-            loss = method.loss(network, batch).item()
-            saliency = method.logits_of(network, batch.images, [None])[0].numpy()
+            loss = small.loss(small.network, batch).item()
+            saliency = small.logits_of(small.network, batch.images, [None])[0].numpy()
         correlation = np.corrcoef(saliency.ravel(), density.numpy().ravel())[0, 1]
         assert loss == pytest.approx(kl(saliency, density[0].numpy()) - correlation, abs=1e-4)
 

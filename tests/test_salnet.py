@@ -9,6 +9,8 @@ import conformance
 import numpy as np
 import pytest
 import torch
+from blank_networks import blank_networks
+from small_networks import small_networks
 
 from salbench import registry, weights
 from salbench.metrics import kl
@@ -39,7 +41,10 @@ def root(kit, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def method(root):
-    return registry.create("salnet", Runtime(weights_root=root, progress=False))
+    method = registry.create("salnet", Runtime(weights_root=root, progress=False))
+    with blank_networks():
+        assert method.network.training is False
+    return method
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +174,10 @@ class TestPrediction:
 
 @pytest.fixture(scope="module")
 def network(method):
+    """With fewer channels."""
     torch.manual_seed(0)
-    return method.build_network()
+    with small_networks():
+        return method.build_network()
 
 
 class TestTraining:

@@ -8,6 +8,7 @@ import conformance
 import numpy as np
 import pytest
 import torch
+from blank_networks import blank_networks
 from small_networks import small_networks
 from torch import nn
 
@@ -149,6 +150,17 @@ def centre(saliency):
     return np.argwhere(saliency > (saliency.min() + saliency.max()) / 2).mean(0)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (2000, 3)])
+def test_tiny_pictures(name, size):
+    image, method = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8), registry.create(name)
+    method._network = FirstChannel()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prediction = method.predict(sample_of(image))
+    assert prediction.shape == size
+    assert np.isfinite(prediction).all()
+
+
 class TestChannelOrder:
     """Published weights get BGR unless told otherwise, all others get RGB."""
 
@@ -186,15 +198,12 @@ def _small():
 class TestSmall:
     """The same with fewer channels."""
 
-    @pytest.mark.parametrize(("size", "colour"), [((1, 1), None), ((1, 300), None), ((2000, 3), None), ((40, 50), 0)])
-    def test_tiny_and_constant_pictures(self, name, size, colour):
-        image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    def test_a_constant_picture(self, name):
+        method, black = registry.create(name, Runtime(init="random")), np.zeros((40, 50, 3), np.uint8)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            prediction = registry.create(name, Runtime(init="random")).predict(
-                sample_of(image if colour is None else np.full_like(image, colour))
-            )
-        assert prediction.shape == size
+            prediction = method.predict(sample_of(black))
+        assert prediction.shape == (40, 50)
         assert np.isfinite(prediction).all()
 
     def test_all_learns(self, name):
@@ -222,18 +231,17 @@ class TestSmall:
         [
             (lambda state: {f"module.{key}": tensor for key, tensor in state.items()}, "missing"),
             (lambda state: {key: tensor for key, tensor in state.items() if "conv7" not in key}, "2 missing"),
-            (lambda state: state | {"decoder.conv8.bias": torch.zeros(1)}, "1 unexpected"),
-            (lambda state: state | {"decoder.conv7.bias": torch.zeros(2)}, "1 of another shape"),
         ],
-        ids=["prefix", "incomplete", "one more", "another shape"],
+        ids=["prefix", "incomplete"],
     )
     def test_another_file_is_refused(self, name, change, what, tmp_path):
         method = registry.create(name, Runtime(weights_root=tmp_path))
         path = weights.folder(name, tmp_path) / method.checkpoints[0].file
         path.parent.mkdir()
-        torch.save(change(method.build_network().state_dict()), path)
-        with pytest.raises(WeightsProblem, match=what):
-            _ = method.network
+        with blank_networks():
+            torch.save(change(method.build_network().state_dict()), path)
+            with pytest.raises(WeightsProblem, match=what):
+                _ = method.network
 
 
 def torchvision(name):
