@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -250,8 +251,11 @@ def publish(root, seed=0, **changes):
     return state | {"prior": torch.from_numpy(prior).float()}
 
 
+popout = cache(partial(load, "popout"))
+
+
 def sample(number=0):
-    return load("popout").samples[number].blind()
+    return popout().samples[number].blind()
 
 
 class TestLoading:
@@ -400,8 +404,7 @@ class TestScoring:
     @pytest.fixture
     def score(self, tmp_path):
         """A function of a method's spec: score it on three pictures."""
-        popout = load("popout")
-        dataset = replace(popout, samples=popout.samples[:3])
+        dataset = replace(popout(), samples=popout().samples[:3])
         return lambda spec="toy", runtime=QUIET: Evaluation(
             dataset, PROTOCOLS["tuebingen"], tmp_path / "out", runtime
         ).run(spec)
