@@ -32,9 +32,9 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def samples(make_spots):
-    """Two samples to train on, one to validate on."""
+    """Four samples to train on, in an epoch of two steps, and one to validate on."""
     train, validation = split(make_spots(20, size=SIZE), SHARE)
-    return [*train[:2], *validation[:1]]
+    return [*train[:4], *validation[:1]]
 
 
 def plan_of(kind, name, samples, tmp_path):
@@ -56,10 +56,10 @@ def test_two_steps_and_a_prediction(name, kind, samples, root, tmp_path):
     runtime = Runtime(seed=3, workers=2, weights_root=root, progress=False)
     method = registry.create(name, runtime)
     assert method.fit(samples, plan) is method
-    record = checkpoint.read(tmp_path / "run" / "last.safetensors").record
+    record = method.trained.record
     assert (record.step, record.identity["seed"]) == (2, 3)
     assert record.identity["copies"] == ({"hflip": 0} if kind == "augmentation" else {})
-    assert (record.data.images, record.data.dataset) == (2, "spots")
+    assert (record.data.images, record.data.dataset) == (4, "spots")
     assert method.knows_edits(plan.edits.fingerprint if plan.edits else "0123456789abcdef") == (kind == "edits")
     assert np.isfinite(record.history[0]["loss"])
     sample = samples[0].blind()
