@@ -150,6 +150,7 @@ class Trainer:
         network = network.to(self.accelerator.device)
         # Convolutions take half the time, on CPUs too. The annotations of torch lack this overload.
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._own = network  # without the wrapper for several processes
         self.average = AveragedModel(network, avg_fn=self._averaged, use_buffers=True).eval()
         self.average.update_parameters(network)  # the first call copies, later ones average
         optimizer = torch.optim.AdamW(_groups(network, self.recipe), lr=self.recipe.learning_rate)
@@ -223,7 +224,7 @@ class Trainer:
         accelerator = self.accelerator
         index, processes = accelerator.process_index, accelerator.num_processes
         # Dropout repeats after a resume, and differs between processes.
-        torch.manual_seed(hash_to_int(self.method.runtime.seed, self.step) + index)
+        _seed(hash_to_int(self.method.runtime.seed, self.step) + index, accelerator.device)
         batch = whole.part(index, processes, accelerator.device)
         share = len(batch.ids) * processes / len(whole.ids)  # some processes may have an image more than others
         stage = stage_at(self.recipe, self.steps, self.step)
@@ -249,7 +250,7 @@ class Trainer:
             ) from error
         self.step += 1
         self.schedule.step()
-        self.average.update_parameters(self._own())
+        self.average.update_parameters(self._own)
         return value
 
     def _finite(self, value: float, name: str, ids: Sequence[str]) -> float:
@@ -266,9 +267,6 @@ class Trainer:
             return current
         decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
         return torch.lerp(average, current, 1 - decay)
-
-    def _own(self) -> torch.nn.Module:
-        return self.accelerator.unwrap_model(self.network)
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
@@ -297,7 +295,7 @@ class Trainer:
         if self._best() is self.history[-1]:
             checkpoint.save(self.folder / "best.safetensors", average, record)
         self._log(self.folder, self.history)
-        tensors = _prefixed("average", average) | _prefixed("network", self._own().state_dict())
+        tensors = _prefixed("average", average) | _prefixed("network", self._own.state_dict())
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= _prefixed(f"optimizer.{i}", {n: torch.as_tensor(t) for n, t in state.items()})
         # Written last: after a crash before this line, the epoch and its files are made again.
@@ -310,7 +308,7 @@ class Trainer:
         last = checkpoint.read(path)
         remedy = "Choose another folder, or remove it"
         self.record.identity.require_same(last.record.identity, self.folder, remedy, TrainingProblem)
-        checkpoint.load_into(self._own(), last.part("network"), path)
+        checkpoint.load_into(self._own, last.part("network"), path)
         checkpoint.load_into(self.average.module, last.part("average"), path)
         self._resume_optimizer(last.part("optimizer"))
         self.history, self.step = [dict(row) for row in last.record.history], last.record.step
@@ -359,6 +357,14 @@ def share_of_peak(recipe: Recipe, steps: int, step: int) -> float:
 def hash_to_int(*parts: object) -> int:
     """A seed below 2**63 from numbers and words."""
     return int(hash_bytes(*map(str, parts)), 16) >> 1
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the random numbers of a device and of the CPU."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)  # the other one also keeps a traceback for each kind of GPU
+    else:
+        torch.manual_seed(seed)
 
 
 def _require_enough(images: int, processes: int) -> None:

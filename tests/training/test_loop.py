@@ -73,8 +73,8 @@ class Traced(Trainer):
             raise KeyboardInterrupt
         self.rates.append([group["lr"] for group in self.optimizer.param_groups])
         value = super()._train_on(batch)
-        self.norms.append(math.sqrt(sum(float((p.grad**2).sum()) for p in self._own().parameters())))
-        self.weights.append(copied(self._own().state_dict()))
+        self.norms.append(math.sqrt(sum(float((p.grad**2).sum()) for p in self._own.parameters())))
+        self.weights.append(copied(self._own.state_dict()))
         self.averages.append(copied(self.average.module.state_dict()))
         return value
 
@@ -405,7 +405,7 @@ class TestAverage:
     @pytest.mark.parametrize(("average", "decays"), [(0.998, (2 / 11, 3 / 12)), (0.1, (0.1, 0.1))])
     def test_two_steps_by_hand(self, trainer, average, decays):
         one = trainer(recipe=replace(RECIPE, average=average), stop_at=2)
-        expected = copied(one._own().state_dict())
+        expected = copied(one._own.state_dict())
         with pytest.raises(KeyboardInterrupt):
             one.run()
         for step, decay in enumerate(decays):
@@ -421,7 +421,7 @@ class TestAverage:
         one = trainer(recipe=replace(RECIPE, epochs=1))
         best = one.run()
         assert_equal(best.tensors, one.averages[-1])
-        assert_equal(one._own().state_dict(), one.weights[-1])  # validation leaves the network alone
+        assert_equal(one._own.state_dict(), one.weights[-1])  # validation leaves the network alone
         other = trainer("other", recipe=replace(RECIPE, epochs=1), net=network(seed=7))
         other.average.module.load_state_dict(best.tensors)
         assert other._validate() == {name: best.record.history[0][name] for name in METRICS}
@@ -431,7 +431,7 @@ class TestWeightDecay:
     def test_groups(self, trainer):
         one = trainer()
         decayed, rest = one.optimizer.param_groups
-        names = {id(p): name for name, p in one._own().named_parameters()}
+        names = {id(p): name for name, p in one._own.named_parameters()}
         assert [names[id(p)] for p in decayed["params"]] == ["0.weight", "4.weight"]
         assert [names[id(p)] for p in rest["params"]] == ["0.bias", "1.weight", "1.bias", "4.bias"]
         assert decayed["weight_decay"] == RECIPE.weight_decay
@@ -441,10 +441,10 @@ class TestWeightDecay:
         """Without a loss there is nothing else that moves them."""
         recipe = replace(RECIPE, losses={"kl": 0.0}, learning_rate=0.1, weight_decay=0.5, warmup_steps=0)
         one = trainer(recipe=recipe, stop_at=1)
-        before = copied(dict(one._own().named_parameters()))
+        before = copied(dict(one._own.named_parameters()))
         with pytest.raises(KeyboardInterrupt):
             one.run()
-        for name, tensor in one._own().named_parameters():
+        for name, tensor in one._own.named_parameters():
             factor = 1 - 0.1 * 0.5 if tensor.ndim > 1 else 1
             assert_allclose(tensor.detach(), factor * before[name].detach(), rtol=1e-6)
 
@@ -526,7 +526,7 @@ class TestStops:
         assert len(last.record.history) == 1
         assert_equal(last.part("network"), one.weights[STEPS - 1])
         assert_equal(checkpoint.read(tmp_path / "run" / "best.safetensors").tensors, one.averages[STEPS - 1])
-        for tensor in one._own().state_dict().values():
+        for tensor in one._own.state_dict().values():
             assert tensor.isfinite().all()
 
     def gpu_is_full(self, y):
