@@ -39,14 +39,14 @@ def use(splits, patch):
 
 @pytest.fixture
 def ablate(add_learned, splits, tmp_path, monkeypatch):
-    """A function of augmentations and seeds: run the ablation of a toy method on toy splits."""
+    """A function of augmentations and seeds: run the ablation of a toy method on toy splits, for one epoch."""
     use(splits, monkeypatch)
 
-    def run(augmentations, seeds=(0, 1), name="own", ablated=TOY, **options):
+    def run(augmentations, seeds=(0, 1), name="own", ablated=TOY, epochs=1, **options):
         if name not in registry.available():
             add_learned(name)
         places = {"out": tmp_path / "r", "checkpoints": tmp_path / "c", "runtime": Runtime(progress=False)}
-        return ablation.ablate(name, ablated, augmentations, seeds, **places, **options)
+        return ablation.ablate(name, ablated, augmentations, seeds, recipe={"epochs": epochs}, **places, **options)
 
     return run
 
@@ -59,19 +59,22 @@ def finished(splits, learned_folder, tmp_path_factory):
         use(splits, patch)
         learned_folder(patch, folder / "methods", "own")
         places = {"out": folder / "r", "checkpoints": folder / "c", "runtime": Runtime(progress=False)}
-        assert ablation.ablate("own", TOY, ["hflip", "invert"], [0, 1], **places) == []
+        assert ablation.ablate("own", TOY, ["hflip", "invert"], [0, 1], recipe={"epochs": 1}, **places) == []
     return folder / "r"
 
 
-def test_every_arm_is_trained_scored_and_kept(ablate, tmp_path, monkeypatch):
+def test_every_arm_is_trained_scored_and_kept(finished):
+    found = results.read_all(finished, "toy_ablation")
+    assert set(found) == {f"own+{arm}-seed{seed}" for arm in ("none", "hflip", "invert") for seed in (0, 1)}
+    assert len({r.identity["weights"] for r in found.values()}) == 6
+
+
+def test_no_arm_stops_early(ablate, tmp_path, monkeypatch):
     monkeypatch.setattr("salbench.training.loop.Trainer._best", lambda self: self.history[0])  # never gets better
-    assert ablate(["hflip"], recipe={"epochs": 6}) == []
-    found = results.read_all(tmp_path / "r", "toy_ablation")
-    assert set(found) == {f"own+{arm}-seed{seed}" for arm in ("none", "hflip") for seed in (0, 1)}
-    assert len({r.identity["weights"] for r in found.values()}) == 4
+    monkeypatch.setattr("salbench.training.loop.Trainer._validate", lambda self: dict.fromkeys(METRICS, 0.5))
+    assert ablate(["hflip"], seeds=[0], epochs=12) == []
     steps = {p.parent.parent.name: json.loads(p.read_text())["step"] for p in (tmp_path / "c").rglob("last.json")}
-    assert len(steps) == 2
-    assert set(steps.values()) == {6 * 3}, "six epochs of three batches in all arms: none stops early"
+    assert steps == {"none": 12 * 3, "hflip": 12 * 3}, "twelve epochs of three batches"
 
 
 def rows(text):
@@ -188,12 +191,12 @@ def test_a_change_is_the_mean_difference_of_the_same_images(finished):
 
 
 def test_arms_by_another_recipe_are_refused_before_anything_is_trained(ablate, tmp_path):
-    ablate(["hflip"], seeds=[0], recipe={"epochs": 1})
+    ablate(["hflip"], seeds=[0])
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(
         AblationProblem, match=r"made with other settings \(epochs 2 instead of 1\)\. All arms of own need"
     ):
-        ablate(["invert"], seeds=[0], recipe={"epochs": 2})
+        ablate(["invert"], seeds=[0], epochs=2)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -300,7 +303,7 @@ def test_one_seed_is_said_to_say_little(finished, tmp_path):
 
 def test_an_ablation_that_is_kept_with_the_project_can_be_resumed(ablate, tmp_path):
     """Its recipe has every field that a new one would be compared by."""
-    ablate([], seeds=[0], recipe={"epochs": 1})
+    ablate([], seeds=[0])
     kept, new = (next(folder.rglob("recipes/*.json")) for folder in (ROOT / "results" / "osie_ablation", tmp_path))
     assert json.loads(kept.read_text()).keys() == json.loads(new.read_text()).keys()
 
@@ -329,12 +332,12 @@ def test_holm_by_hand():
 
 def test_all_arms_start_from_the_same_weights(ablate, tmp_path):
     """Trainings from another start have folders of their own, and results of two starts are not mixed."""
-    ablate([], seeds=[0], recipe={"epochs": 1})
+    ablate([], seeds=[0])
     start = tmp_path / "c" / "toy_ablation" / "own" / "none" / "seed0"
     with pytest.raises(AblationProblem, match=r"\(start from-none-seed0-\w{8} instead of nothing\). All arms of own"):
-        ablate([], seeds=[0], recipe={"epochs": 1}, start=start)
+        ablate([], seeds=[0], start=start)
     shutil.rmtree(tmp_path / "r")
-    assert ablate([], seeds=[0], recipe={"epochs": 1}, start=str(start)) == []
+    assert ablate([], seeds=[0], start=str(start)) == []
     (folder,) = (tmp_path / "c" / "toy_ablation" / "own").glob("none-from-none-seed0-*")
     assert json.loads((folder / "seed0" / "best.json").read_text())["identity"]["start"]["from"] == "checkpoint"
     notes = results.read_all(tmp_path / "r", "toy_ablation")["own+none-seed0"].notes
