@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from salbench.protocol import PROTOCOLS
 from salbench.runtime import Runtime
 
 RUNTIME = Runtime(workers=1, progress=False)
-WANTED = Wanted(("3", "all"), draws=2, scales=(1.0,))
+WANTED, ONE = Wanted(("3", "all"), draws=2, scales=(1.0,)), Wanted(("3",), draws=1, scales=(1.0,))
 TUEBINGEN = PROTOCOLS["tuebingen"]
 BRIGHT = 'output = "density"\ndef predict(self, sample):\n    return sample.image.mean(2) + 1'
 
@@ -30,6 +31,17 @@ def bright(add_method):
     return "bright"
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def adapted(bright, tiny, kept):
+    """The adaptation of the method, which is made once, kept in a folder and then read."""
+    return adapt(bright, tiny, TUEBINGEN, kept, RUNTIME, WANTED)
+
+
 @pytest.fixture
 def train(make_samples, make_dataset):
     """A training split of four images with other ids."""
@@ -38,12 +50,11 @@ def train(make_samples, make_dataset):
     return make_dataset([replace(s, id=f"train_{s.id}") for s in make_samples([(24, 32)] * 4, seed=5)], "tiny_train")
 
 
-def test_no_image_is_scored_with_numbers_that_were_fitted_to_it(bright, tiny, tmp_path):
-    found = adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
-    rows = found.scores.groupby(["images", "draw"])["id"].agg(set)
+def test_no_image_is_scored_with_numbers_that_were_fitted_to_it(adapted, tiny):
+    rows = adapted.scores.groupby(["images", "draw"])["id"].agg(set)
     assert rows.pop(("0", 0)) == {s.id for s in tiny.samples}
-    assert len(rows) == len(found.fits) == 2 + 5
-    for fit in found.fits:
+    assert len(rows) == len(adapted.fits) == 2 + 5
+    for fit in adapted.fits:
         scored = rows[fit.draw.images, fit.draw.number]
         assert scored == set(fit.draw.scored)
         assert not scored & set(fit.draw.fitted)
@@ -69,38 +80,37 @@ def test_trouble_of_the_disk_is_no_fault_of_an_image(bright, tiny, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr(writing.os, "fsync", fail)
         with pytest.raises(OSError, match=r"cannot keep predictions \(Read-only file system\): '.*\.npy'"):
-            adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
-    adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
+            adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, ONE)
+    adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, ONE)
 
 
 def test_as_it_is_a_method_has_the_scores_of_a_run(bright, mixed, tmp_path):
-    found = adapt(bright, mixed, TUEBINGEN, tmp_path, RUNTIME, WANTED).scores
+    found = adapt(bright, mixed, TUEBINGEN, tmp_path, RUNTIME, ONE).scores
     unadapted = found[found["images"] == "0"].set_index("id")
     Evaluation(mixed, TUEBINGEN, tmp_path, RUNTIME).run(bright)
     expected = results.read_scores(tmp_path, "mixed", bright)
     np.testing.assert_allclose(unadapted.loc[expected.index, list(METRICS)], expected, rtol=1e-12)
 
 
-def test_an_adapted_score_is_that_of_the_adapted_density(bright, tiny, tmp_path):
-    found = adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
-    fit, sample = found.fits[0], next(s for s in tiny.samples if s.id in found.fits[0].draw.scored)
+def test_an_adapted_score_is_that_of_the_adapted_density(adapted, tiny):
+    fit, sample = adapted.fits[0], next(s for s in tiny.samples if s.id in adapted.fits[0].draw.scored)
     shape = grid(sample.size, sample.sigma)
     density = to_density(resize(sample.image.mean(2) + 1, shape)).astype(np.float32)
     sigma = tuple(np.array(shape) / sample.size * sample.sigma)
-    adapted = resize(np.exp(log_density(density, sigma, fit.parameters)), sample.size)
-    rows = found.scores.set_index(["images", "draw", "id"])
-    assert rows.loc[("3", 0, sample.id), "nss"] == pytest.approx(nss(adapted, sample.fixations), abs=1e-5)
+    expected = resize(np.exp(log_density(density, sigma, fit.parameters)), sample.size)
+    rows = adapted.scores.set_index(["images", "draw", "id"])
+    assert rows.loc[("3", 0, sample.id), "nss"] == pytest.approx(nss(expected, sample.fixations), abs=1e-5)
 
 
 def test_a_map_is_read_as_a_density_also_as_it_is(add_method, tiny, tmp_path):
     add_method("a_map", BRIGHT.replace('"density"', '"map"'))
-    found = adapt("a_map", tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
+    found = adapt("a_map", tiny, TUEBINGEN, tmp_path, RUNTIME, ONE)
     assert found.scores["ig"].notna().all()
     assert found.facts["output"] == "map"
 
 
 def test_files(bright, tiny, tmp_path):
-    found = adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
+    found = adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, ONE)
     place = tmp_path / "tiny_adapt" / bright
     assert sorted(p.name for p in place.iterdir()) == ["fits.json", "scores.csv"]
     content = json.loads((place / "fits.json").read_text())
@@ -113,19 +123,17 @@ def test_files(bright, tiny, tmp_path):
         run.read(tmp_path)
 
 
-def test_what_is_complete_is_read_and_other_settings_are_refused(bright, tiny, tmp_path, monkeypatch):
-    first = adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
-    other = Wanted(("3",), draws=1, scales=(1.0,))
+def test_what_is_complete_is_read_and_other_settings_are_refused(adapted, bright, tiny, kept, tmp_path, monkeypatch):
+    shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
     with monkeypatch.context() as patch:
         patch.setattr(run, "_Work", None)
-        assert adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED).fits == first.fits
+        assert adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED).fits == adapted.fits
         with pytest.raises(AdaptationProblem, match="draws 1 instead of 2"):
-            adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, other)
-    assert len(adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, other, overwrite=True).fits) == 1
+            adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, ONE)
+    assert len(adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, ONE, overwrite=True).fits) == 1
 
 
-def test_a_stopped_adaptation_is_resumed(add_method, bright, tiny, tmp_path, monkeypatch):
-    whole = adapt(bright, tiny, TUEBINGEN, tmp_path / "whole", RUNTIME, WANTED)
+def test_a_stopped_adaptation_is_resumed(adapted, bright, tiny, tmp_path, monkeypatch):
     measured, calls = run.measure, []
 
     def stop(*args):
@@ -146,7 +154,7 @@ def test_a_stopped_adaptation_is_resumed(add_method, bright, tiny, tmp_path, mon
         patch.setattr(run.shutil, "rmtree", lambda _: None)
         resumed = adapt(bright, tiny, TUEBINGEN, tmp_path, RUNTIME, WANTED)
     assert {p: p.stat().st_mtime_ns for p in partial.rglob("*.npy")} == made
-    assert resumed.scores.equals(whole.scores)
+    assert resumed.scores.equals(adapted.scores)
 
 
 def test_failed_images_are_named(add_method, tiny, tmp_path):
