@@ -8,15 +8,15 @@ import pytest
 import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from small_networks import imagenet_state, small_networks
+from small_networks import imagenet_state
+from trainable import SEEN, SIZE, small_methods
 
 from salbench import datasets, registry, weights
 from salbench.cli import _options
+from salbench.datasets import salicon
 from salbench.edit_controls import changed
 from salbench.edits import NewEdit, Writer
 from salbench.files import read_image
-from salbench.training import checkpoint
-from salbench.training.checkpoint import Record
 
 
 @pytest.fixture
@@ -77,15 +77,15 @@ def test_a_kept_training_is_a_row_of_its_own(network, salbench, tmp_path, write_
 def write_salicon(root, split, number, seed):
     """A part of SALICON in its published folders, with pictures of fixations: people look at a bright disc."""
     rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:480, :640]
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
     for i in range(number):
-        stem, (x, y) = f"COCO_{split}2014_{i + 1:012d}", rng.uniform((60, 60), (580, 420))
-        image = np.full((480, 640, 3), rng.integers(60, 120, 3), np.uint8)
-        image[np.hypot(columns - x, rows - y) < 40] = rng.integers(150, 255, 3)
-        points = rng.normal((x, y), 25, (24, 2)).clip(0, (639, 479)).astype(int)
-        fixated = np.zeros((480, 640), np.uint8)
+        stem, (x, y) = f"COCO_{split}2014_{i + 1:012d}", rng.uniform((16, 16), (144, 112))
+        image = np.full((*SIZE, 3), rng.integers(60, 120, 3), np.uint8)
+        image[np.hypot(columns - x, rows - y) < 10] = rng.integers(150, 255, 3)
+        points = rng.normal((x, y), 6, (24, 2)).clip(0, (SIZE[1] - 1, SIZE[0] - 1)).astype(int)
+        fixated = np.zeros(SIZE, np.uint8)
         fixated[points[:, 1], points[:, 0]] = 255
-        density = gaussian_filter(fixated.astype(float), 19)
+        density = gaussian_filter(fixated.astype(float), 5)
         parts = {"images": image, "fixations": fixated, "maps": np.uint8(255 * density / density.max())}
         for part, picture in parts.items():
             (root / "SALICON" / part / split).mkdir(parents=True, exist_ok=True)
@@ -96,47 +96,37 @@ def write_salicon(root, split, number, seed):
 def write_edits(folder, samples):
     """An edit of contrast of every image, in its middle."""
     writer = Writer(folder, {"method": "by hand"})
-    mask = np.zeros((480, 640))
-    mask[160:320, 200:440] = 1
+    mask = np.zeros(SIZE)
+    mask[40:80, 50:110] = 1
     for sample in samples:
         edit = NewEdit("contrast", 1.5, 1.5, 1, changed("contrast", sample.image, mask, 1.5))
         writer.add(sample.id, sample.image, {"contrast": mask}, [edit], source=sample.image)
     writer.finish()
 
 
-SIZES = {"unisal": "32x64", "deepgaze_iie": "128x160", "diffusion_readout": None}
+NAMES = "unisal", "deepgaze_iie", "diffusion_readout"
 
 
 def test_networks_of_the_table_on_a_part_of_salicon(salbench, tmp_path, capsys):
     """One that is trained whole, one on frozen backbones and one on a diffusion model, with few weights."""
-    import tiny_backbone  # here, as diffusers takes seconds to import
-
-    tiny_backbone.write(tmp_path / "backbone")
-    write_salicon(tmp_path, "train", 8, 0)
-    write_salicon(tmp_path, "val", 3, 1)
-    with datasets.allow_partial():
-        write_edits(tmp_path / "edits", datasets.load("salicon_train", tmp_path).samples)
     words = ["--edits", tmp_path / "edits", "--data-root", tmp_path, "--partial", "--epochs", 1, "--batch-size", 4]
-    words += ["--weights-root", tmp_path / "w", "--out", tmp_path / "r", "--checkpoints", tmp_path / "c"]
-    with small_networks() as patch:
+    words += ["--weights-root", tmp_path / "weights", "--backbone", tmp_path / "backbone"]
+    words += ["--out", tmp_path / "r", "--checkpoints", tmp_path / "c"]
+    with small_methods(tmp_path) as patch:
+        patch.setattr(salicon, "SIZE", SIZE)
         patch.setattr(registry.get("diffusion_readout"), "timesteps", 1)
-        patch.setenv("SALBENCH_BACKBONE", str(tmp_path / "backbone"))
+        write_salicon(tmp_path, "train", 8, 0)
+        write_salicon(tmp_path, "val", 3, 1)
+        with datasets.allow_partial():
+            write_edits(tmp_path / "edits", datasets.load("salicon_train", tmp_path).samples)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # for features
-        write_weights(tmp_path / "w")
-        for name, size in SIZES.items():
-            assert salbench("table2", *words, "--methods", name, *(["--size", size] if size else [])) == 0
+        for file in registry.get("unisal").imagenet:
+            torch.save(imagenet_state("unisal"), weights.folder("imagenet", tmp_path / "weights") / file.file)
+        for name in NAMES:
+            size = [] if name == "diffusion_readout" else ["--size", "x".join(map(str, SEEN[name]))]
+            assert salbench("table2", *words, "--methods", name, *size) == 0
     printed = capsys.readouterr().out.rpartition("Table 2:")[2]
-    for name in SIZES:
+    for name in NAMES:
         assert np.isfinite([float(cell.strip("*")) for cell in cells(printed, f"{name} (measured)")]).all()
         assert [len(list((tmp_path / "r").rglob(f"{name}+{arm}*.csv"))) for arm in ("none", "edits")] == [1, 1]
     assert "3 images x 1 seeds" in printed
-
-
-def write_weights(root):
-    """Random weights in place of ImageNet's and of the published ones, for networks that need a start."""
-    weights.folder("imagenet", root).mkdir(parents=True)
-    for name in SIZES:
-        for file in registry.get(name).imagenet:
-            torch.save(imagenet_state(name), weights.folder("imagenet", root) / file.file)
-    state = registry.create("deepgaze_iie").build_network().state_dict()
-    checkpoint.save(weights.converted("deepgaze_iie", root), state, Record())
