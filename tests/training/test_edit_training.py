@@ -31,15 +31,15 @@ def batches(data, epoch, size=4):
     return list(data.batches(epoch, size))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def samples(make_spots):
     return make_spots(8)
 
 
-@pytest.fixture
-def edit_set(samples, tmp_path):
+@pytest.fixture(scope="module")
+def edit_set(samples, tmp_path_factory):
     """Edits of six of the eight samples."""
-    return write_edits(tmp_path / "edits", samples[:6])
+    return write_edits(tmp_path_factory.mktemp("set") / "edits", samples[:6])
 
 
 class TestVersions:

@@ -37,12 +37,11 @@ def samples(make_spots):
     return [*train[:4], *validation[:1]]
 
 
-def plan_of(kind, name, samples, tmp_path):
-    recipe = recipe_of(name)
-    plain = {"folder": tmp_path / "run", "dataset": "spots"}
-    if kind == "edits":
-        return Plan(**plain, edits=write_edits(tmp_path / "edits", samples), recipe=recipe | {"p": 0.0})
-    return Plan(**plain, augment=("hflip",) if kind == "augmentation" else (), recipe=recipe)
+@pytest.fixture(scope="module")
+def plans(samples, tmp_path_factory):
+    """What each kind of training adds to a plan."""
+    edits = write_edits(tmp_path_factory.mktemp("edits"), samples)
+    return {"plain": {}, "augmentation": {"augment": ("hflip",)}, "edits": {"edits": edits}}
 
 
 def test_the_list_is_complete():
@@ -51,8 +50,9 @@ def test_the_list_is_complete():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", TRAINABLE)
-def test_two_steps_and_a_prediction(name, kind, samples, root, tmp_path):
-    plan = plan_of(kind, name, samples, tmp_path)
+def test_two_steps_and_a_prediction(name, kind, samples, plans, root, tmp_path):
+    recipe = recipe_of(name, **{"p": 0.0} if kind == "edits" else {})
+    plan = Plan(folder=tmp_path / "run", dataset="spots", recipe=recipe, **plans[kind])
     runtime = Runtime(seed=3, workers=2, weights_root=root, progress=False)
     method = registry.create(name, runtime)
     assert method.fit(samples, plan) is method
