@@ -49,7 +49,7 @@ def errors(truth, n_images, trials):
 
 
 def test_numbers_are_recovered_and_more_images_help():
-    few, many = errors(TRUTH, 8, trials=8), errors(TRUTH, 72, trials=8)
+    few, many = errors(TRUTH, 8, trials=8), errors(TRUTH, 48, trials=8)
     assert (np.abs(many.mean(0)) < 4 * many.std(0, ddof=1) / np.sqrt(8)).all()
     assert (many.std(0, ddof=1) < [0.2, 0.08, 0.15, 0.15, 0.15, 0.15]).all()
     assert (np.sqrt(np.square(many).mean(0)) < np.sqrt(np.square(few).mean(0))).all()
@@ -72,7 +72,7 @@ def test_the_gain_on_new_images_is_unbiased_and_that_on_fitted_images_is_not(tru
         world = World(truth, 100 + seed)
         images = [world.image() for _ in range(4)]
         parameters = fit([example for example, _ in images])
-        for target, group in ((fitted, images), (held_out, [world.image() for _ in range(30)])):
+        for target, group in ((fitted, images), (held_out, [world.image() for _ in range(15)])):
             measured, exact = np.mean([gains(image, parameters) for image in group], axis=0)
             target.append(measured - exact)
     fitted, held_out = np.array(fitted), np.array(held_out)

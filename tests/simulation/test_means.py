@@ -11,8 +11,7 @@ from salbench.stats import bootstrap_means
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "osie_test"
 REPLICATIONS = 2000  # coverage of 0.95 has a standard error of 0.0049, a quarter of the window to either side
 WINDOW = 0.93, 0.97
-# The skewness of these scores is 1.4, 0.2 and -1.3: they include the most skewed of all columns.
-COLUMNS = [("lite", "kl"), ("lite", "nss"), ("lite", "auc")]
+COLUMNS = [("lite", "kl"), ("lite", "auc")]  # the most skewed of all columns: 1.4 and -1.3
 
 
 def scores(method, metric):
@@ -38,7 +37,7 @@ def test_coverage(column, n):
     assert WINDOW[0] <= share_holding(population.mean(), low, high) <= WINDOW[1]
 
 
-@pytest.mark.parametrize("n", [12, 200])
+@pytest.mark.parametrize("n", [12, 60])
 def test_coverage_of_weighted_means(n):
     """The weights of images are drawn with their scores and are related to them."""
     population = scores("lite", "nss")

@@ -29,7 +29,7 @@ def curves(rng, n_images, spread, noise, *, complete):
 
 @pytest.mark.parametrize(
     ("complete", "n_images", "spread", "noise"),
-    [(True, 6, 0.05, 0.02), (False, 8, 0.1, 0.02), (False, 20, 0.05, 0.02), (False, 30, 0.0, 0.02)],
+    [(True, 6, 0.05, 0.02), (False, 8, 0.1, 0.02), (False, 12, 0.05, 0.02), (False, 14, 0.0, 0.02)],
 )
 def test_slopes_of_images(complete, n_images, spread, noise):
     rng = np.random.default_rng(n_images)
