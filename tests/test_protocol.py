@@ -425,28 +425,29 @@ def test_auc_judd_on_a_map_of_8_bits(protocol):
 
 BY_IMAGE = {
     0.5: {
-        "auc": 0.735011,
-        "sauc": 0.501757,
-        "nss": 0.809949,
-        "auc_judd": 0.737853,
-        "cc": 0.291043,
-        "sim": 0.313032,
-        "kl": 1.535941,
+        "auc": 0.723087,
+        "sauc": 0.485125,
+        "nss": 0.767825,
+        "auc_judd": 0.726150,
+        "cc": 0.276262,
+        "sim": 0.315321,
+        "kl": 1.537581,
+        "ig": 0.194385,
     },
     0.2: {
-        "auc": 0.735011,
-        "sauc": 0.501757,
-        "nss": 0.827510,
-        "auc_judd": 0.737855,
-        "cc": 0.295435,
-        "sim": 0.373225,
-        "kl": 1.356439,
-        "ig": 0.500543,
+        "auc": 0.723087,
+        "sauc": 0.485125,
+        "nss": 0.764238,
+        "auc_judd": 0.726153,
+        "cc": 0.273329,
+        "sim": 0.368848,
+        "kl": 1.398128,
+        "ig": 0.431437,
     },
 }
 BY_FIXATION = {
-    0.5: {"auc": 0.733787, "sauc": 0.499997, "nss": 0.805600},
-    0.2: {"auc": 0.733787, "sauc": 0.499997, "nss": 0.820805, "ig": 0.493470},
+    0.5: {"auc": 0.723099, "sauc": 0.485384, "nss": 0.768077, "ig": 0.194420},
+    0.2: {"auc": 0.723099, "sauc": 0.485384, "nss": 0.765578, "ig": 0.431653},
 }
 
 
@@ -465,15 +466,15 @@ def _center_gaussian(width_share):
 
 @pytest.fixture(scope="module")
 def scores(osie):
-    """Scores of two central Gaussians, by width, and of center_bias; {prediction: {metric: (700,)}}.
+    """Scores of two central Gaussians, by width, and of center_bias; {prediction: {metric: (70,)}}.
 
-    IG is over the uniform density.
+    On every tenth image. IG is over the uniform density.
     """
     protocol, center_bias = PROTOCOLS["tuebingen"], registry.create("center_bias").fit(osie.samples, Plan())
     others = Others(osie.samples, protocol)
     gaussians, uniform = {width: Map(_center_gaussian(width)) for width in BY_IMAGE}, Map(np.ones((600, 800)))
     rows = {prediction: [] for prediction in (*gaussians, "center_bias")}
-    for sample in osie.samples:
+    for sample in osie.samples[::10]:
         truth = vars(protocol.truth(sample, others)) | {"baseline": uniform}
         predicted = protocol.prepare(center_bias.predict(sample.blind()), "density", sample.size).point_map
         for name, prediction in (gaussians | {"center_bias": predicted}).items():
@@ -483,17 +484,16 @@ def scores(osie):
 
 @pytest.mark.slow
 class TestOsie:
-    """Values computed once by other programs, on all 98 321 fixations of OSIE; the last ones on 1 416 of them.
+    """Values computed once by other programs, on every tenth image or as said; negatives are from all other images.
 
     All but AUC-Judd come from pysaliency. Its AUC-Judd lets a pixel fixated twice count twice and gives tied
-    thresholds one step (.737952 and .737953 here); the two values below are the MIT code's, from a NumPy
-    transcription of AUC_Judd.m.
+    thresholds one step; the two values below are the MIT code's, from a NumPy transcription of AUC_Judd.m.
     """
 
     @pytest.mark.parametrize("width", [0.5, 0.2])
     def test_reference_table(self, osie, scores, width):
-        weights = [len(s.fixations) for s in osie.samples]
-        assert sum(weights) == 98_321
+        assert sum(len(s.fixations) for s in osie.samples) == 98_321
+        weights = [len(s.fixations) for s in osie.samples[::10]]
         by_image = {name: scores[width][name].mean() for name in BY_IMAGE[width]}
         by_fixation = {name: np.average(scores[width][name], weights=weights) for name in BY_FIXATION[width]}
         assert by_image == pytest.approx(BY_IMAGE[width], abs=5.1e-7)
@@ -507,23 +507,26 @@ class TestOsie:
 
     def test_even_observers_predict_odd_ones(self, osie):
         rows = []
-        for sample in osie.samples:
+        for sample in osie.samples[::10]:
             even = sample.observers % 2 == 0
             p, q = (density_from_fixations(sample.fixations[half], sample.size, 24.0) for half in (even, ~even))
             values = measure(Pair.of(p, density=q), PROTOCOLS["tuebingen"].options)
             rows.append([values[name] for name in ("cc", "sim", "kl")])
-        assert_allclose(np.mean(rows, axis=0), [0.885863, 0.733013, 0.777473], rtol=0, atol=5.1e-7)
+        assert_allclose(np.mean(rows, axis=0), [0.886906, 0.732653, 0.852310], rtol=0, atol=5.1e-7)
 
     def test_other_images_predict_an_image(self, scores):
-        # pysaliency's kernel density runs to the pixel, ours over a grid, so they agree to three digits.
+        """Their kernel density, from SciPy's gaussian_filter over pixels; ours, over a grid, agrees to three digits.
+
+        Over all images, SciPy's has the NSS of pysaliency's kernel density to 3e-5. Only ours reflects at the border,
+        which moves KL by 6e-3.
+        """
         means = {name: values.mean() for name, values in scores["center_bias"].items()}
-        expected = {"auc": 0.741478, "sauc": 0.494225, "nss": 0.879202, "cc": 0.310240, "sim": 0.373452}
+        expected = {"auc": 0.727343, "nss": 0.806406, "cc": 0.285038, "sim": 0.370451}
         assert {name: means[name] for name in expected} == pytest.approx(expected, abs=2e-3)
-        assert means["kl"] == pytest.approx(1.313411, abs=5e-3)
         assert means["sauc"] < 0.5
 
     def test_one_observer_predicted_by_the_others(self, osie, tmp_path, run_made):
-        """Ten images by themselves: 150 maps, and the fixations of nine other images as negatives."""
+        """Five images by themselves: 75 maps, and the fixations of four other images as negatives."""
 
         class OneKernel(SaliencyMethod):
             name, sees_fixations = "one_kernel", True
@@ -536,17 +539,17 @@ class TestOsie:
             def code_hash(self):
                 return ""
 
-        ten = replace(osie, samples=osie.samples[::70])
-        evaluation = Evaluation(ten, PROTOCOLS["tuebingen"], tmp_path, Runtime(workers=2, progress=False))
+        five = replace(osie, samples=osie.samples[::140])
+        evaluation = Evaluation(five, PROTOCOLS["tuebingen"], tmp_path, Runtime(workers=2, progress=False))
         run_made(evaluation, OneKernel())
         with open(tmp_path / "osie" / "one_kernel.csv", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         columns = {name: [float(row[name]) for row in rows] for name in ("auc", "sauc", "nss")}
         means = {name: np.mean(values) for name, values in columns.items()}
-        assert means == pytest.approx({"auc": 0.926942, "sauc": 0.883776, "nss": 3.731832}, abs=5.1e-7)
-        weights = [len(s.fixations) for s in ten.samples]
+        assert means == pytest.approx({"auc": 0.915220, "sauc": 0.871004, "nss": 3.514463}, abs=5.1e-7)
+        weights = [len(s.fixations) for s in five.samples]
         means = {name: np.average(values, weights=weights) for name, values in columns.items()}
-        assert means == pytest.approx({"auc": 0.927434, "sauc": 0.885198, "nss": 3.724064}, abs=5.1e-7)
+        assert means == pytest.approx({"auc": 0.914977, "sauc": 0.870392, "nss": 3.505727}, abs=5.1e-7)
 
 
 def test_protocols_are_frozen():
