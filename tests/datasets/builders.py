@@ -1,5 +1,8 @@
 """Writers of the data sets' file formats, for tiny copies on disk."""
 
+import io
+from functools import cache
+
 import numpy as np
 import scipy.io
 from PIL import Image
@@ -9,7 +12,14 @@ from salbench.datasets._common import Published
 
 def write_image(path, size, value=90):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size[::-1], (value, value, value)).save(path)
+    path.write_bytes(_encoded(path.suffix, size, value))
+
+
+@cache
+def _encoded(suffix, size, value):
+    file = io.BytesIO()
+    Image.new("RGB", size[::-1], (value, value, value)).save(file, Image.registered_extensions()[suffix.lower()])
+    return file.getvalue()
 
 
 def cell(items):

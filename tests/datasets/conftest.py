@@ -1,6 +1,7 @@
 """Tiny copies of the data sets' layouts on disk, and where the real ones are."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from builders import (
     write_scene_fixations,
 )
 
-from salbench.datasets import eyecrowd, nus_scene, osie, salicon
+from salbench.datasets import eyecrowd, load, nus_scene, osie, salicon
 from salbench.datasets._common import Published
 
 
@@ -26,7 +27,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_root():
     """A function: the data root that holds a real folder such as "OSIE", or skip saying where was looked."""
 
@@ -39,6 +40,12 @@ def real_root():
         pytest.skip(f"needs the real {folder}/, not in {' nor '.join(str(place) for place in places)}")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def real(real_root):
+    """A function of a data set's name and its real folder, such as "OSIE": the data set, read once."""
+    return cache(lambda name, folder: load(name, real_root(folder)))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 from builders import write_nus_vip_fixations
 
 from salbench import registry
-from salbench.datasets import DatasetProblem, eyecrowd, load
+from salbench.datasets import DATASETS, DatasetProblem, eyecrowd, load
 from salbench.runtime import Runtime
 from salbench.training_plan import Plan
 
@@ -105,8 +105,8 @@ def test_a_training_knows_the_images_of_its_split_and_no_others(eyecrowd_tree, s
     assert fresh.seen(load("nus_scene", scene_tree).samples) == []
 
 
-def test_real_counts_and_means(real_root):
-    samples = load("eyecrowd", real_root("EyeCrowd")).samples
+def test_real_counts_and_means(real):
+    samples = real("eyecrowd", "EyeCrowd").samples
     stored = np.concatenate([s.fixations for s in samples]) + 0.5
     assert len(samples) == 500
     assert len(stored) == 126_348
@@ -117,17 +117,17 @@ def test_real_counts_and_means(real_root):
     assert sum(len(set(s.observers.tolist())) for s in samples) == 500 * 16 - 3  # three lists are empty
 
 
-def test_real_pixel_is_the_index_that_the_authors_round_to(real_root):
-    fixations = np.concatenate([s.fixations for s in load("eyecrowd", real_root("EyeCrowd")).samples])
+def test_real_pixel_is_the_index_that_the_authors_round_to(real):
+    fixations = np.concatenate([s.fixations for s in real("eyecrowd", "EyeCrowd").samples])
     matlab_round = np.floor(fixations + 0.5 + 0.5)
     np.testing.assert_array_equal(np.floor(fixations), matlab_round - 1)
     assert fixations.min() >= 0
     assert (np.floor(fixations).max(0) == (1023, 767)).all()
 
 
-def test_real_splits_and_images(real_root):
-    root = real_root("EyeCrowd")
-    test = load("eyecrowd_test", root)
+def test_real_splits_and_images(real):
+    test = real("eyecrowd_test", "EyeCrowd")
+    assert len(test.samples) == DATASETS["eyecrowd_test"].images
     assert ids(test.samples) == [f"{n:03d}" for n in range(4, 501, 5)]
-    assert len(load("eyecrowd_train", root).samples) == 400
+    assert len(real("eyecrowd_train", "EyeCrowd").samples) == 400
     assert test.samples[-1].image.shape == (768, 1024, 3)

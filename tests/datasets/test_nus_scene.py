@@ -3,7 +3,7 @@ import pytest
 import scipy.io
 from builders import SCENE_SIZES, scene_cells, write_scene_fixations
 
-from salbench.datasets import DatasetProblem, load, nus_scene
+from salbench.datasets import DATASETS, DatasetProblem, load, nus_scene
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_other_structure(scene_tree, tidy):
         load("nus_scene", scene_tree)
 
 
-def test_real_counts(real_root):
-    samples = load("nus_scene", real_root("Scene")).samples
+def test_real_counts(real):
+    samples = real("nus_scene", "Scene").samples
     fixations = np.concatenate([s.fixations for s in samples])
     assert len(samples) == 500
     assert len(fixations) == 43_894
@@ -103,9 +103,9 @@ def test_real_counts(real_root):
     assert all(len(s.fixations) for s in samples)
 
 
-def test_real_positions_count_from_zero(real_root):
+def test_real_positions_count_from_zero(real):
     """Whole multiples of a tenth of a screen pixel: a shift by 1 or 0.5 image pixels would leave the grid."""
-    samples = [s for s in load("nus_scene", real_root("Scene")).samples if s.size == (256, 256)]
+    samples = [s for s in real("nus_scene", "Scene").samples if s.size == (256, 256)]
     steps = np.concatenate([s.fixations for s in samples]) / (256 / 10_800)
     assert np.abs(steps - np.round(steps)).max() < 1e-4
     for shift in (0.5, 1.0):
@@ -113,17 +113,16 @@ def test_real_positions_count_from_zero(real_root):
         assert np.abs(shifted - np.round(shifted)).mean() > 0.05
 
 
-def test_real_splits(real_root):
-    root = real_root("Scene")
-    test, train = load("nus_scene_test", root), load("nus_scene_train", root)
+def test_real_splits(real):
+    test, train = real("nus_scene_test", "Scene"), real("nus_scene_train", "Scene")
     assert [s.id for s in test.samples] == [f"{n:03d}" for n in range(4, 501, 5)]
-    assert len(train.samples) == 400
-    assert sorted(s.id for s in [*test.samples, *train.samples]) == [s.id for s in load("nus_scene", root).samples]
+    assert len(train.samples) == DATASETS["nus_scene_train"].images == 400
+    assert sorted(s.id for s in [*test.samples, *train.samples]) == [s.id for s in real("nus_scene", "Scene").samples]
     assert sum(s.size == (256, 256) for s in test.samples) == 62
     assert sum(s.size == (256, 256) for s in train.samples) == 249
 
 
-def test_real_sizes_are_the_images(real_root):
-    samples = load("nus_scene", real_root("Scene")).samples
+def test_real_sizes_are_the_images(real):
+    samples = real("nus_scene", "Scene").samples
     assert samples[2].image.shape == (1200, 1600, 3)
     assert samples[-1].image.shape == (213, 320, 3)

@@ -3,7 +3,7 @@ import pytest
 import scipy.io
 from builders import write_nus_vip_fixations
 
-from salbench.datasets import DatasetProblem, load, osie
+from salbench.datasets import DATASETS, DatasetProblem, load, osie
 
 
 @pytest.fixture
@@ -116,27 +116,26 @@ def test_broken_image_is_told_when_it_is_read(osie_tree):
         _ = dataset.samples[0].image
 
 
-def test_real_counts_and_means(real_root):
-    samples = load("osie", real_root("OSIE")).samples
+def test_real_counts_and_means(real):
+    samples = real("osie", "OSIE").samples
     stored = np.concatenate([s.fixations for s in samples]) + 0.5
-    assert len(samples) == 700
+    assert len(samples) == DATASETS["osie"].images == 700
     assert len(stored) == 98_321
     np.testing.assert_allclose(stored.mean(0), [401.4660, 283.5829], atol=5e-5)
     assert len(samples[0].fixations) == 141
     assert {int(o) for s in samples for o in s.observers} == set(range(15))
 
 
-def test_real_pixel_is_the_index_that_the_authors_round_to(real_root):
-    fixations = np.concatenate([s.fixations for s in load("osie", real_root("OSIE")).samples])
+def test_real_pixel_is_the_index_that_the_authors_round_to(real):
+    fixations = np.concatenate([s.fixations for s in real("osie", "OSIE").samples])
     stored = fixations + 0.5
     matlab_round = np.floor(stored + 0.5)
     np.testing.assert_array_equal(np.floor(fixations), matlab_round - 1)
     np.testing.assert_allclose([stored.min(0), stored.max(0)], [[1.2, 1.2], [799.2, 599.2]])
 
 
-def test_real_splits_and_images(real_root):
-    root = real_root("OSIE")
-    test = load("osie_test", root)
-    assert len(test.samples) == 200
-    assert len(load("osie_train", root).samples) == 500
+def test_real_splits_and_images(real):
+    test = real("osie_test", "OSIE")
+    assert len(test.samples) == DATASETS["osie_test"].images == 200
+    assert len(real("osie_train", "OSIE").samples) == DATASETS["osie_train"].images == 500
     assert test.samples[-1].image.shape == (600, 800, 3)
