@@ -34,7 +34,7 @@ def points_of(shares, size):
     return np.minimum(np.array(shares) * size[::-1], np.nextafter(size[::-1], 0.0))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(SIZES, SHARES)
 def test_a_point_keeps_its_pixel_in_every_lossless_move(size, shares):
     points = points_of(shares, size)
@@ -50,7 +50,7 @@ def test_a_point_keeps_its_pixel_in_every_lossless_move(size, shares):
         assert not np.isin(gone, picture).any()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(SIZES, SHARES)
 def test_flips_undo_themselves(size, shares):
     points = points_of(shares, size)
@@ -78,7 +78,7 @@ def test_a_point_hardly_right_of_an_edge_stays_in_the_pixel():
     assert np.floor(moved[0, 0]) == 9
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(SIZES, SHARES)
 def test_four_quarter_turns_are_the_identity(size, shares):
     quarters = np.floor(points_of(shares, size) * 4) / 4
@@ -110,7 +110,7 @@ def test_a_quarter_turn_is_clockwise():
     assert back.tolist() == [[3, 6], [2, 5], [1, 4]]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(SIZES, SHARES)
 def test_the_matrix_leads_back_from_every_moved_point(size, shares):
     points = points_of(shares, size)
@@ -122,7 +122,7 @@ def test_the_matrix_leads_back_from_every_moved_point(size, shares):
         assert (moved[kept] < geometry.size[::-1]).all()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(SIZES, SHARES)
 def test_loose_and_squashed_canvases_lose_no_point(size, shares):
     points = points_of(shares, size)

@@ -20,7 +20,7 @@ RANDOM = ["crop_128", "crop_256", "noise_var_0.1", "noise_var_0.2"]
 SIZE = (480, 640)
 BOXES = [(x, y, 30, 18) for x in range(78, 600, 134) for y in range(7, 450, 53)]
 # whole, fractional, near the border, the centre; several are inside every crop and shear
-SPOTS = [(x + 0.3, y + 0.8) for x in range(21, 640, 300) for y in range(19, 480, 220)] + [(320.0, 240.0), (333, 250)]
+SPOTS = [(21.3, 19.8), (621.3, 19.8), (21.3, 459.8), (621.3, 459.8), (321.3, 19.8), (320.0, 240.0), (333, 250)]
 
 
 @cache
@@ -71,7 +71,7 @@ def filled(box):
 @pytest.mark.parametrize("name", GEOMETRIC)
 def test_the_moved_box_is_around_the_moved_pixels(name):
     seen = 0
-    for box in BOXES:
+    for box in BOXES if get(name).crops else BOXES[::3]:  # few are inside a crop
         new = augment(filled(box), name).sample
         assert len(new.boxes) == len(new.categories)
         if not len(new.boxes):
