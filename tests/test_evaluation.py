@@ -82,21 +82,20 @@ class _ByHand:
 
 
 class TestScores:
-    @pytest.mark.parametrize("fixture", ["tiny", "mixed"])
     @pytest.mark.parametrize("protocol", PROTOCOLS)
     @pytest.mark.parametrize("name", ["uniform", "center_bias", "spectral_residual"])
-    def test_equal_the_plain_metrics(self, fixture, protocol, name, request, tmp_path):
-        dataset = request.getfixturevalue(fixture)
-        result = evaluation_of(dataset, tmp_path, PROTOCOLS[protocol]).run(name)
-        by_hand = _ByHand(dataset, protocol)
+    def test_equal_the_plain_metrics(self, mixed, protocol, name, tmp_path):
+        """Two images have the size for which the maps of all others are kept, the others have other sizes."""
+        result = evaluation_of(mixed, tmp_path, PROTOCOLS[protocol]).run(name)
+        by_hand = _ByHand(mixed, protocol)
         method = registry.create(name)
         if method.fits_at_run:
-            method.fit(dataset.samples, Plan())
-        expected = [by_hand.scores(s, method.predict(s.blind())) for s in dataset.samples]
+            method.fit(mixed.samples, Plan())
+        expected = [by_hand.scores(s, method.predict(s.blind())) for s in mixed.samples]
         if protocol == "tuebingen" and method.output == "map":
             expected = [scores | {"ig": np.nan} for scores in expected]
-        rows = rows_of(tmp_path, name, dataset.name)
-        assert [row.pop("id") for row in rows] == [s.id for s in dataset.samples]
+        rows = rows_of(tmp_path, name, "mixed")
+        assert [row.pop("id") for row in rows] == [s.id for s in mixed.samples]
         for row, scores in zip(rows, expected, strict=True):
             assert row == pytest.approx(scores, rel=1e-6, abs=1e-7, nan_ok=True)
         for metric in METRICS:
@@ -106,7 +105,7 @@ class TestScores:
             else:
                 assert result.metrics[metric]["mean"] == pytest.approx(np.mean(values), rel=1e-12)
                 assert result.metrics[metric]["n"] == len(values)
-        assert result.n_resized == sum(method.predict(s.blind()).shape != s.size for s in dataset.samples)
+        assert result.n_resized == sum(method.predict(s.blind()).shape != s.size for s in mixed.samples)
 
     @pytest.mark.parametrize("protocol", ["tuebingen", "mit"])
     def test_of_a_ceiling(self, tiny, tmp_path, protocol):

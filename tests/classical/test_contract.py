@@ -20,7 +20,7 @@ SPECS = [
     for name in registry.members("classical")
     for spec in (name, *(f"{name}:{option}" for option in registry.get(name).options[1:]))
 ]
-LARGE = 1000, 1500
+LARGE = 700, 1100
 TOO_SMALL = ("itti_koch", "32 x 32"), ("itti_koch", "33 x 150, grey")  # no level is left for the surround
 
 # Displays, of six with a singleton of colour and six of orientation, in which the highest peak is on the singleton.
@@ -67,9 +67,9 @@ def predict(method, image):
 
 @cache
 def predictions(spec):
-    """{name of a picture: its map}, all by one method."""
-    method = registry.create(spec)
-    return {name: predict(method, picture) for name, picture in PICTURES.items()}
+    """{name of a picture: its map}, all by one method. Variants differ late: fewer pictures show what they do."""
+    method, names = registry.create(spec), ("33 x 150, grey", "400 x 80", "black") if ":" in spec else PICTURES
+    return {name: predict(method, PICTURES[name]) for name in names}
 
 
 @cache
@@ -103,11 +103,11 @@ def test_large(name):
     predict(registry.create(name), noise(LARGE))
 
 
-@pytest.mark.parametrize("spec", SPECS)
-def test_same_picture_same_bytes(spec):
+@pytest.mark.parametrize("name", registry.members("classical"))
+def test_same_picture_same_bytes(name):
     """No picture before it has a say."""
-    alone = predict(registry.create(spec), PICTURES["400 x 80"])
-    assert alone.tobytes() == predictions(spec)["400 x 80"].tobytes()
+    alone = predict(registry.create(name), PICTURES["400 x 80"])
+    assert alone.tobytes() == predictions(name)["400 x 80"].tobytes()
 
 
 @pytest.mark.parametrize("name", registry.members("classical"))
