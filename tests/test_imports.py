@@ -31,9 +31,15 @@ METHODS_MAY_IMPORT = {
 }  # fmt: skip
 
 
-def walk(path):
-    """All nodes of a file but those that only a type checker sees."""
-    todo = [ast.parse(path.read_text(encoding="utf-8"))]
+@pytest.fixture(scope="module")
+def trees():
+    """{path: syntax tree} of all files of the library and the methods."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in LIBRARY + METHODS}
+
+
+def walk(tree):
+    """All nodes but those that only a type checker sees."""
+    todo = [tree]
     while todo:
         node = todo.pop()
         if not (isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"):
@@ -41,10 +47,10 @@ def walk(path):
             todo += ast.iter_child_nodes(node)
 
 
-def rooms_imported(path):
+def rooms_imported(tree):
     """Rooms of salbench that a file imports, anywhere in it."""
     rooms = set()
-    for node in walk(path):
+    for node in walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             parts = node.module.split(".")
             if parts == ["salbench"]:
@@ -68,46 +74,37 @@ def test_every_room_has_a_layer():
     assert {room_of(path) for path in LIBRARY} == set(LAYERS)
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_go_down_only(path):
-    room = room_of(path)
-    wrong = {other for other in rooms_imported(path) if other != room and LAYERS[other] >= LAYERS[room]}
-    assert not wrong, f"{path.name} (layer {LAYERS[room]}) imports {wrong}"
-
-
-@pytest.mark.parametrize("path", METHODS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_method_knows_only_what_it_may(path):
-    assert rooms_imported(path) <= METHODS_MAY_IMPORT
-
-
-def test_the_library_never_imports_methods():
+def test_imports_go_down_only(trees):
     for path in LIBRARY:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        room = room_of(path)
+        wrong = {other for other in rooms_imported(trees[path]) if other != room and LAYERS[other] >= LAYERS[room]}
+        assert not wrong, f"{path} (layer {LAYERS[room]}) imports {wrong}"
+
+
+def test_a_method_knows_only_what_it_may(trees):
+    for path in METHODS:
+        assert rooms_imported(trees[path]) <= METHODS_MAY_IMPORT, path
+
+
+def test_the_library_never_imports_methods(trees):
+    for path in LIBRARY:
+        for node in ast.walk(trees[path]):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert not any(name.split(".")[0] == "methods" for name in names), path
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "import salbench",
-        "import benchmark",
-        "from salbench import metrics",
-        "import salbench.cli",
-        "from salbench import evaluation, tables, listing",
-    ],
-)
-def test_importing_stays_light(statement):
+def test_importing_stays_light():
     heavy = "torch", "diffusers", "transformers", "pandas", "matplotlib", "pysaliency"
-    code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
+    imports = "import salbench, benchmark, salbench.cli; from salbench import evaluation, listing, metrics, tables"
+    code = f"import sys; {imports}; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 
 
-def test_only_the_command_line_prints():
-    for path in LIBRARY + METHODS:
-        calls = [n for n in walk(path) if isinstance(n, ast.Call) and "cli" not in path.parts]
+def test_only_the_command_line_prints(trees):
+    for path, tree in trees.items():
+        calls = [n for n in walk(tree) if isinstance(n, ast.Call) and "cli" not in path.parts]
         assert not [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"], path
 
 
@@ -123,10 +120,10 @@ def _public(node, prefix=""):
 PUBLIC = [path for path in LIBRARY if not path.name.startswith("_") or path.name == "__init__.py"]
 
 
-@pytest.mark.parametrize("path", PUBLIC, ids=lambda p: str(p.relative_to(ROOT)))
-def test_public_functions_are_typed(path):
-    for name, function in _public(ast.parse(path.read_text(encoding="utf-8"))):
-        arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-        bare = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
-        assert not bare, f"{name}: expected annotations for {bare}"
-        assert function.returns is not None, f"{name}: expected an annotation of what it returns"
+def test_public_functions_are_typed(trees):
+    for path in PUBLIC:
+        for name, function in _public(trees[path]):
+            arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+            bare = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
+            assert not bare, f"{path}: {name}: expected annotations for {bare}"
+            assert function.returns is not None, f"{path}: {name}: expected an annotation of what it returns"
