@@ -458,7 +458,7 @@ DAMAGE = st.lists(st.tuples(st.integers(0, 250), st.integers(0, 255)), max_size=
 
 
 @pytest.mark.parametrize("name", WHOLE)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(damage=DAMAGE, length=st.none() | st.integers(0, 250))
 def test_a_damaged_file_is_read_or_is_a_file_problem(name, damage, length):
     data = bytearray(WHOLE[name][:length])
@@ -469,7 +469,7 @@ def test_a_damaged_file_is_read_or_is_a_file_problem(name, damage, length):
         assert read_map(bytes(data), name).ndim == 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(damage=DAMAGE, length=st.none() | st.integers(0, 250))
 def test_a_damaged_npy_of_fixations_is_read_or_is_a_file_problem(tmp_path_factory, damage, length):
     data = bytearray(npy(np.zeros((9, 2)))[:length])

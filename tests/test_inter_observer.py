@@ -108,7 +108,7 @@ class TestAgainstTheTruth:
 
     def test_no_prediction_has_a_higher_cc(self, make_dataset, tmp_path, means):
         """The best one is the true density after the blur of the ground truth: it gets just what the ceiling says."""
-        dataset, densities = _simulated(make_dataset, 60, observers=15, per_observer=6)
+        dataset, densities = _simulated(make_dataset, 30, observers=15, per_observer=6)
         evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path, QUIET)
         blurred = Known({id: gaussian_filter(density, SIGMA) for id, density in densities.items()})
         ceiling, best = means(evaluation, "inter_observer", blurred)
@@ -118,6 +118,7 @@ class TestAgainstTheTruth:
     def test_on_popout(self, tmp_path, means):
         """Above other methods and below the density that the fixations are drawn from."""
         dataset = load("popout")
+        dataset = replace(dataset, samples=dataset.samples[::3])
         evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path, QUIET)
         truth = Known({sample.id: true_density(sample.id) for sample in dataset.samples})
         names = "inter_observer", "center_bias", "lite"
@@ -129,7 +130,7 @@ class TestAgainstTheTruth:
     @pytest.mark.parametrize("objects", [0, 1])
     def test_few_fixations_do_not_put_it_below_a_model(self, make_dataset, tmp_path, objects, means):
         """Six fixations of other observers say less than the centre bias, so a ceiling has to know both."""
-        dataset, densities = _simulated(make_dataset, 40, observers=3, per_observer=3, objects=objects)
+        dataset, densities = _simulated(make_dataset, 25, observers=3, per_observer=3, objects=objects)
         evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path, QUIET)
         ceiling, center, truth = means(evaluation, "inter_observer", "center_bias", Known(densities))
         for metric in ("auc", "nss", "ig"):

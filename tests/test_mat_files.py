@@ -79,7 +79,7 @@ def test_what_is_damaged_is_said(content, message):
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(124, 600), st.sampled_from([0, 1, 5, 8, 14, 15, 50, 255])), max_size=4),
     length=st.none() | st.integers(0, 600),

@@ -326,10 +326,10 @@ class TestRatioOfMeans:
         others = np.array([1.0, 2.0, 4.0, 8.0, 3.0])
         np.testing.assert_allclose(ratio_of_means(0.3 * others, others, seed=0), 0.3)
 
-    @pytest.mark.parametrize("truth", [-0.2, 0.5])
-    def test_the_interval_holds_the_true_ratio(self, truth):
+    def test_the_interval_holds_the_true_ratio(self):
         rng, hits = np.random.default_rng(0), 0
         for seed in range(300):
+            truth = (-0.2, 0.5)[seed % 2]
             others = rng.gamma(9, 0.25, 60)
             values = truth * others + rng.normal(0, 0.4, 60)
             _, low, high = ratio_of_means(values, others, seed=seed)
