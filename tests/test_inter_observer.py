@@ -96,7 +96,7 @@ class TestAgainstTheTruth:
         """The truth has the highest expected log-likelihood; the ceiling stays below it and above the centre bias."""
         gaps, parts = [], []
         for observers in (3, 8, 20):
-            dataset, densities = _simulated(make_dataset, 15, observers, per_observer=6)
+            dataset, densities = _simulated(make_dataset, 10, observers, per_observer=6)
             evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], tmp_path / str(observers), QUIET)
             ceiling, truth, center = means(evaluation, "inter_observer", Known(densities), "center_bias")
             assert center["ig"] + 0.3 < ceiling["ig"] < truth["ig"]

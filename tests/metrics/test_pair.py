@@ -108,7 +108,7 @@ MAPS = {
 @pytest.mark.parametrize("kind", MAPS)
 def test_equals_the_slow_versions(kind, dtype):
     rng = np.random.default_rng(5)
-    for shape, dtype_of_truth in (((15, 21), None), ((1, 90), np.float32)):
+    for shape, dtype_of_truth in (((10, 15), None), ((1, 60), np.float32)):
         truth = truth_of(rng, shape)
         if dtype_of_truth:
             truth = {k: v.astype(dtype_of_truth) for k, v in truth.items()}
@@ -116,13 +116,12 @@ def test_equals_the_slow_versions(kind, dtype):
         assert np.isfinite(list(got.values())).all()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", MAPS)
-def test_more_pixels_than_a_block_of_the_kernels(kind, dtype):
+def test_more_pixels_than_a_block_of_the_kernels(kind):
     rng, shape = np.random.default_rng(25), (31, 43)
     truth = truth_of(rng, shape)
     truth["density"][4:-4] = 0  # some blocks hold no density at all
-    prediction = MAPS[kind](rng, shape).astype(dtype)
+    prediction = MAPS[kind](rng, shape).astype(np.float32)
     assert_close(measured(prediction, truth), slow(prediction, truth, {}))
 
 
