@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,15 +22,20 @@ def predict(image, option=""):
     return Ssr(option).predict(Sample("image", image.shape[:2], lambda: image))
 
 
+@cache
+def predicted(name, option):
+    return predict(picture(name), option)
+
+
 class TestAuthors:
     @pytest.mark.parametrize("name", ["popout", "noise", "osie1001", "osie1105"])
     @pytest.mark.parametrize("option", Ssr.options)
     def test_map(self, option, name):
-        assert_agree(predict(picture(name), option), "ssr", f"{option}__{name}__map", r=0.9999, difference=5e-3)
+        assert_agree(predicted(name, option), "ssr", f"{option}__{name}__map", r=0.9999, difference=5e-3)
 
     @pytest.mark.parametrize("name", ["popout", "noise", "osie1001", "osie1105"])
     def test_map_as_large_as_the_picture(self, name):
-        resized = resize_matlab(minmax(predict(picture(name))), picture(name).shape[:2], "bilinear")
+        resized = resize_matlab(minmax(predicted(name, "local")), picture(name).shape[:2], "bilinear")
         assert_agree(resized, "ssr", f"local__{name}__resized_s2", r=0.9999, difference=5e-3)
 
 
@@ -98,14 +104,14 @@ def test_resemblance_by_a_plain_version(patch, surround):
 @pytest.mark.parametrize("option", Ssr.options)
 class TestProperties:
     def test_the_red_disc_is_found(self, option):
-        found = resize_matlab(predict(picture("popout"), option), (120, 160), "bilinear")
+        found = resize_matlab(predicted("popout", option), (120, 160), "bilinear")
         y, x = np.unravel_index(found.argmax(), found.shape)
         assert np.hypot(y - 60, x - 100) < 14  # its radius is 12
 
     def test_a_mirrored_picture_gives_the_mirrored_map(self, option):
         image = picture("noise")
         for axis in (0, 1):
-            assert_allclose(np.flip(predict(np.flip(image, axis), option), axis), predict(image, option), rtol=1e-8)
+            assert_allclose(np.flip(predict(np.flip(image, axis), option), axis), predicted("noise", option), rtol=1e-8)
 
     def test_a_flat_picture_gives_a_flat_map(self, option):
         with warnings.catch_warnings(action="error"):
