@@ -2,6 +2,7 @@
 
 import csv
 import re
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,8 +32,18 @@ def picture():
 
 @pytest.fixture(scope="module")
 def method(tiny_backbone_folder):
-    """The method on the tiny backbone. Nothing may change it."""
-    return registry.create("diffusion_readout", Runtime(backbone=str(tiny_backbone_folder)))
+    """The method on the tiny backbone, with two diffusion steps to save time. Nothing may change it."""
+    method = registry.create("diffusion_readout", Runtime(backbone=str(tiny_backbone_folder)))
+    method.timesteps = 2
+    return method
+
+
+@pytest.fixture(scope="module")
+def of_five_steps(method):
+    """The method with as many steps as a change of colour needs, which undoes four."""
+    deeper = copy(method)
+    deeper.frozen, deeper.timesteps = method.frozen, 5
+    return deeper
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +82,9 @@ class TestEdit:
 
     def test_the_edit_is_where_the_mask_is(self, shipped):
         """Of the small backbone, as the tiny one's random decoder spreads everything everywhere."""
-        made = edited(shipped, {"brightness": [1.0]}, mask=CORNER)
+        method = copy(shipped)
+        method.frozen, method.timesteps = shipped.frozen, 2
+        made = edited(method, {"brightness": [1.0]}, mask=CORNER)
         y, x = np.indices(made.mask.shape) + 0.5
         changed = np.abs(made.edits[0].image.astype(int) - made.original).sum(2)
         for map in (changed, made.mask):
@@ -91,14 +104,17 @@ class TestEdit:
         assert made.mask[:, 40:].max() == 0
 
     @pytest.mark.parametrize("mask", [CORNER, edits.SALIENCY])
-    def test_with_a_mask_a_word_takes_part_where_it_is_named_or_a_colour_needs_it(self, method, mask):
+    def test_with_a_mask_a_word_takes_part_where_it_is_named(self, method, mask):
         made = edited(method, {"brightness": [1.0]}, mask=mask)
         assert (made.word, made.attention) == (None, None)
         named = edited(method, {"brightness": [1.0]}, mask=mask, word="bus")
         assert named.word == "bus"
         assert_array_equal(named.mask, made.mask)
         assert (named.edits[0].image != made.edits[0].image).any()  # the map is injected
-        assert edited(method, {"color": [1.0]}, mask=mask, color="purple").word in CAPTION.split()
+
+    def test_with_a_mask_a_word_takes_part_where_a_colour_needs_it(self, of_five_steps):
+        made = edited(of_five_steps, {"color": [1.0]}, mask=CORNER, color="purple")
+        assert made.word in CAPTION.split()
 
     def test_tells_whose_saliency_decided(self, method):
         fixated = {"contrast": [2.0]}, {"mask": edits.SALIENCY}
@@ -155,7 +171,7 @@ class TestEdit:
         nothing = SimpleNamespace(sample=torch.full((1, 3, 64, 64), torch.nan))
         monkeypatch.setattr(type(method.frozen.vae), "decode", lambda self, latents: nothing)
         with pytest.raises(ValueError, match=r"the decoded image has NaN or infinite values; edit in float32"):
-            edited(method, {"color": [2.0]}, color="purple")
+            edited(method, {"contrast": [2.0]}, mask=CORNER)
 
     def test_latents_that_are_no_numbers_are_told(self, method, monkeypatch):
         nothing = SimpleNamespace(sample=torch.full((1, 4, 8, 8), torch.nan))
@@ -165,7 +181,7 @@ class TestEdit:
 
 
 class TestBatch:
-    def test_pictures_are_those_of_one_at_a_time(self, method):
+    def test_pictures_are_those_of_one_at_a_time(self, of_five_steps):
         """Up to one grey level, of images that differ in size, caption, colour and kind of mask."""
         high = np.random.default_rng(1).integers(0, 256, (80, 40, 3), dtype=np.uint8)
         samples = [
@@ -173,10 +189,10 @@ class TestBatch:
             Sample("b", (80, 40), lambda: high, np.array([(20.0, 60.0)]), sigma=5.0, caption="a cat"),
         ]
         wanted, colors, masks = {"contrast": [0.5, 2.0], "color": [2.0]}, ["purple", "green"], [CORNER, edits.SALIENCY]
-        together = method.edit_batch(samples, wanted, colors=colors, masks=masks, constrained=False)
+        together = of_five_steps.edit_batch(samples, wanted, colors=colors, masks=masks, constrained=False)
         assert [made.original.shape for made in together] == [(48, 64, 3), (64, 32, 3)]
         for sample, color, mask, made in zip(samples, colors, masks, together, strict=True):
-            alone = method.edit(sample, wanted, color=color, mask=mask, constrained=False)
+            alone = of_five_steps.edit(sample, wanted, color=color, mask=mask, constrained=False)
             assert (made.word, made.caption, made.saliency) == (alone.word, alone.caption, alone.saliency)
             np.testing.assert_allclose(made.mask, alone.mask, atol=1e-5)
             assert len(made.edits) == 3
@@ -191,7 +207,7 @@ class TestConstraint:
     def test_is_applied_unless_it_is_turned_off(self, method, monkeypatch):
         monkeypatch.setattr(part("editor"), "TRIES", 1)
         monkeypatch.setattr(part("readouts").Spread, "deviation", lambda self: self.mean + 1e-9)
-        network = part("network").ReadoutNetwork(method.frozen.channels, method.frozen.embedding, steps=6).eval()
+        network = part("network").ReadoutNetwork(method.frozen.channels, method.frozen.embedding, steps=2).eval()
         monkeypatch.setattr(type(method), "network", network)
         sample = Sample("a", (60, 80), picture)
         numbers = {
@@ -206,9 +222,9 @@ class TestConstraint:
         editor = part("editor")
         monkeypatch.setattr(editor, "TRIES", 2)
         monkeypatch.setattr(part("readouts").Spread, "deviation", lambda self: self.mean + 1e-9)
-        network = part("network").ReadoutNetwork(method.frozen.channels, method.frozen.embedding, steps=6).eval()
+        network = part("network").ReadoutNetwork(method.frozen.channels, method.frozen.embedding, steps=2).eval()
         sample = Sample("a", (60, 80), picture, np.array([(20.0, 15.0)]), sigma=5.0)
-        given = [sample], method.images_of(sample), editor.Editor(method.frozen, 6, network), {"contrast": [2.0]}
+        given = [sample], method.images_of(sample), editor.Editor(method.frozen, 2, network), {"contrast": [2.0]}
         (made,) = part("editing").edit(*given, colors=[None], masks=[edits.SALIENCY])
         assert made.edits == []
         (dropped,) = made.dropped
@@ -228,27 +244,31 @@ class TestPhotographs:
         return {id: replace(sample, caption=captions[id]) for id, sample in samples.items()}
 
     def test_what_is_edited_rises_inside_and_the_rest_stays(self, shipped, captioned):
-        made = shipped.edit(captioned["1001"], {"contrast": [1.2, 2.0], "brightness": [0.1, 0.3]})
+        made = shipped.edit(captioned["1001"], {"contrast": [2.0], "brightness": [0.3]})
         assert made.word in made.caption
         assert not made.dropped
         mask = regions.fitted(made.mask, made.original.shape[:2])
         for type in ("contrast", "brightness"):
             pictures = [made.original, *(edit.image for edit in made.edits if edit.type == type)]
             values = [regions.edited_property(type, picture, made.original, mask) for picture in pictures]
-            assert len(values) == 3
+            assert len(values) == 2
             assert values == sorted(values)
             assert min(regions.psnr_outside(picture, made.original, mask) for picture in pictures) > 30
 
 
 class TestCommandLine:
+    @pytest.fixture(autouse=True)
+    def _two_steps(self, monkeypatch):
+        monkeypatch.setattr(registry.get("diffusion_readout"), "timesteps", 2)
+
     def run(self, backbone, *more):
         return main(["edit", "--unconstrained", "--backbone", str(backbone), *map(str, more)])
 
-    def test_a_set_then_a_training_with_it(self, tiny_backbone_folder, tmp_path, capsys):
-        data = "--dataset", "popout", "--limit", 3
+    def test_a_set(self, tiny_backbone_folder, tmp_path, capsys):
+        data = "--dataset", "popout", "--limit", 2
         request = "--mask", "saliency", "--strength", "1.5,2", "--out", tmp_path / "e"
         assert self.run(tiny_backbone_folder, *data, *request) == 0
-        assert "6 edits (contrast) of 3 images, 0 weaker than asked for, 0 dropped" in capsys.readouterr().out
+        assert "4 edits (contrast) of 2 images, 0 weaker than asked for, 0 dropped" in capsys.readouterr().out
         assert edits.read(tmp_path / "e").setup["edits"] == {"contrast": [1.5, 2.0]}
 
     def test_images_without_captions_are_told_before_anything_is_written(self, tiny_backbone_folder, tmp_path, capsys):
@@ -282,7 +302,9 @@ class TestCommandLine:
         assert self.run(tiny_backbone_folder, *given, "--strength", "2,1.5,0.5", "--out=~/sheet.png") == 0
         assert (tmp_path / "sheet.png").stat().st_size > 1000
 
-    def test_a_sheet(self, tiny_backbone_folder, tmp_path, capsys):
+    def test_a_sheet(self, tiny_backbone_folder, tmp_path, monkeypatch):
+        """Of a change of colour, which undoes four steps."""
+        monkeypatch.setattr(registry.get("diffusion_readout"), "timesteps", 5)
         picture = "--dataset", "popout", "--id", "color_01", "--caption", "a red bar", "--word", "bar"
         out = tmp_path / "sheet.png"
         assert self.run(tiny_backbone_folder, *picture, "--type", "color", "--color", "blue", "--out", out) == 0
