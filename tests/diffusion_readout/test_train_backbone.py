@@ -63,6 +63,18 @@ def quick(monkeypatch):
     monkeypatch.setattr(script, "SAVE_EVERY", 1)
 
 
+def killed_at_second_call(function):
+    calls = []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return function(*arguments)
+
+    return killed
+
+
 def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -140,26 +152,18 @@ class TestNoSteps:
 
 
 class TestKilled:
-    @pytest.mark.parametrize(("stage", "rest"), [("_vae_loss", [1, 0, 1]), ("_unet_loss", [1])])
-    def test_goes_on_to_the_same_bytes(self, stage, rest, trained, pictures, tmp_path, monkeypatch, quick):
-        """Killed in the second step of a stage, after the checkpoint of the first, which is not done again."""
+    def test_goes_on_to_the_same_bytes(self, trained, pictures, tmp_path, monkeypatch, quick):
+        """Killed in the second step of each stage, after the checkpoint of the first, which is not done again."""
         train_on, steps = script._Fit.train_on, []
-        loss, calls = getattr(script._Training, stage), []
-
-        def killed(*arguments):
-            calls.append(stage)
-            if len(calls) == 2:
-                raise KeyboardInterrupt
-            return loss(*arguments)
-
-        monkeypatch.setattr(script._Training, stage, killed)
-        with pytest.raises(KeyboardInterrupt):
-            script.train([pictures], tmp_path, TINY)
-        assert not (tmp_path / "training.json").exists()
-        monkeypatch.setattr(script._Training, stage, loss)
         monkeypatch.setattr(script._Fit, "train_on", lambda fit, loss: steps.append(fit.step) or train_on(fit, loss))
+        for stage in ("_vae_loss", "_unet_loss"):
+            with monkeypatch.context() as patch:
+                patch.setattr(script._Training, stage, killed_at_second_call(getattr(script._Training, stage)))
+                with pytest.raises(KeyboardInterrupt):
+                    script.train([pictures], tmp_path, TINY)
+            assert not (tmp_path / "training.json").exists()
         script.train([pictures], tmp_path, TINY)
-        assert steps == rest
+        assert steps == [0, 1, 0, 1]
         expected, got = contents(trained[0]), contents(tmp_path)
         assert got.keys() == expected.keys()
         other = [name for name in got if got[name] != expected[name]]
