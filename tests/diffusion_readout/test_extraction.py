@@ -6,7 +6,7 @@ from modules import part
 
 extraction = part("extraction")
 features = part("features")
-STEPS = 3
+STEPS = 2
 
 
 @pytest.fixture
