@@ -101,16 +101,16 @@ def test_a_leaderboard_is_sorted_by_click_and_by_keyboard(visit):
     assert last.locator("th .name").all_inner_texts() == ["inter_observer"]  # stays apart
 
 
-def test_tables_are_copied(visit, browser, runs):
+def test_tables_are_copied(visit, runs):
     from salbench import tables
 
     page = visit(f"scores-{SLUG}.html")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     for style, text in (("CSV", "csv"), ("LaTeX", "latex"), ("Markdown", "md")):
         page.get_by_role("button", name=style, exact=True).click()
-        page.get_by_role("button", name="Copied", exact=True).wait_for()
+        page.locator(f"[data-copy={text}]", has_text="Copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == tables.dataset_table(runs.results, runs.dataset, text)
-        page.get_by_role("button", name=style, exact=True).wait_for()
+    page.get_by_role("button", name=style, exact=True).wait_for()  # the label is back
 
 
 def test_closed_notes_are_printed(visit):
