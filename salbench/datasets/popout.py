@@ -10,7 +10,7 @@ expected AUC, NSS or log-likelihood than this density. The set is for first step
 scores say nothing about people.
 """
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -214,15 +214,19 @@ def _sample(id):
         id=id,
         size=SIZE,
         read_image=partial(draw, id),
-        fixations=_fixations(id),
+        fixations=_fixations(id).copy(),
         observers=np.repeat(np.arange(N_OBSERVERS), N_FIXATIONS),
         sigma=SIGMA,
         boxes=_boxes(id),
     )
 
 
+@cache
 def _fixations(id):
-    """(60, 2) x, y: pixels drawn from `true_density` by inverting its cumulative sum, then uniform within the pixel."""
+    """(60, 2) x, y: pixels drawn from `true_density` by inverting its cumulative sum, then uniform within the pixel.
+
+    Drawn once in a process, as they take most of the time of `load`.
+    """
     rng = _rng(id, _GAZE)
     cumulative = np.cumsum(true_density(id))
     pixel = np.searchsorted(cumulative, rng.random(N_OBSERVERS * N_FIXATIONS) * cumulative[-1], side="right")
