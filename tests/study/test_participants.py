@@ -52,8 +52,13 @@ def studied(edit_set, path, specs=()):
     return predict(edit_set, specs, path.parent / "out", Runtime(workers=1, progress=False), fixations=path)
 
 
-def test_a_known_effect_is_found(edit_set, rows, tmp_path):
-    study = studied(edit_set, write(tmp_path / "f.csv", rows), ["uniform"])
+@pytest.fixture(scope="module")
+def study(edit_set, rows, tmp_path_factory):
+    """Of these fixations, beside a model."""
+    return studied(edit_set, write(tmp_path_factory.mktemp("study") / "f.csv", rows), ["uniform"])
+
+
+def test_a_known_effect_is_found(study):
     assert not study.failures
     people = study.participants
     assert (people.n_participants, people.n_fixations, people.n_off_image) == (20, 20 * 24 * 12, 0)
@@ -69,9 +74,9 @@ def test_a_known_effect_is_found(edit_set, rows, tmp_path):
     assert slope.low > 0
 
 
-def test_shares_and_changes_by_hand(edit_set, rows, tmp_path):
+def test_shares_and_changes_by_hand(study, rows):
     """Counted in the rows themselves; INSIDE is the region."""
-    people = studied(edit_set, write(tmp_path / "f.csv", rows)).participants
+    people = study.participants
     inside = np.zeros(SIZE, bool)
     inside[INSIDE] = True
     hits: dict = {}
@@ -87,8 +92,7 @@ def test_shares_and_changes_by_hand(edit_set, rows, tmp_path):
     assert shares == {key: share for key, share in y.items() if "contrast" in key[1]}
 
 
-def test_tables_and_figure(edit_set, rows, tmp_path):
-    study = studied(edit_set, write(tmp_path / "f.csv", rows))
+def test_tables_and_figure(study):
     text, change = report.predicted_table(study), study.participants.changes["contrast", 2.0]
     assert f"| contrast | 2          | 20             | 24       | 240      | {change.before:.4f}     | " in text
     assert f"{change.slope.mean:+.4f} [{change.slope.low:+.4f}, {change.slope.high:+.4f}]" in text
@@ -103,9 +107,9 @@ def test_tables_and_figure(edit_set, rows, tmp_path):
     assert {row[4] for row in trials} == {1.0, *STRENGTHS}
 
 
-def test_what_eye_trackers_write(edit_set, rows, tmp_path):
+def test_what_eye_trackers_write(study, edit_set, rows, tmp_path):
     """Other names of columns and files, saccades between the fixations, and shares of the screen."""
-    plain = studied(edit_set, write(tmp_path / "f.csv", rows)).participants.changes
+    plain = study.participants.changes
     other = [(p, file.rpartition("/")[2], x / SIZE[1], y / SIZE[0]) for p, file, x, y in rows]
     path = write(tmp_path / "g.csv", other, ("USER", "MEDIA_NAME", "FPOGX", "FPOGY"))
     assert studied(edit_set, path).participants.changes["contrast", 1.5] == plain["contrast", 1.5]
