@@ -51,11 +51,11 @@ def evaluation(samples, out, backbone):
 
 @pytest.fixture(scope="session")
 def make(tiny_backbone_folder, tiny_backbone):
-    """A function that makes the method on the tiny backbone, or on another, with two diffusion steps to save time."""
+    """A function that makes the method on the tiny backbone, or on another, with one diffusion step to save time."""
 
     def make(spec="diffusion_readout", backbone=tiny_backbone_folder):
         method = registry.create(spec, Runtime(backbone=str(backbone), progress=False))
-        method.timesteps = 2
+        method.timesteps = 1
         if backbone == tiny_backbone_folder:
             method.frozen = tiny_backbone  # loaded once for all
         return method
@@ -79,7 +79,7 @@ class TestFit:
     def test_the_record_tells_backbone_and_size(self, fitted):
         method, folder = fitted
         identity = json.loads((folder / "best.json").read_text())["identity"]
-        assert identity["setup"] == {"backbone": method.frozen.hash, "timesteps": 2}
+        assert identity["setup"] == {"backbone": method.frozen.hash, "timesteps": 1}
         assert identity["recipe"]["size"] == [64, 64], "what the backbone was trained on"
 
     def test_predicts_a_log_density(self, fitted, samples):
@@ -341,9 +341,16 @@ class TestWhatIsMissing:
             method.predict(samples[0])
 
 
+@pytest.fixture(scope="module")
+def shipped_backbone():
+    return registry.create("diffusion_readout").frozen
+
+
 @pytest.fixture(scope="module", params=["diffusion_readout", "diffusion_readout_fast"])
-def shipped(request):
-    return registry.create(request.param)
+def shipped(request, shipped_backbone):
+    method = registry.create(request.param)
+    method.frozen = shipped_backbone
+    return method
 
 
 class TestShipped:
@@ -368,12 +375,12 @@ class TestShipped:
             scores.append(auc(prepared.point_map.array, sample.fixations))
         assert np.mean(scores) > 0.6
 
-    def test_random_weights_are_for_plumbing(self, shipped, samples):
+    def test_random_weights_are_for_plumbing(self, shipped, shipped_backbone, samples):
         """One prediction shows how often each method calls the U-Net, too."""
         method, calls = registry.create(shipped.name, Runtime(init="random")), []
-        method.frozen = shipped.frozen
+        method.frozen = shipped_backbone
         assert method.weights_hash() is None
-        hook = shipped.frozen.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+        hook = shipped_backbone.unet.register_forward_pre_hook(lambda *_: calls.append(1))
         assert np.exp(method.predict(samples[0].blind())).sum() == pytest.approx(1, rel=1e-4)
         hook.remove()
         assert len(calls) == {"diffusion_readout": 6, "diffusion_readout_fast": 1}[shipped.name]
@@ -390,8 +397,9 @@ class TestFast:
         with pytest.raises(MethodProblem, match="diffusion_readout_fast cannot edit images"):
             registry.create("diffusion_readout_fast").edit(samples[0], {"contrast": [2.0]})
 
-    def test_weights_of_the_other_are_refused(self, samples):
+    def test_weights_of_the_other_are_refused(self, shipped_backbone, samples):
         method = registry.create(f"diffusion_readout_fast:{registry.get('diffusion_readout').weights}")
+        method.frozen = shipped_backbone
         with pytest.raises(CheckpointProblem, match="timesteps 1 instead of 6"):
             method.predict(samples[0].blind())
 
