@@ -36,7 +36,7 @@ def workers(address):
 
 
 def _scaled(factor, unit):
-    time.sleep(0.02 * (unit % 3))  # later units finish first
+    time.sleep(0.005 * (unit % 3))  # later units finish first
     return factor * unit
 
 
@@ -94,8 +94,8 @@ def test_a_unit_that_ends_its_process_is_lost_and_no_other():
 
 @pytest.mark.slow
 def test_no_process_can_be_started_again(monkeypatch):
-    monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
-    monkeypatch.setattr(cluster, "_DESERTED", 2.0)
+    for name, seconds in {"_POLL": 0.05, "_PATIENCE": 0.05, "_DESERTED": 0.3}.items():
+        monkeypatch.setattr(cluster, name, seconds)
     with (
         workers_are_forks(),
         connect("local:1") as executor,
@@ -110,6 +110,7 @@ def test_no_process_can_be_started_again(monkeypatch):
 
 def test_processes_that_do_not_start():
     with (
+        workers_are_forks(),
         dask.config.set({"distributed.worker.preload": ["import os; os._exit(1)"]}),
         pytest.raises(ClusterProblem, match="local:1: the processes did not start"),
         connect("local:1"),
@@ -290,7 +291,7 @@ class TestFaults:
     def test_workers_killed_at_random_moments(self, tiny, tmp_path, add_method, monkeypatch):
         """Five kills of one of two workers while a method is scored."""
         add_method(
-            "plain", f"def predict(self, sample):\n    import time\n    time.sleep(0.3)\n{PLAIN.splitlines()[1]}"
+            "plain", f"def predict(self, sample):\n    import time\n    time.sleep(0.1)\n{PLAIN.splitlines()[1]}"
         )
         evaluation_of(tiny, tmp_path / "one").run("plain")
         with workers_are_forks(), local_cluster(2) as started:
@@ -327,7 +328,7 @@ class _Killer(threading.Thread):
 
     def run(self):
         while self.kills < self.number:
-            time.sleep(self.moments.uniform(0.2, 1.5))
+            time.sleep(self.moments.uniform(0.1, 0.7))
             pids = [nanny.pid for nanny in self.started.workers.values() if nanny.pid]
             if pids:
                 os.kill(self.moments.choice(pids), signal.SIGKILL)
