@@ -3,9 +3,9 @@
 import errno
 import gc
 import json
+import os
+import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 import weakref
@@ -19,50 +19,6 @@ from salbench.datasets import load
 from salbench.journal import Journal
 from salbench.protocol import PROTOCOLS
 
-# Evaluates popout in a child and kills it at a random moment, six times; prints how many images were done each time.
-# Two kills come while the run starts; the others when it has moved on by one to three images. It waits for more.
-KILLER = """
-import json, os, random, signal, sys, time
-from dataclasses import replace
-from pathlib import Path
-
-from salbench import registry
-from salbench.datasets import load
-from salbench.evaluation import Evaluation
-from salbench.protocol import PROTOCOLS
-from salbench.runtime import Runtime
-
-methods, out, batch_size = sys.argv[1:]
-registry.add_folder(methods)
-journal = Path(out) / "popout" / "slow.partial.jsonl"
-moments = random.Random(5)
-done = [0]
-runtime = Runtime(workers=2, batch_size=int(batch_size), progress=False)
-dataset = load("popout")
-evaluation = Evaluation(dataset, PROTOCOLS["tuebingen"], out, runtime)
-first = replace(dataset, samples=dataset.samples[:2])
-Evaluation(first, PROTOCOLS["tuebingen"], Path(out) / "first", runtime).run("uniform")  # the children import nothing
-
-
-def images():
-    return max(journal.read_bytes().count(b"\\n") - 1, 0) if journal.exists() else 0
-
-
-for turn in range(6):
-    starting = turn in (0, 3)
-    os.environ["IMAGES"] = str(done[-1] + (0 if starting else 3))
-    child = os.fork()
-    if not child:
-        evaluation.run("slow")
-        os._exit(0)
-    while not starting and images() == done[-1]:
-        time.sleep(0.001)
-    time.sleep(moments.uniform(0, 0.05))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    done.append(images())
-print(json.dumps(done))
-"""
 IDS = [sample.id for sample in load("popout").samples]
 WAITING = f"""
 def predict(self, sample):
@@ -71,17 +27,49 @@ def predict(self, sample):
         time.sleep(0.001)
     return sample.image.mean(2)
 """
+
+
+def _killed(evaluation, journal, monkeypatch):
+    """Run it in a fork of this process and kill that at a random moment, six times.
+
+    Two kills come while the run starts; the others when it has moved on by one to three images. It waits for more.
+
+    Returns:
+        How many images were done before the first kill, and after each.
+    """
+
+    def images():
+        return max(journal.read_bytes().count(b"\n") - 1, 0) if journal.exists() else 0
+
+    done, moments = [0], random.Random(5)
+    for turn in range(6):
+        starting = turn in (0, 3)
+        monkeypatch.setenv("IMAGES", str(done[-1] + (0 if starting else 3)))
+        child = os.fork()
+        if not child:
+            try:
+                evaluation.run("slow")
+            finally:
+                os._exit(0)
+        while not starting and images() == done[-1]:
+            assert os.waitpid(child, os.WNOHANG) == (0, 0), "it goes on"
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.05))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        done.append(images())
+    return done
+
+
 SLOW = "def predict(self, sample):\n    import time\n    time.sleep(0.02)\n    return sample.image.mean(2)"
 
 
 class TestInterrupted:
     def test_killed_six_times(self, tmp_path, add_method, monkeypatch):
         """In the middle of batches, too: two workers each predict two images at once."""
-        methods = add_method("slow", WAITING)
-        arguments = [sys.executable, "-c", KILLER, str(methods), str(tmp_path / "killed"), "2"]
-        run = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
-        assert run.returncode == 0, run.stderr
-        done = json.loads(run.stdout)
+        add_method("slow", WAITING)
+        evaluation = evaluation_of(load("popout"), tmp_path / "killed", PROTOCOLS["tuebingen"], workers=2, batch_size=2)
+        done = _killed(evaluation, tmp_path / "killed" / "popout" / "slow.partial.jsonl", monkeypatch)
         assert done == sorted(done), "an image that was done is done"
         assert len(set(done)) == 5, "four kills come when the run has moved on"
         assert done[-1] < 30, "all kills come in the middle of the run"
