@@ -192,9 +192,10 @@ class TestExitStatus:
         assert (process.returncode, error) == (141, "")
 
 
-@pytest.mark.parametrize("command", [["benchmark.py"], ["-m", "salbench"]])
-def test_it_starts_from_a_file_and_as_a_module(command):
-    finished = subprocess.run([sys.executable, *command, "lst"], cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.parametrize(("folder", "command"), [("docs", ["../benchmark.py"]), (".", ["-m", "salbench"])])
+def test_it_starts_from_a_file_and_as_a_module(folder, command):
+    """The file starts from another folder."""
+    finished = subprocess.run([sys.executable, *command, "lst"], cwd=ROOT / folder, capture_output=True, text=True)
     assert (finished.returncode, "Did you mean 'list'" in finished.stderr) == (2, True)
 
 
@@ -211,19 +212,25 @@ print(json.dumps(ended))
 """
 
 
-def test_without_torch_networks_say_how_to_install_it(tmp_path):
-    """Three commands in one process that cannot import torch."""
+def test_without_torch_networks_say_how_to_install_it(tmp_path, picture):
+    """Commands in one process that cannot import torch."""
+    predict = "predict", str(picture), "--out", str(tmp_path / "out"), "--method"
     commands = (
         ["fit", "--methods", "lite", "--dataset", "popout", "--out", str(tmp_path)],
-        ["run", "--methods", "lite,uniform", "--limit", "2", "--out", str(tmp_path)],
+        ["run", "--methods", "lite,uniform", "--limit", "1", "--out", str(tmp_path)],
         ["list", "methods", "--json"],
+        [*predict, "lite"],
+        [*predict, "spectral_residual"],
     )
     command = [sys.executable, "-c", WITHOUT_TORCH, json.dumps(commands)]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    (fit, _, fit_error), (run, run_printed, _), (_, listed, _) = json.loads(finished.stdout)
+    (fit, _, fit_error), (run, run_printed, _), (_, listed, _), *predictions = json.loads(finished.stdout)
     needs = "needs torch: python -m pip install "
     assert (fit, run) == (2, 0)
     assert fit_error.startswith(f"error: {needs}")
+    assert [status for status, _, _ in predictions] == [2, 0]
+    assert needs in predictions[0][2]
+    assert (tmp_path / "out" / "cat.png").exists()
     assert f"skipped lite: {needs}" in run_printed
     rows = {row["name"]: row for row in json.loads(listed)}
     assert rows["lite"]["skipped"] == f"{needs}'salbench[networks]'"

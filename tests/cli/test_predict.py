@@ -1,8 +1,6 @@
 """`salbench predict`."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,6 @@ from PIL import Image
 
 from salbench import DEFAULT_METHOD, api, registry
 from salbench.files import read_map
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -113,16 +109,3 @@ def test_an_upright_map_of_a_turned_photograph(predict, tmp_path):
     assert read_map(tmp_path / "out" / "turned.png").shape == (60, 40)
     with Image.open(tmp_path / "out" / "turned_overlay.jpg") as overlay:
         assert overlay.size == (40, 60)
-
-
-def test_without_torch(picture, tmp_path):
-    """A network, then a method that needs none, in one process that cannot import torch."""
-    code = (
-        "import sys; sys.modules['torch'] = None; from salbench import cli; "
-        "print([cli.main([*sys.argv[1:], name]) for name in ('lite', 'spectral_residual')])"
-    )
-    words = "predict", str(picture), "--out", str(tmp_path / "out"), "--method"
-    run = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "needs torch: python -m pip install " in run.stderr
-    assert run.stdout.endswith("[2, 0]\n")
-    assert (tmp_path / "out" / "cat.png").exists()

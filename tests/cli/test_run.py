@@ -3,9 +3,6 @@
 import csv
 import json
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +10,6 @@ import pytest
 from salbench import registry
 from salbench.metrics import METRICS
 
-ROOT = Path(__file__).resolve().parents[2]
 BRIGHT = '''
 from salbench.registry import SaliencyMethod, register
 
@@ -203,10 +199,3 @@ def test_an_error_is_one_line_that_names_the_fix(words, message, salbench, capsy
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert message in error
-
-
-def test_it_runs_from_another_folder(tmp_path):
-    command = [sys.executable, ROOT / "benchmark.py", "--methods", "uniform", "--limit", "2", "--out", "here"]
-    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "| uniform" in finished.stdout
-    assert (tmp_path / "here" / "popout_first2" / "uniform.json").exists()
