@@ -60,11 +60,13 @@ class Server:
 
 
 def _serve() -> None:
+    gc.disable()  # while much is made that stays
     for module in _IMPORTED:
         importlib.import_module(module)
     _warm_up()
     logging.root.handlers.clear()  # they write to where the first command did
     gc.freeze()  # the processes share what is there now, as long as nobody touches it
+    gc.enable()
     for line in iter(sys.stdin.readline, ""):
         fork, seconds = json.loads(line)
         print(json.dumps(asdict(Fork(**fork).wait(seconds))), flush=True)
