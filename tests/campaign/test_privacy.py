@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from verbs import EDITOR
 
-from salbench import cli
+from salbench import cli, registry
 
 USER, HOST = "alice-canary", "canary-host"
 CANARIES = re.compile(f"{USER}|{HOST}".encode())
@@ -79,9 +80,11 @@ def test_canaries_are_found(tmp_path, kind):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """The home folder of the user, with data and a working folder `work`."""
+    """The home folder of the user, with data, a method that edits, and a working folder `work`."""
     home = tmp_path_factory.mktemp("home") / USER
-    (home / "work").mkdir(parents=True)
+    for name in ("work", "methods"):
+        (home / name).mkdir(parents=True)
+    (home / "methods/brightener.py").write_text(EDITOR)
     for seed, (name, images) in enumerate({"set_train": 14, "set_test": 4}.items()):  # a training holds out number 13
         _write_data_set(home / "data" / name, images, seed)
     shutil.copytree(home / "data/set_test", home / "data/damaged")
@@ -114,6 +117,7 @@ def salbench(home, monkeypatch):
     system, _, *others = os.uname()
     monkeypatch.setattr(os, "uname", lambda: os.uname_result((system, HOST, *others)))
     monkeypatch.setattr(platform, "_uname_cache", None)  # which it remembers from its first use
+    monkeypatch.setattr(registry, "_FOLDERS", registry._FOLDERS[:1])
     monkeypatch.chdir(home / "work")
     return lambda *words: cli.main([str(word) for word in words])
 
@@ -132,7 +136,7 @@ def commands(home: Path) -> dict[str, list[object]]:
         "failed": ["run", "--methods", "spectral_residual", "--dataset", f"folder:{damaged}", "--out", work / "failed"],
         "edits": [
             *("edit", "--dataset", one, "--mask", masks, "--type", "brightness", "--strength", "0.2", "--limit", 2),
-            *("--out", work / "edits", "--unconstrained"),
+            *("--out", work / "edits", "--methods-dir", home / "methods", "--methods", "brightener"),
         ],
         "study": ["study", *edits, "--methods", "spectral_residual,unisal", "--figure", work / "study/a.pdf"],
         "observed": [
