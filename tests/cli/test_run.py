@@ -25,7 +25,7 @@ class Bright(SaliencyMethod):
 @pytest.mark.slow
 def test_the_default_is_every_method_on_the_embedded_set(salbench, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SALBENCH_BACKBONE", "nowhere")  # the diffusion model takes as long as all others together
-    assert salbench("--out", tmp_path, "--limit", 2) == 0
+    assert salbench("--out", tmp_path, "--limit", 1) == 0
     printed = capsys.readouterr().out
     for name in registry.members("all"):
         assert f"| {name} " in printed or f"skipped {name}: " in printed
@@ -33,7 +33,7 @@ def test_the_default_is_every_method_on_the_embedded_set(salbench, tmp_path, mon
         assert f"| {name} " in printed
     assert "SIMULATED gaze" in printed
     assert "from_folder" not in printed  # it needs an argument
-    assert printed.endswith(f"results: {tmp_path}/popout_first2\n")
+    assert printed.endswith(f"results: {tmp_path}/popout_first1\n")
 
 
 def test_without_a_limit_every_image_is_scored(salbench, tmp_path, capsys):
