@@ -1,7 +1,7 @@
 """Everything that differs between edits of contrast, brightness and colour, in one table.
 
 To add a type, add a row to `EDIT_TYPES`. The command line, edit sets, tables and figures follow. A method that makes
-edits needs its equation too.
+edits needs its equation too; those of the diffusion model are in `methods/diffusion_readout/equations.py`.
 """
 
 import math
