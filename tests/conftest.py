@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -112,14 +113,27 @@ def mixed(make_samples, make_dataset):
 
 @pytest.fixture
 def logged():
-    """Messages that the test logs, from the level of information on."""
-    messages, root, handler = [], logging.getLogger(), logging.Handler()
+    """What is logged during the test, at level INFO or above."""
+    with _messages(logging.INFO) as messages:
+        yield messages
+
+
+@pytest.fixture
+def warned():
+    """What is logged during the test, at level WARNING or above."""
+    with _messages(logging.WARNING) as messages:
+        yield messages
+
+
+@contextmanager
+def _messages(level):
+    messages, root, handler = [], logging.getLogger(), logging.Handler(level)
     handler.emit = lambda record: messages.append(record.getMessage())
-    level = root.level
+    before = root.level
     root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    yield messages
     root.setLevel(level)
+    yield messages
+    root.setLevel(before)
     root.removeHandler(handler)
 
 

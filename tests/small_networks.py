@@ -1,4 +1,4 @@
-"""The largest networks with fewer parameters, for tests of what surrounds them."""
+"""Published networks with fewer parameters, for tests of what surrounds them."""
 
 import json
 import sys
@@ -113,7 +113,7 @@ def _made_with(name, value, cls, **options):
 
 @contextmanager
 def small_networks():
-    """Within it, the largest networks have few weights or see small images; deepgaze_iie has one backbone."""
+    """Within it, published networks have few weights or see small images; deepgaze_iie has one backbone."""
     with pytest.MonkeyPatch.context() as patch:
         shared = _module("simplenet", "PNASSaliency")
         patch.setattr(shared, "PNASNet5Large", SmallEncoder)

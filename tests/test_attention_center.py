@@ -2,8 +2,8 @@
 
 The interpreter adds the numbers under a mean one after another, with 32 bits. Over the 150 000 numbers of a group, that
 changes a variance by up to 6e-5 of its value, and the map by up to 2e-4 of its peak on photographs (7e-4 on a smooth
-generated picture). So parity is tested with group norms that add in its order. The network as it ships is also compared
-with 64 bits, to which it is closer.
+generated picture). So parity is tested with group norms that add in its order, on the generated pictures and every
+fourth photograph. The network as it ships is also compared with 64 bits, to which it is closer.
 """
 
 import copy

@@ -94,6 +94,7 @@ def test_a_unit_that_ends_its_process_is_lost_and_no_other():
 
 @pytest.mark.slow
 def test_no_process_can_be_started_again(monkeypatch):
+    """With waits of parts of a second."""
     for name, seconds in {"_POLL": 0.05, "_PATIENCE": 0.05, "_DESERTED": 0.3}.items():
         monkeypatch.setattr(cluster, name, seconds)
     with (

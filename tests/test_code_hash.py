@@ -41,15 +41,17 @@ def package(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(code_hash, "PACKAGE", folder)
 
-    def write(**files):
+    def forget():
         for cached in (code_hash._parsed, code_hash._bindings, code_hash._definition, code_hash._shared_imports):
             cached.cache_clear()
+
+    def write(**files):
+        forget()
         for name, text in files.items():
             (folder / f"{name}.py").write_text(text)
 
     yield write
-    for cached in (code_hash._bindings, code_hash._definition, code_hash._shared_imports):
-        cached.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""dsclrcn: as its authors' code computes it, with seeded weights in files of Caffe.
+"""dsclrcn: as its authors' code computes it, with seeded weights; with a scene, from files of Caffe.
 
 The network sees every picture at one size, so it sees only the kit's odd picture.
 """

@@ -85,7 +85,7 @@ class TestScores:
     @pytest.mark.parametrize("protocol", PROTOCOLS)
     @pytest.mark.parametrize("name", ["uniform", "center_bias", "spectral_residual"])
     def test_equal_the_plain_metrics(self, mixed, protocol, name, tmp_path):
-        """Two images have the size for which the maps of all others are kept, the others have other sizes."""
+        """On images of four sizes, two of which share one."""
         result = evaluation_of(mixed, tmp_path, PROTOCOLS[protocol]).run(name)
         by_hand = _ByHand(mixed, protocol)
         method = registry.create(name)

@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+import traceback
 import weakref
 from dataclasses import replace
 
@@ -49,14 +50,20 @@ def _killed(evaluation, journal, monkeypatch):
         if not child:
             try:
                 evaluation.run("slow")
+            except BaseException:
+                traceback.print_exc()
             finally:
-                os._exit(0)
-        while not starting and images() == done[-1]:
-            assert os.waitpid(child, os.WNOHANG) == (0, 0), "it goes on"
-            time.sleep(0.001)
-        time.sleep(moments.uniform(0, 0.05))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+                os._exit(1)
+        end = time.monotonic() + 60
+        try:
+            while not starting and images() == done[-1]:
+                assert time.monotonic() < end, "an image is done in time"
+                time.sleep(0.001)
+            time.sleep(moments.uniform(0, 0.05))
+        finally:
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, "it ran until it was killed"
         done.append(images())
     return done
 

@@ -109,7 +109,7 @@ class TestMake:
         assert method.calls == 3
         assert len(edits.read(tmp_path).sources) == 5
 
-    def test_a_set_that_was_stopped_is_unfinished(self, dataset, tmp_path, monkeypatch, logged):
+    def test_a_set_that_was_stopped_is_unfinished(self, dataset, tmp_path, monkeypatch, warned):
         add = edits.Writer.add
 
         def until_the_third(self, id, *arguments, **options):
@@ -119,12 +119,12 @@ class TestMake:
 
         make(dataset, tmp_path / "e", limit=2)
         edits.read(tmp_path / "e")
-        assert logged == []
+        assert warned == []
         monkeypatch.setattr(edits.Writer, "add", until_the_third)
         with pytest.raises(KeyboardInterrupt):
             make(dataset, tmp_path / "e", limit=4)
         assert len(edits.read(tmp_path / "e").sources) == 2
-        assert any("this edit set is unfinished" in line for line in logged)
+        assert any("this edit set is unfinished" in line for line in warned)
 
     def test_refuses_a_folder_made_with_other_settings(self, dataset, tmp_path):
         make(dataset, tmp_path, limit=1)

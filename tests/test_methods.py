@@ -38,7 +38,7 @@ FEW_SIZES = {  # these take about a second for an image of any size, or see more
     "attention_center": PORTRAIT | DOT,
     "diffusion_readout": PORTRAIT,
     "diffusion_readout_fast": PORTRAIT | DOT,
-    "fastgaze": PORTRAIT,
+    "fastgaze": PORTRAIT | DOT,
     "gaze_lite": PORTRAIT | DOT,
     "dsclrcn": PORTRAIT,
     "opensalicon": PORTRAIT,

@@ -49,12 +49,12 @@ def test_a_ranking_shows_the_intervals_of_the_file():
     assert [cell["low"], cell["high"]] in [list(line.get_xdata()) for line in panel.get_lines()]
 
 
-def test_better_is_to_the_right(logged):
+def test_better_is_to_the_right(warned):
     panel = plots.ranking(FOLDER, "osie_test", "kl").axes[0]
     left, right = panel.get_xlim()
     assert left > right
     assert panel.get_xlabel() == "KL (nat) ↓ on osie_test, 200 images"
-    assert any("left out, because they have no kl: inter_observer (ceiling)" in line for line in logged)
+    assert any("left out, because they have no kl: inter_observer (ceiling)" in line for line in warned)
 
 
 def test_a_scatter_plot_of_two_data_sets():

@@ -209,13 +209,13 @@ class TestBadInput:
         assert list(found.failures) == ["sub/c"]
         assert "'left': expected a mask with the picture's size, 64 x 48 (height, width)" in found.failures["sub/c"]
 
-    def test_regions_of_pictures_that_were_not_given(self, predict, calls, tmp_path, logged):
+    def test_regions_of_pictures_that_were_not_given(self, predict, calls, tmp_path, warned):
         (tmp_path / "r.json").write_text('{"A": {"x": [0, 0, 1, 1]}}')
         with pytest.raises(PicturesProblem, match=r"r\.json: expected names of pictures such as 'sub/c\.png', got 'A'"):
             predict(wanted=Wanted(regions=read_regions(tmp_path / "r.json")))
         (tmp_path / "r.json").write_text('{"A": {"x": [0, 0, 1, 1]}, "a": {"x": [0, 0, 1, 1]}}')
         predict(wanted=Wanted(regions=read_regions(tmp_path / "r.json")))
-        assert any("names 1 pictures that were not given, such as 'A'" in line for line in logged)
+        assert any("names 1 pictures that were not given, such as 'A'" in line for line in warned)
 
     @pytest.mark.parametrize("spec", ["center_bias", "inter_observer"])
     def test_a_method_that_needs_fixations(self, predict, spec):

@@ -31,7 +31,7 @@ NETWORKS = (
     "transalnet_dense",  # the image has a say in the shapes of its weights
     "emlnet",  # three files
     "opensalicon",  # Caffe; trained on images of OSIE
-    "dinet",  # Keras
+    "dinet",  # Keras, from weights that were saved alone
     "msinet",  # a frozen graph of TensorFlow
     "salgan",  # arrays of numpy
 )

@@ -326,15 +326,15 @@ class TestRatioOfMeans:
         others = np.array([1.0, 2.0, 4.0, 8.0, 3.0])
         np.testing.assert_allclose(ratio_of_means(0.3 * others, others, seed=0), 0.3)
 
-    def test_the_interval_holds_the_true_ratio(self):
+    @pytest.mark.parametrize("truth", [-0.2, 0.5])
+    def test_the_interval_holds_the_true_ratio(self, truth):
         rng, hits = np.random.default_rng(0), 0
-        for seed in range(300):
-            truth = (-0.2, 0.5)[seed % 2]
+        for seed in range(150):
             others = rng.gamma(9, 0.25, 60)
             values = truth * others + rng.normal(0, 0.4, 60)
             _, low, high = ratio_of_means(values, others, seed=seed)
             hits += low <= truth <= high
-        assert 0.92 <= hits / 300 <= 0.98
+        assert 0.90 <= hits / 150 <= 0.99
 
 
 class TestMeanSlope:

@@ -9,10 +9,10 @@ import pytest
 
 
 def test_small_inputs_are_within_what_is_promised(capsys):
-    assert load.main(["--scale", "0.0005", "--cases", "images,table"]) == 0
+    assert load.main(["--scale", "0.0005", "--cases", "images,rows,table"]) == 0
     table = capsys.readouterr().out
     assert "| images | 50 images of 16 x 16 " in table
-    assert table.count("\n") == 4
+    assert table.count("\n") == 5
 
 
 @pytest.mark.slow

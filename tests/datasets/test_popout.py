@@ -1,7 +1,6 @@
 import hashlib
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -34,7 +33,8 @@ def inside(points, box):
 def features(image, background, x, y):
     """What distinguishes an item: mean RGB of what is not background (3), its area in pixels, its orientation."""
     rows, columns = np.mgrid[int(y) - 18 : int(y) + 19, int(x) - 18 : int(x) + 19] + 0.5
-    near = (np.hypot(columns - x, rows - y) <= 17) & (rows < image.shape[0]) & (columns < image.shape[1])
+    inside_image = (rows > 0) & (rows < image.shape[0]) & (columns > 0) & (columns < image.shape[1])
+    near = (np.hypot(columns - x, rows - y) <= 17) & inside_image
     pixels = image[rows[near].astype(int), columns[near].astype(int)].astype(float)
     weight = abs(pixels - background).sum(axis=1)
     dx, dy = columns[near] - x, y - rows[near]
@@ -76,6 +76,7 @@ def test_the_bytes_never_change(dataset, images):
 
 
 def test_another_process_makes_the_same_bytes(dataset, images):
+    """Of every third image."""
     code = (
         "import hashlib; from salbench.datasets import load; d = load('popout');"
         "print(d.fingerprint, *(hashlib.sha256(s.image.tobytes()).hexdigest()[:16] for s in d.samples[::3]))"
@@ -215,6 +216,4 @@ def test_an_unknown_id_or_split_is_an_error_that_says_what_was_expected():
 
 def test_loading_needs_no_files_and_no_rendering(monkeypatch, tmp_path):
     monkeypatch.setattr(popout, "draw", lambda id: pytest.fail("rendered while loading"))
-    start = time.perf_counter()
     assert len(load("popout", tmp_path / "absent").samples) == 30
-    assert time.perf_counter() - start < 2  # seconds; it takes 0.12 on one core

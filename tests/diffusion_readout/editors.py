@@ -50,5 +50,7 @@ def counted(unet):
     """A list of the batch sizes of the U-Net's calls."""
     sizes = []
     hook = unet.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
-    yield sizes
-    hook.remove()
+    try:
+        yield sizes
+    finally:
+        hook.remove()

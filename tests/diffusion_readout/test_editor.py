@@ -292,7 +292,7 @@ class TestImagesTogether:
 
 
 class TestMeasured:
-    """The true properties of the REGION in the decoded picture."""
+    """The true properties of the region in the decoded picture."""
 
     SIZE = (80, 160)
 

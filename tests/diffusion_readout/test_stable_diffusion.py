@@ -33,16 +33,15 @@ def sized():
     """A function of name, type of numbers and steps: the method, and what `at_size` returns, at a toy's size."""
 
     @cache
-    def make(name="diffusion_readout", dtype="float32", steps=2):
-        method = registry.create(name, Runtime(init="random"))
-        method.timesteps = steps
-        return method, method.at_size("full", dtype)
+    def make(name, dtype, steps):
+        with pytest.MonkeyPatch.context() as patch:
+            for config, toy in {"UNET": UNET, "VAE": VAE, "TEXT_ENCODER": TEXT_ENCODER}.items():
+                patch.setattr(part("stable_diffusion"), config, toy)
+            method = registry.create(name, Runtime(init="random"))
+            method.timesteps = steps
+            return method, method.at_size("full", dtype)
 
-    module = part("stable_diffusion")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, toy in {"UNET": UNET, "VAE": VAE, "TEXT_ENCODER": TEXT_ENCODER}.items():
-            patch.setattr(module, name, toy)
-        yield make
+    return lambda name="diffusion_readout", dtype="float32", steps=2: make(name, dtype, steps)
 
 
 def test_the_configuration_is_that_of_stable_diffusion():
@@ -91,7 +90,7 @@ def test_edits_are_made(sized):
         ("diffusion_readout_fast", 1, []),
     ],
 )
-def test_types_of_edits_are_those_that_undo_fewer_steps_than_there_are(sized, name, steps, types):
+def test_a_type_of_edit_needs_more_steps_than_it_undoes(sized, name, steps, types):
     _, found = sized(name, steps=steps)
     assert list(found.edits) == types
     if "color" in types:

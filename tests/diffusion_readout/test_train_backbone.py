@@ -257,14 +257,14 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"nowhere: expected a picture or a folder of pictures"):
             script.train([pictures, tmp_path / "nowhere"], tmp_path / "out", TINY)
 
-    def test_unreadable_pictures_are_left_out_and_counted(self, pictures, tmp_path, logged):
+    def test_unreadable_pictures_are_left_out_and_counted(self, pictures, tmp_path, warned):
         folder = shutil.copytree(pictures, tmp_path / "pictures")
         (folder / "2.png").write_bytes(b"")
         (folder / "4.png").write_bytes((pictures / "4.png").read_bytes()[:500])
         pictures, facts = script._read(script._paths([folder]), 128)
         assert (len(pictures), facts["n_pictures"], facts["n_unreadable"]) == (4, 4, 2)
-        assert len(logged) == 2
-        assert any("2.png: not a readable picture" in line for line in logged)
+        assert len(warned) == 2
+        assert any("2.png: not a readable picture" in line for line in warned)
 
     @pytest.mark.parametrize("size", [32, 96, 100])
     def test_size_that_is_no_multiple(self, size):

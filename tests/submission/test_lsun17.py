@@ -156,14 +156,14 @@ def test_a_map_of_nan_is_a_failed_image(tmp_path):
         write(tmp_path / "maps.zip", Nan())
 
 
-def test_partial_leaves_out_what_failed_and_says_so(tmp_path, logged):
+def test_partial_leaves_out_what_failed_and_says_so(tmp_path, warned):
     path = tmp_path / "maps.zip"
     summary = write(path, Maps(broken={IDS[2]: OSError("no such map")}), partial=True)
     assert summary.images == 4
     assert list(summary.failed) == [IDS[2]]
     assert summary.failed[IDS[2]].startswith("OSError: no such map")
     assert "PARTIAL: 1 images failed" in str(summary)
-    assert any(f"left out 1 of 5 images, such as {IDS[2]}" in line for line in logged)
+    assert any(f"left out 1 of 5 images, such as {IDS[2]}" in line for line in warned)
     report = check(path, samples(), partial=True)
     assert (report.images, report.faults) == (4, [])
     assert faults(path) == [f"1 of 5 maps are missing, such as {IDS[2]}.png"]
@@ -221,7 +221,7 @@ def test_a_method_that_needs_fixations_is_refused(tmp_path):
         write(tmp_path / "maps.zip", method)
 
 
-def test_maps_of_zeros_are_reported(tmp_path, logged):
+def test_maps_of_zeros_are_reported(tmp_path, warned):
     path = make_zip(tmp_path / "maps.zip", [*good(IDS[1:]), (f"{IDS[0]}.png", png(np.zeros(SIZE, np.uint8)))])
     report = check(path, samples())
     assert report.remarks == [f"1 of 5 maps are zero everywhere, such as {IDS[0]}.png"]
@@ -232,7 +232,7 @@ def test_maps_of_zeros_are_reported(tmp_path, logged):
             return np.zeros((3, 4))
 
     summary = write(path, Zeros())
-    assert any("5 of 5 maps are zero everywhere" in line for line in logged)
+    assert any("5 of 5 maps are zero everywhere" in line for line in warned)
     assert "5 of 5 maps are zero everywhere" in str(summary)
 
 

@@ -434,17 +434,17 @@ class TestCache:
 
 
 class TestBadInput:
-    def test_samples_without_fixations_are_left_out_with_a_warning(self, make_spots, logged):
+    def test_samples_without_fixations_are_left_out_with_a_warning(self, make_spots, warned):
         samples = make_spots(5)
         samples[1] = replace(samples[1], fixations=np.empty((0, 2)), observers=None)
         samples[3] = replace(samples[3], fixations=None, observers=None)
         data = TrainingSet(samples, SIZE)
-        assert logged == ["2 images without fixations are left out of training"]
+        assert warned == ["2 images without fixations are left out of training"]
         assert sorted(ids(collect(data, 0, 3))) == ["spot_0_0", "spot_0_2", "spot_0_4"]
 
-    def test_no_warning_without_reason(self, make_spots, logged):
+    def test_no_warning_without_reason(self, make_spots, warned):
         TrainingSet(make_spots(2), SIZE)
-        assert logged == []
+        assert warned == []
 
     def test_a_distributed_density_is_enough(self, make_spots):
         density = density_from_fixations([(4, 4)], SIZE, 2.0)

@@ -120,7 +120,7 @@ def test_a_damaged_file_is_made_again(images, network, tmp_path, share):
     assert network.calls == [1, 1]
 
 
-def test_a_full_disk_is_told_once_and_changes_nothing(images, network, tmp_path, monkeypatch, logged):
+def test_a_full_disk_is_told_once_and_changes_nothing(images, network, tmp_path, monkeypatch, warned):
     cache = FeatureCache(KEY, tmp_path)
     cache.get(images[:1], network)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=feature_cache.RESERVE - 1))
@@ -128,16 +128,16 @@ def test_a_full_disk_is_told_once_and_changes_nothing(images, network, tmp_path,
         assert_equal(cache.get(images, network), rounded(images))
     assert len(list(cache.folder.iterdir())) == 1  # which is read
     assert network.calls == [1] * 7
-    assert logged == [
+    assert warned == [
         "features are kept no longer, so training is slower: less than 5 GiB of the disk are free; "
         f"free some space or remove {tmp_path}"
     ]
 
 
-def test_a_folder_that_cannot_be_made_changes_nothing(images, network, tmp_path, logged):
+def test_a_folder_that_cannot_be_made_changes_nothing(images, network, tmp_path, warned):
     (tmp_path / "taken").write_bytes(b"")
     assert_equal(FeatureCache(KEY, tmp_path / "taken").get(images, network), rounded(images))
-    assert [line.partition(",")[0] for line in logged] == ["features are kept no longer"]
+    assert [line.partition(",")[0] for line in warned] == ["features are kept no longer"]
 
 
 @pytest.mark.parametrize("value", [1e5, float("nan")])
