@@ -38,6 +38,7 @@ def auc_judd(saliency, points):
 
 
 def nss(saliency, values):
+    """Of each fixation, from the saliency of its pixel."""
     return (values - saliency.mean()) / saliency.std()
 
 
@@ -57,6 +58,7 @@ def row(saliency, points, negatives):
 
 
 def gaussian(width):
+    """(H, W), around the centre; the width is a share of each side."""
     x, y = np.arange(WIDTH) / WIDTH - 0.5, (np.arange(HEIGHT) / HEIGHT - 0.5)[:, None]
     return np.exp(-0.5 * (x**2 + y**2) / width**2)
 
@@ -76,12 +78,8 @@ class Sizes(list):
 def report(name, rows, weights):
     """Print means by image, and by fixation."""
     for kind, given in (("image", None), ("fixation", weights)):
-        print(
-            name,
-            "by",
-            kind,
-            {key: round(float(np.average([r[key] for r in rows], weights=given)), 6) for key in rows[0]},
-        )
+        means = {key: np.average([each[key] for each in rows], weights=given) for key in rows[0]}
+        print(name, "by", kind, {key: round(float(mean), 6) for key, mean in means.items()})
 
 
 def of_images(fixations, chosen):

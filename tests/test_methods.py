@@ -31,7 +31,7 @@ SIZES = {
     "one row": (1, 24),
     "dot": (1, 1),
 }
-SEEN = (64, 96)  # the size of images of networks whose recipes have one
+SMALL = (64, 96)  # the size of images of networks whose recipes have one
 PORTRAIT, DOT = {"portrait": (61, 23)}, {"dot": (1, 1)}
 FEW_SIZES = {  # these take about a second for an image of any size, or see more sizes in their own tests
     **{name: {"one column": (24, 1), "dot": (1, 1)} for name in registry.members("classical")},
@@ -103,11 +103,11 @@ def method(request, tmp_path_factory):
         yield registry.create(f"{name}:{_argument(name, tmp_path_factory.mktemp(name))}")
     else:
         with small_networks() as patch:
-            patch.setattr(sys.modules[registry.get("transalnet_res").logits.__module__], "SIZE", SEEN)
+            patch.setattr(sys.modules[registry.get("transalnet_res").logits.__module__], "SIZE", SMALL)
             made = registry.create(name, Runtime(init="random" if registry.get(name).checkpoints else None))
             if isinstance(made, LearnedMethod):
                 _ = made.network  # before the size, which shipped weights set
-                made.recipe = made.recipe.at(SEEN)
+                made.recipe = made.recipe.at(SMALL)
             yield made
 
 

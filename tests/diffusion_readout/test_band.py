@@ -2,7 +2,6 @@
 
 import json
 
-import editors
 import pytest
 import torch
 from editors import CAPTION, CHANGE, IMAGE, REGION, WORDED, counted, edited, latents_of
@@ -12,28 +11,6 @@ from salbench.edits import EDIT_TYPES
 
 editor, features = part("editor"), part("features")
 STEPS = 2  # of the inversion that each attempt takes
-
-
-@pytest.fixture(scope="module")
-def trained(tiny_backbone):
-    return editors.trained(tiny_backbone, STEPS)
-
-
-@pytest.fixture(scope="module")
-def reading(tiny_backbone, trained):
-    """The editor with the network."""
-    return editor.Editor(tiny_backbone, STEPS, trained)
-
-
-@pytest.fixture(scope="module")
-def blind(tiny_backbone):
-    """The editor without it."""
-    return editor.Editor(tiny_backbone, STEPS)
-
-
-@pytest.fixture(scope="module")
-def inverted(reading):
-    return reading.invert(IMAGE, [CAPTION])[0]
 
 
 @pytest.fixture(scope="module")

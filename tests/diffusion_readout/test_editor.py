@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from math import sqrt
 
-import editors
 import numpy as np
 import pytest
 import torch
@@ -19,28 +18,6 @@ attention, equations = part("attention"), part("equations")
 
 STEPS = 6
 STRENGTHS = {"contrast": [1.5, 0.5, 2.0], "brightness": [0.1, -0.1, 0.05], "color": [1.0, 3.0, 8.0]}
-
-
-@pytest.fixture(scope="module")
-def trained(tiny_backbone):
-    return editors.trained(tiny_backbone, STEPS)
-
-
-@pytest.fixture(scope="module")
-def reading(tiny_backbone, trained):
-    """The editor with the network."""
-    return editor.Editor(tiny_backbone, STEPS, trained)
-
-
-@pytest.fixture(scope="module")
-def blind(tiny_backbone):
-    """The editor without it."""
-    return editor.Editor(tiny_backbone, STEPS)
-
-
-@pytest.fixture(scope="module")
-def inverted(reading):
-    return reading.invert(IMAGE, [CAPTION])[0]
 
 
 def positions(injection):
