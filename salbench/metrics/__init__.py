@@ -60,8 +60,7 @@ def measure(
         for name, row in METRICS.items()
         if pair.has(row.needs) and (is_density or not row.reads_probabilities)
     }
-    for row, chosen in rows.values():
-        pair.expect(row.levels(**chosen))
+    pair.expect(level for row, chosen in rows.values() for level in row.levels(**chosen))
     for name, (row, chosen) in rows.items():
         scores[name] = row.of_pair(pair, **chosen)
     return scores

@@ -50,15 +50,16 @@ class Pair:
     ) -> None:
         self.map = point_map
         self.density_map = point_map if density_map is None else density_map
-        self._has_pixels = pixels is not None
         self.index: np.ndarray
         self.count: np.ndarray
         self.index, self.count = (np.empty(0, np.int64), np.empty(0, np.int64)) if pixels is None else pixels
         self.density, self.baseline = density, baseline
-        for known, of, name in ((density, self.density_map, "density"), (baseline, point_map, "baseline")):
-            if known is not None and (known.low < 0 or known.shape != of.shape):
-                check_density(known.array, of.shape, name)  # says what is wrong
+        for truth, of, name in ((density, self.density_map, "density"), (baseline, point_map, "baseline")):
+            if truth is not None and (truth.low < 0 or truth.shape != of.shape):
+                check_density(truth.array, of.shape, name)  # says what is wrong
         self.negatives = None if negatives is None else _counts(negatives, self.map.shape)
+        known = {"fixations": pixels, "density": density, "negatives": negatives, "baseline": baseline}
+        self._known = {name for name, truth in known.items() if truth is not None}
         self._levels: frozenset[float] = frozenset()
 
     @classmethod
@@ -95,13 +96,7 @@ class Pair:
 
     def has(self, needs: Iterable[str]) -> bool:
         """Whether it holds this ground truth, of "fixations", "density", "negatives", "baseline"."""
-        there = {
-            "fixations": self._has_pixels,
-            "density": self.density is not None,
-            "negatives": self.negatives is not None,
-            "baseline": self.baseline is not None,
-        }
-        return all(there[need] for need in needs)
+        return self._known.issuperset(needs)
 
     @property
     def n_fixations(self) -> int:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
-from salbench.metrics._kernels import rank, unscale
+from salbench.metrics._kernels import LARGEST_SUM, distinct, rank, unscale
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,20 @@ class Ranks:
     ) -> None:
         span = high - low
         self.fixated, self.scaled = fixated, (fixated - low) / span
-        used = np.unique(np.concatenate([self.scaled, levels, [1.0]]))
+        used = distinct(np.sort(np.concatenate([self.scaled, levels, [1.0]])))
         # Level 0 is passed by all, and comparing with it takes long if many pixels share the minimum.
-        self._levels = used[used > 0]
+        self._levels = used[1:] if used[0] == 0 else used
         self._unscaled = unscale(self._levels, low, span)
-        self._thresholds = np.unique(np.concatenate([fixated, self._unscaled]))
+        self._thresholds = distinct(np.sort(np.concatenate([fixated, self._unscaled])))
         below, at, weight_below, weight_at, weight = rank(values, weights, self._thresholds, low, high)
+        if weight > LARGEST_SUM:
+            raise ValueError(f"negatives: expected at most {LARGEST_SUM} fixations in total, got {weight}")
         self.pixels = Population(below, at, values.size)
         self.negatives = Population(weight_below, weight_at, weight)
 
     def exact_area(self, count: np.ndarray, population: Population) -> float:
         """P(fixated > other) + P(tie) / 2 over all pairs, each fixated pixel weighted by its count."""
-        k = np.searchsorted(self._thresholds, self.fixated)
-        halves = count @ (2 * population.below[k] + population.at[k])
-        return float(halves / (2.0 * count.sum() * population.total))
+        return _exact_area(self._thresholds, self.fixated, count, population.below, population.at, population.total)
 
     def stepped_area(self, count: np.ndarray, population: Population, levels: np.ndarray) -> float:
         """ROC area with thresholds at falling `levels`.
@@ -67,7 +68,7 @@ class Ranks:
         The area is linear in the false-positive rate, so counting every negative once gives exactly the expectation
         of the MIT code's averages over random draws of negatives.
         """
-        hits = ((self.scaled >= levels[:, None]) * count).sum(1) / count.sum()
+        hits = _hit_rate(self.scaled, count, levels)
         return joined_area(hits, self.at_least(levels, population) / population.total)
 
     def unfixated_above(self) -> np.ndarray:
@@ -88,8 +89,7 @@ class Ranks:
 
     def at_least(self, levels: np.ndarray, population: Population) -> np.ndarray:
         """How many of a population are at or above each level; `levels` are of those that were counted at."""
-        k = np.searchsorted(self._thresholds, self._unscaled[np.searchsorted(self._levels, levels)])
-        return np.where(levels > 0, population.total - population.below[k], population.total)
+        return _at_least(levels, self._levels, self._unscaled, self._thresholds, population.below, population.total)
 
 
 def steps(step: float) -> np.ndarray:
@@ -103,7 +103,37 @@ def steps(step: float) -> np.ndarray:
     return step * np.arange(int(1 / step + 1e-9), -1, -1)
 
 
+@njit(nogil=True, cache=True)
 def joined_area(hit_rate: np.ndarray, false_positive_rate: np.ndarray) -> float:
     """Trapezoid area through (0, 0), the given rising rates, and (1, 1)."""
-    height, position = np.concatenate([[0], hit_rate, [1]]), np.concatenate([[0], false_positive_rate, [1]])
-    return float((np.diff(position) * (height[1:] + height[:-1])).sum() / 2)
+    area = height = position = 0.0
+    for i in range(hit_rate.size):
+        area += (false_positive_rate[i] - position) * (hit_rate[i] + height)
+        height, position = hit_rate[i], false_positive_rate[i]
+    return (area + (1 - position) * (1 + height)) / 2
+
+
+@njit(nogil=True, cache=True)
+def _at_least(levels, used, unscaled, thresholds, below, total):
+    k = np.searchsorted(thresholds, unscaled[np.searchsorted(used, levels)])
+    out = np.empty(levels.size, np.int64)
+    for i in range(levels.size):
+        out[i] = total - below[k[i]] if levels[i] > 0 else total
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _exact_area(thresholds, fixated, count, below, at, total):
+    k = np.searchsorted(thresholds, fixated)
+    halves = (count * (2 * below[k] + at[k])).sum()
+    return halves / (2.0 * count.sum() * total)
+
+
+@njit(nogil=True, cache=True)
+def _hit_rate(scaled, count, levels):
+    """Share of fixations at or above each level."""
+    hits = np.zeros(levels.size)
+    for i in range(levels.size):
+        for j in range(scaled.size):
+            hits[i] += count[j] * (scaled[j] >= levels[i])
+    return hits / count.sum()

@@ -426,6 +426,7 @@ def test_moments_see_a_value_that_is_not_finite(bad, place, dtype):
     assert not moments(values)[-1]
     values[place - 7] = -bad  # two infinities whose sum is NaN
     assert not moments(values)[-1]
+    assert not moments(np.full_like(values, bad))[-1]
 
 
 @njit
@@ -496,6 +497,28 @@ def test_rank_with_more_thresholds_than_buckets():
     rng = np.random.default_rng(18)
     values = rng.random(100_000)
     assert_ranks(values, np.ones(values.size, np.int32), np.unique(values[:60_000]))
+
+
+@pytest.mark.parametrize("scale", [1e-99, 1e-44, 1e38, 1e99])
+def test_rank_beyond_the_range_of_float32(scale):
+    values = np.random.default_rng(19).normal(size=2000) * scale
+    assert_ranks(values, np.ones(values.size, np.int32), np.unique(values[::20]))
+
+
+@pytest.mark.parametrize(("n", "weight"), [(1, 2**31 - 502), (1023, 2**21)])
+def test_rank_with_large_weights(n, weight):
+    """Up to the largest sum that a counter holds, on one value and spread over many."""
+    values, weights = np.random.default_rng(20).random(2000), np.zeros(2000, np.int32)
+    weights[:501], weights[700 : 700 + n] = 1, weight
+    assert 2**30 < weights.sum(dtype=np.int64) < 2**31
+    assert_ranks(values, weights, np.unique(values[::20]))
+
+
+def test_too_many_negatives_are_refused():
+    negatives = np.zeros((20, 30), np.int32)
+    negatives[0, :2] = 2**30
+    with pytest.raises(ValueError, match="negatives: expected at most 2147483647 fixations in total, got 2147483648"):
+        METRICS["sauc"].fn(np.random.default_rng(21).random((20, 30)), [[3, 4]], negatives=negatives)
 
 
 @settings(max_examples=100, deadline=None)
