@@ -57,7 +57,7 @@ class Sizes:
     few: int = 100
     many: int = 700
     block: int = 3
-    rounds: int = 9
+    rounds: int = 25
 
     @property
     def timed(self) -> int:
