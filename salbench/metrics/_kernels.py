@@ -1,4 +1,4 @@
-"""Compiled passes over a map that several metrics share. Each reads every pixel once and releases the GIL."""
+"""Compiled passes over a map that several metrics share, and helpers for them. All release the GIL."""
 
 import numpy as np
 from numba import njit
@@ -6,8 +6,8 @@ from numba import njit
 SUMS = {"reassoc", "contract", "nsz"}  # fastmath flags that vectorise sums; NaN and infinity keep their meaning
 _BLOCK = 1024  # pixels that stay in the fastest cache while a block is read several times
 _SHIFT = 12  # bits of a float32 below its bucket: 2048 buckets an octave
-_OCTAVES = 8  # that buckets cover
-LARGEST_SUM = (1 << 31) - 1  # of weights that `rank` adds up
+_OCTAVES = 8  # octaves below the span of the map that have their own buckets
+LARGEST_SUM = (1 << 31) - 1  # largest sum of weights that a counter of `rank` holds
 
 
 @njit(inline="always")
@@ -28,7 +28,7 @@ def _extremes(values):
 
 @njit(nogil=True, cache=True, fastmath=SUMS)
 def _sums(values, low):
-    """Sum above `low`, not finite unless all values are, and sum of squares around the mean of a short array."""
+    """Sum of values - low, NaN or infinite if any value is, and sum of squares around the mean, of a short array."""
     total_above = squares = 0.0
     for i in range(values.size):
         total_above += above(values[i], low)
@@ -67,8 +67,8 @@ def moments(values):
 
 @njit(inline="always")
 def _bucket(value, low, added):
-    # The bit pattern of a non-negative float32 rises with its value, in equal steps per octave: the buckets of a peaked
-    # map, with most pixels near zero, are smaller there.
+    # The bit pattern of a non-negative float32 rises with its value, in equal steps per octave. So buckets are finest
+    # near the minimum, where most pixels of a peaked map lie. Adding a share of the span limits their number.
     return np.float32(np.float32(value - low) + added).view(np.int32) >> _SHIFT
 
 
@@ -80,9 +80,9 @@ def _class(value, padded, k, m):
         value: float64.
         padded: rising thresholds, followed by infinity.
         k: number of thresholds that are certainly below.
-        m: the m after those are compared; all others are above the value.
+        m: number of thresholds to compare after those; later ones are above the value.
     """
-    while m > 2:  # pass over those that are not above the value, but for the last
+    while m > 2:  # halve until two are left; those passed over are below the value
         half = m >> np.uintp(1)
         k += half * np.uintp(padded[k + half] <= value)
         m -= half
@@ -117,7 +117,7 @@ def rank(values, weights, thresholds, low, high):
     """
     n = thresholds.size
     # Values and thresholds fall into buckets by their difference from `low` in the precision of the map. Rounding a
-    # threshold to it moves no value of the map to its other side.
+    # threshold never puts a pixel on its wrong side.
     lowest = values.dtype.type(low)
     added = np.float32((high - low) / (1 << _OCTAVES))
     base = _bucket(lowest, lowest, added)

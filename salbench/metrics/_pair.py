@@ -35,7 +35,7 @@ class Pair:
         negatives: flat int32 counts or None.
 
     Raises:
-        ValueError: different shapes, negative densities, or negatives that are not counts.
+        ValueError: different shapes, negative densities, or negatives that are not counts or more than 2^31 - 1.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ def _kl(pair, *, eps=EPS):
         return nan
     if eps == 0 and p.low <= 0 and not p.is_constant and q.values[p.values == p.low].any():
         return inf
-    _, q_scale, _ = q.as_density(None)  # base and offset of a ground truth that is not all zeros are zero
+    _, q_scale, _ = q.as_density(None)  # a density that is not all zeros has base 0 and offset 0
     return _divergence(p.values, q.values, p.as_density(None), q_scale, eps)
 
 

@@ -25,8 +25,8 @@ def sauc(prediction: np.ndarray, fixations: np.ndarray, *, negatives: np.ndarray
         In [0, 1]; 0.5 for a constant map; NaN without fixations or without negatives.
 
     Raises:
-        ValueError: NaN in the map, fixations or negatives off the image, blurred maps instead of points, or a step
-            outside (0, 1].
+        ValueError: NaN in the map, fixations or negatives off the image, more than 2^31 - 1 negatives, blurred maps
+            instead of points, or a step outside (0, 1].
 
     Reference: Zhang et al. (2008), SUN, Journal of Vision 8(7); AUC_shuffled.m of the MIT Saliency Benchmark
     for the stepped form; checked against pysaliency's AUC with shuffled nonfixations for the exact one.

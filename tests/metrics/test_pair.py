@@ -505,9 +505,14 @@ def test_rank_beyond_the_range_of_float32(scale):
     assert_ranks(values, np.ones(values.size, np.int32), np.unique(values[::20]))
 
 
+def test_rank_of_many_equal_values():
+    values = np.repeat([0.0, 1.0, 3.0], 70_000)
+    assert_ranks(values, np.arange(values.size, dtype=np.int32) % 5, np.array([0.5, 1.0, 3.0]))
+
+
 @pytest.mark.parametrize(("n", "weight"), [(1, 2**31 - 502), (1023, 2**21)])
 def test_rank_with_large_weights(n, weight):
-    """Up to the largest sum that a counter holds, on one value and spread over many."""
+    """Sums up to the largest that a counter holds: nearly all on one pixel, or spread over many."""
     values, weights = np.random.default_rng(20).random(2000), np.zeros(2000, np.int32)
     weights[:501], weights[700 : 700 + n] = 1, weight
     assert 2**30 < weights.sum(dtype=np.int64) < 2**31
