@@ -83,7 +83,7 @@ class Row:
 
 
 def report(sizes: Sizes | None = None) -> str:
-    """Time everything and return the report as text; about a minute."""
+    """Time everything and return the report as text; about two minutes."""
     sizes = sizes or Sizes()
     peer = pysaliency_or_none()
     rows = []
